@@ -1,0 +1,1 @@
+"""Where does the gradient go, why, and which remedies bring it back."""

@@ -1,0 +1,20 @@
+"""What a user can have got wrong, told apart from what we got wrong."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what a user gave: shown without a traceback, exit status 2."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The message for a name that does not exist: what came, the nearest name, all names.
+
+    >>> unknown("norm", "bacth", ["none", "batch", "layer"])
+    "no norm is called 'bacth'. Did you mean 'batch'? Known: batch, layer, none."
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"no {kind} is called {name!r}.{hint} Known: {', '.join(known)}{otherwise}."

@@ -1,0 +1,96 @@
+"""A table is what it is declared to be, on disk and in memory; writes are whole or not at all."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vanishing.errors import UserError
+from vanishing.tables import CURVES, LAGS, LEDGER, TABLES, atomic, data_dictionary, provenance_of
+
+ROOT = Path(__file__).parents[1]
+ROW = {"run_id": "a", "step": 0, "lag": 1, "log10_delta_rms": -3.0}
+
+
+def test_a_table_comes_back_as_it_was_written(tmp_path):
+    frame = LAGS.frame([ROW, {**ROW, "lag": 2, "log10_delta_rms": None}])
+    LAGS.write(frame, tmp_path / "x.parquet", {"code": "c"})
+    pd.testing.assert_frame_equal(LAGS.read(tmp_path / "x.parquet"), frame)
+    assert provenance_of(tmp_path / "x.parquet") == {"code": "c"}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_an_empty_table_keeps_its_types(name, tmp_path):
+    table = TABLES[name]
+    table.write(table.frame([]), tmp_path / "x.parquet")
+    assert list(table.read(tmp_path / "x.parquet").columns) == list(table.columns)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_column_says_unit_and_meaning(name):
+    assert set(TABLES[name].key) <= set(TABLES[name].columns)
+    for column in TABLES[name].columns.values():
+        assert column.unit
+        assert column.meaning
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([ROW, ROW], "more than one row has the key {'run_id': 'a', 'step': 0, 'lag': 1}"),
+        ([{**ROW, "run_id": None}], "'run_id' may hold no missing value"),
+        ([{**ROW, "extra": 1}], r"unknown columns \['extra'\]"),
+        ([{"run_id": "a", "step": 0, "lag": 1}], r"missing columns \['log10_delta_rms'\]"),
+    ],
+)
+def test_what_differs_from_the_declaration_is_refused(rows, message):
+    with pytest.raises(UserError, match=message):
+        LAGS.frame(rows)
+
+
+def test_a_wrong_type_is_refused():
+    frame = LAGS.frame([ROW]).astype({"step": np.float64})
+    with pytest.raises(UserError, match="column 'step' is float64, and must be int64"):
+        LAGS.check(frame)
+
+
+def test_integers_may_be_missing_where_it_says_so():
+    assert "planned" in LEDGER.columns
+    frame = CURVES.frame([{"run_id": "a", "step": 1, "train_loss": 1.0, "test_accuracy": None}])
+    assert frame["test_accuracy"].isna().all()
+
+
+def test_a_damaged_file_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "x.parquet"
+    LAGS.write(LAGS.frame([ROW]), path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match="Delete it and start again"):
+        LAGS.read(path)
+    with pytest.raises(UserError, match="has not been made yet"):
+        LAGS.read(tmp_path / "none.parquet")
+
+
+def test_a_table_of_another_version_is_refused(tmp_path):
+    pd.DataFrame({"run_id": ["a"], "old": [1]}).to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(UserError, match="missing columns"):
+        LAGS.read(tmp_path / "x.parquet")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+
+    def fail():
+        with atomic(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [file.name for file in tmp_path.iterdir()] == ["x"]
+    assert path.read_text() == "old"
+
+
+def test_the_data_dictionary_is_in_step():
+    assert (ROOT / "reports/data-dictionary.md").read_text() == data_dictionary()
