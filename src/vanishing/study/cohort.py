@@ -1,0 +1,144 @@
+"""Cohorts: runs of one graph that one job trains, and how the runs of a study fall into them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..parts.registry import source_file
+from .grid import Settings, digest
+
+# What all runs of a cohort share; init, learning rate and seed vary inside it.
+GRAPH = (
+    "family", "task", "data", "depth", "width", "activation", "norm", "residual", "batch",
+    "optimizer", "loss", "steps",
+)  # fmt: skip
+PROBE_COST = 3  # a probe's pass in float64, with its statistics, over a training pass in float32
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run with what its job must know besides: split, cell, id."""
+
+    settings: Settings
+    split: str  # tuning, judged, or init (nothing is trained)
+    run_id: str
+    cell: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What the runs of a cohort share: graph, task, probe schedule, split."""
+
+    settings: tuple[tuple[str, object], ...]
+    split: str
+    probe_steps: tuple[int, ...]
+    probe_batch: int
+    task: tuple[tuple[str, str], ...]
+
+    def __getitem__(self, name: str) -> object:
+        return dict(self.settings)[name]
+
+    @property
+    def flops(self) -> float:
+        """Floating point operations of a run, from the graph alone.
+
+        A pass forward and back costs 6 operations a weight and sample; the input layer and the
+        head count as one hidden layer.
+        """
+        weights = (self["depth"] + 1) * self["width"] ** 2
+        trained = self["steps"] * self["batch"]
+        probed = PROBE_COST * len(self.probe_steps) * self.probe_batch
+        return 6.0 * weights * (trained + probed)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Runs of one graph, trained by one job."""
+
+    graph: Graph
+    members: tuple[Member, ...]
+
+    @property
+    def id(self) -> str:
+        """Readable graph and a hash of all contents: ``tanh-d8-w32-6e7fca0b12``."""
+        g = self.graph
+        name = re.sub(r"[^a-z0-9]+", "_", str(g["activation"]).lower()).strip("_")
+        content = digest([dataclasses.astuple(g), [m.run_id for m in self.members]])
+        return f"{name}-d{g['depth']}-w{g['width']}-{content[:10]}"
+
+    @property
+    def flops(self) -> float:
+        """Floating point operations of all its runs."""
+        return self.graph.flops * len(self.members)
+
+    @property
+    def own_parts(self) -> list[Path]:
+        """The files of the parts that are the user's own (``module:attribute``)."""
+        shared = [self.graph[k] for k in ("activation", "norm", "residual", "optimizer", "loss")]
+        labels = {*shared, *(m.settings.init for m in self.members)}
+        return sorted({file for label in labels if (file := source_file(str(label)))})
+
+    def as_json(self) -> dict:
+        """What the job reads: the graph once, and every run."""
+        return {
+            "id": self.id,
+            **dict(self.graph.settings),
+            "split": self.graph.split,
+            "probes": {"steps": list(self.graph.probe_steps), "batch": self.graph.probe_batch},
+            "data_source": dict(self.graph.task),
+            "runs": [
+                {
+                    "run_id": m.run_id,
+                    "cell": m.cell,
+                    "init": m.settings.init,
+                    "seed": m.settings.seed,
+                    "lr": m.settings.lr,
+                    "lr_policy": m.settings.lr_policy,
+                    "lr_grid": list(m.settings.lr_grid),
+                }
+                for m in self.members
+            ],
+        }
+
+
+def graph_of(settings: Settings, split: str, probes: tuple, task: dict) -> Graph:
+    """The graph that ``settings`` belongs to."""
+    shared = tuple((name, getattr(settings, name)) for name in GRAPH)
+    return Graph(shared, split, *probes, tuple(sorted(task.items())))
+
+
+def layout(
+    wanted: dict[Graph, list[Member]], capacity_flops: float, finished: Iterable[Iterable[str]] = ()
+) -> list[Cohort]:
+    """The cohorts of a study: of each graph, as many runs in order as ``capacity_flops`` holds.
+
+    ``finished`` are the run ids of the cohorts that are done already: these stay as they are, and
+    only what they lack is laid out anew, so that a study that grows retrains nothing. Cohorts that
+    finish while a study runs change nothing: all but the last of a graph are full.
+    """
+    done: dict[str, tuple[str, ...]] = {}
+    for runs in finished:
+        done.update(dict.fromkeys(runs, tuple(runs)))
+    cohorts = []
+    for graph, members in wanted.items():
+        kept, rest = _kept(members, done)
+        size = max(1, int(capacity_flops // graph.flops))
+        chunks = kept + [rest[start : start + size] for start in range(0, len(rest), size)]
+        cohorts += [Cohort(graph, tuple(chunk)) for chunk in chunks]
+    return cohorts
+
+
+def _kept(members: list[Member], done: dict[str, tuple]) -> tuple[list[list[Member]], list[Member]]:
+    """The finished cohorts all of whose runs are wanted here, and the runs that are left."""
+    by_id = {member.run_id: member for member in members}
+    kept: dict[tuple, list[Member]] = {}
+    for run_id in by_id:
+        runs = done.get(run_id)
+        if runs and all(r in by_id for r in runs):
+            kept[runs] = [by_id[r] for r in runs]
+    inside = {run_id for runs in kept for run_id in runs}
+    return list(kept.values()), [m for m in members if m.run_id not in inside]

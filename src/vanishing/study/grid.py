@@ -1,0 +1,203 @@
+"""The grid: from a battery's axes to its cells, from a cell and a seed to a run with an id."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import UserError, unknown
+from ..parts.registry import Registry
+from .config import ACTIVATIONS, INITS, LOSSES, NORMS, OPTIMIZERS, RESIDUALS, Battery
+
+# Tuning seeds come from a range of their own, so that more judged seeds never meet them.
+FIRST_TUNING_SEED = 1_000_000
+_PARTS: dict[str, Registry] = {
+    "activation": ACTIVATIONS, "init": INITS, "norm": NORMS, "residual": RESIDUALS,
+    "optimizer": OPTIMIZERS, "loss": LOSSES,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run, resolved: equal settings are the same run, in every study and table.
+
+    A setting at its default stays out of the ids: a new one, given a default, changes no old id.
+    """
+
+    family: str
+    task: str
+    activation: str
+    init: str
+    depth: int  # layers
+    width: int  # units
+    steps: int  # updates
+    batch: int  # samples
+    seed: int
+    norm: str = "none"
+    residual: str = "none"
+    optimizer: str = "sgd"
+    loss: str = "cross_entropy"
+    lr: float | None = None  # None: tuned, or nothing is trained
+    lr_grid: tuple[float, ...] = ()  # tuned: the rates tried ...
+    tuning_seeds: int = 0  # ... and on how many seeds
+    data: str = ""  # sha256 of the user's own data
+
+    @property
+    def run_id(self) -> str:
+        """Hash of all settings."""
+        return _digest(self)
+
+    @property
+    def cell(self) -> str:
+        """Hash of the settings that the seeds of a cell share, whatever the learning rate."""
+        return _digest(
+            dataclasses.replace(self, seed=0, lr=None, lr_grid=(), tuning_seeds=0)
+        )  # fmt: skip
+
+    @property
+    def lr_policy(self) -> str:
+        """none, fixed, or tuned with the rates tried and the seeds it was tuned on."""
+        if self.lr_grid:
+            rates = ", ".join(f"{rate:g}" for rate in self.lr_grid)
+            return f"tuned({rates}; {self.tuning_seeds} seeds)"
+        return "fixed" if self.lr is not None else "none"
+
+
+def _digest(settings: Settings) -> str:
+    named = {
+        f.name: getattr(settings, f.name)
+        for f in dataclasses.fields(settings)
+        if f.default is dataclasses.MISSING or getattr(settings, f.name) != f.default
+    }
+    return digest(named)
+
+
+def digest(value: object) -> str:
+    """16 hexadecimal digits of the sha256 of ``value`` as JSON with sorted keys."""
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A rule of ``exclude`` and how many cells it left out."""
+
+    when: dict
+    because: str
+    cells: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a battery asks for: the runs of each split, and what it leaves out."""
+
+    judged: tuple[Settings, ...]
+    tuning: tuple[Settings, ...]
+    excluded: tuple[Excluded, ...]
+    task: dict = field(default_factory=dict)  # what parts.tasks.load needs
+
+    @property
+    def cells(self) -> int:
+        """How many cells are judged."""
+        return len({s.cell for s in self.judged})
+
+
+def expand(battery: Battery, name: str, folder: Path) -> Grid:
+    """The runs of a battery, seeds outermost; file names are taken from ``folder``."""
+    task, label, data = _task(battery, folder)
+    cells, excluded = _cells(battery, name)
+    train = battery.train
+    tuned = tuple(sorted(train.lr)) if train.tuned else ()
+    shared = {"family": battery.family, "task": label, "data": data}
+
+    def settings(seed: int, cell: dict, **rate: object) -> Settings:
+        return Settings(seed=seed, **shared, **cell, **rate)
+
+    policy = (
+        {"lr_grid": tuned, "tuning_seeds": battery.seeds.tuning}
+        if tuned
+        else {"lr": train.lr[0] if train.lr else None}
+    )
+    judged = [
+        settings(seed, cell, **policy) for seed in range(battery.seeds.judged) for cell in cells
+    ]
+    tuning = [
+        settings(FIRST_TUNING_SEED + seed, cell, lr=rate)
+        for seed in range(battery.seeds.tuning)
+        for cell in cells
+        for rate in tuned
+    ]
+    return Grid(tuple(judged), tuple(tuning), tuple(excluded), task)
+
+
+def _cells(battery: Battery, name: str) -> tuple[list[dict], list[Excluded]]:
+    axes = _axes(battery)
+    cells = [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
+    excluded = []
+    for position, rule in enumerate(battery.exclude):
+        when = _checked(rule.when, axes, f"batteries.{name}.exclude[{position}]")
+        out = [c for c in cells if all(c[axis] in values for axis, values in when.items())]
+        if not out:
+            raise UserError(
+                f"batteries.{name}.exclude[{position}]: {rule.when} leaves out no cell "
+                "(or an earlier rule did already): mend it or take it away."
+            )
+        excluded.append(Excluded(rule.when, rule.because, len(out)))
+        cells = [c for c in cells if c not in out]
+    if not cells:
+        raise UserError(f"batteries.{name}.exclude: leaves out every cell.")
+    return cells, excluded
+
+
+def _axes(battery: Battery) -> dict[str, list]:
+    """Every axis of a cell with its values; the first varies slowest."""
+    vary = {k: v for k, v in battery.vary.model_dump().items() if v is not None}
+    single = {
+        "width": [battery.width], "optimizer": [battery.train.optimizer],
+        "loss": [battery.train.loss], "batch": [battery.train.batch],
+        "steps": [battery.train.steps],
+    }  # fmt: skip
+    return {**battery.factors.model_dump(), **single, **vary}
+
+
+def _checked(when: dict, axes: dict[str, list], where: str) -> dict[str, list]:
+    """The values of ``when`` as labels, each of them one of its axis's own."""
+    checked = {}
+    for axis, given in when.items():
+        if axis not in axes:
+            raise UserError(f"{where}.when: {unknown('axis', axis, axes)}")
+        values = given if isinstance(given, list) else [given]
+        labels = [_PARTS[axis].label(v) if axis in _PARTS else v for v in values]
+        for label in labels:
+            if label not in axes[axis]:
+                known = ", ".join(map(str, axes[axis]))
+                raise UserError(f"{where}.when.{axis}: {label!r} is not on that axis: {known}.")
+        checked[axis] = labels
+    return checked
+
+
+def _task(battery: Battery, folder: Path) -> tuple[dict, str, str]:
+    """What to load, the label, and the digest of the user's own data ('' where it is ours)."""
+    [(kind, own)] = battery.task.model_dump(exclude_none=True).items()
+    if not own:
+        return {"kind": kind}, kind, ""
+    name = own.pop("name", None)
+    files = {key: _file(folder, own[key]) for key in ("images", "labels", "path") if key in own}
+    label = name or next(iter(files.values())).name.split(".")[0]
+    contents = {key: hashlib.sha256(file.read_bytes()).hexdigest() for key, file in files.items()}
+    own.update({key: str(file) for key, file in files.items()})
+    return {"kind": kind, **own}, f"{kind}:{label}", digest({**own, **contents})
+
+
+def _file(folder: Path, name: str) -> Path:
+    path = (folder / Path(name).expanduser()).resolve()
+    if not path.is_file():
+        raise UserError(
+            f"there is no file {path} (the config says {name!r}; a relative name starts at the "
+            f"config's own folder, {folder})"
+        )
+    return path

@@ -1,0 +1,197 @@
+"""The plan of a study: its runs, cohorts, what trains after what, and what it will cost."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import UserError, unknown
+from . import config, grid
+from .cohort import Cohort, Graph, Member, graph_of, layout
+
+# Measured on one core of 2026 (2 vCPU Zen 5, stacks of 16, width 64): a rough guide for the eye.
+FLOPS_PER_SECOND = 2e10
+SECONDS_PER_JOB = 2.5  # start-up of a process, torch's import, reading and writing
+SECONDS_OF_REPORT = 60  # tables, claims, notebooks, paper
+# What plan.json says of a cohort's graph.
+_NAMED = ("family", "activation", "norm", "residual", "depth", "width", "steps")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is to be run, and where it goes."""
+
+    name: str
+    config_path: Path
+    study: config.Study
+    grids: dict[str, grid.Grid]
+    cohorts: tuple[Cohort, ...]
+
+    @cached_property
+    def by_id(self) -> dict[str, Cohort]:
+        """The cohorts by id."""
+        return {cohort.id: cohort for cohort in self.cohorts}
+
+    @cached_property
+    def tuning_of(self) -> dict[str, tuple[str, ...]]:
+        """For every cohort, the tuning cohorts that its learning rates are read from."""
+        trains_cell = defaultdict(set)
+        for id_, cohort in self.by_id.items():
+            if cohort.graph.split == "tuning":
+                for member in cohort.members:
+                    trains_cell[member.cell].add(id_)
+        tuned = {
+            id_: {m.cell for m in cohort.members if m.settings.lr_grid}
+            for id_, cohort in self.by_id.items()
+        }
+        return {
+            id_: tuple(sorted({t for cell in cells for t in trains_cell[cell]}))
+            for id_, cells in tuned.items()
+        }
+
+    @property
+    def seconds(self) -> float:
+        """Estimated CPU time, in seconds."""
+        work = sum(c.flops for c in self.cohorts) / FLOPS_PER_SECOND
+        return work + SECONDS_PER_JOB * len(self.cohorts) + SECONDS_OF_REPORT
+
+    def as_json(self) -> dict:
+        """``plan.json``: what the later stations and the reader need of the plan."""
+        return {
+            "study": self.name,
+            "config": self.study.model_dump(exclude_none=True),
+            "runs": sum(len(c.members) for c in self.cohorts),
+            "cohorts": [
+                {
+                    "id": id_,
+                    **{name: c.graph[name] for name in _NAMED},
+                    "runs": len(c.members),
+                    "split": c.graph.split,
+                    "flops": c.flops,
+                }
+                for id_, c in self.by_id.items()
+            ],
+            "batteries": {name: _battery_json(g) for name, g in self.grids.items()},
+            "members": {
+                name: [s.run_id for s in (*g.judged, *g.tuning)] for name, g in self.grids.items()
+            },
+            "seconds": self.seconds,
+        }
+
+
+def _battery_json(g: grid.Grid) -> dict:
+    return {
+        "runs": len(g.judged) + len(g.tuning),
+        "judged": len(g.judged),
+        "tuning": len(g.tuning),
+        "cells": g.cells,
+        "excluded": [{"when": e.when, "because": e.because, "cells": e.cells} for e in g.excluded],
+    }
+
+
+def config_path(study: str | os.PathLike) -> Path:
+    """The file of a study: a name in ``workflow/config/``, or the path of a YAML file."""
+    path = Path(study)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    known = Path("workflow/config")
+    names = sorted(file.stem for file in known.glob("*.yaml"))
+    if str(study) not in names:
+        raise UserError(unknown("study", str(study), names, "; or give the path of a .yaml file"))
+    return known / f"{study}.yaml"
+
+
+def make(study: str | os.PathLike, results: Path | None = None) -> Plan:
+    """The plan of a study, with the finished cohorts in its results folder kept as they are."""
+    path = config_path(study)
+    read = config.read(path)
+    grids, errors = {}, []
+    for name, battery in read.batteries.items():
+        try:
+            grids[name] = grid.expand(battery, name, path.resolve().parent)
+        except UserError as error:
+            errors.append(f"{path}: {error}")
+    if errors:
+        raise UserError("\n".join(errors))
+    wanted = _wanted(read, grids, path)
+    results = results or Path("results") / path.stem
+    cohorts = layout(wanted, read.cohort_flops, _finished(results))
+    return Plan(path.stem, path, read, grids, tuple(cohorts))
+
+
+def _wanted(
+    read: config.Study, grids: dict[str, grid.Grid], path: Path
+) -> dict[Graph, list[Member]]:
+    """Every run of every battery, once, under its graph."""
+    wanted: dict[Graph, list[Member]] = defaultdict(list)
+    seen: dict[str, tuple[Graph, str]] = {}
+    for name, g in grids.items():
+        for settings, split in [
+            *((s, "tuning") for s in g.tuning),
+            *((s, "judged") for s in g.judged),
+        ]:
+            probes = _probes(read.batteries[name].probes, settings.steps)
+            graph = graph_of(settings, split if settings.steps else "init", probes, g.task)
+            member = Member(settings, graph.split, settings.run_id, settings.cell)
+            first, other = seen.setdefault(member.run_id, (graph, name))
+            if first != graph:
+                raise UserError(
+                    f"{path}: batteries {other!r} and {name!r} hold the same run with different "
+                    "probes or splits: give them the same probes, or make their runs differ."
+                )
+            if other == name:
+                wanted[graph].append(member)
+    return wanted  # fmt: skip
+
+
+def _probes(probes: config.Probes, steps: int) -> tuple[tuple[int, ...], int]:
+    """The probe steps (always with 0 and the end) and the probe batch."""
+    if probes.steps is None:
+        chosen = {2**k for k in range(steps.bit_length()) if 2**k < steps}
+    else:
+        chosen = {step for step in probes.steps if step < steps}
+    return tuple(sorted({0, steps} | chosen)), probes.batch
+
+
+def _finished(results: Path) -> list[tuple[str, ...]]:
+    """The run ids of every cohort whose logs are there, in the order of their names."""
+    logs = results / "logs" / "runs"
+    if not logs.is_dir():
+        return []
+    done = sorted(entry.name.removesuffix(".parquet") for entry in os.scandir(logs))
+    files = [results / "cohorts" / f"{name}.json" for name in done]
+    return [
+        tuple(run["run_id"] for run in json.loads(file.read_text())["runs"])
+        for file in files
+        if file.exists()
+    ]
+
+
+def write(plan: Plan, results: Path) -> None:
+    """Write ``plan.json`` and a file for each cohort (named by its contents: never rewritten)."""
+    from ..tables import write_text
+
+    for id_, cohort in plan.by_id.items():
+        path = results / "cohorts" / f"{id_}.json"
+        if not path.exists():
+            write_text(path, json.dumps(cohort.as_json(), indent=1) + "\n")
+    write_text(results / "plan.json", json.dumps(plan.as_json(), indent=1) + "\n")
+
+
+def description(plan: Plan) -> str:
+    """What a study runs and what it will cost, for a person."""
+    lines = [f"study {plan.name}: {sum(len(c.members) for c in plan.cohorts)} runs in "
+             f"{len(plan.cohorts)} cohorts"]  # fmt: skip
+    for name, g in plan.grids.items():
+        untuned = "one rate" if g.judged[0].steps else "nothing is trained"
+        tuning = f"{len(g.tuning)} tuning runs" if g.tuning else untuned
+        lines.append(f"  {name}: {g.cells} cells, {len(g.judged)} judged runs, {tuning}")
+        lines += [f"    left out, {e.cells} cells: {e.when} ({e.because})" for e in g.excluded]
+    cores = os.cpu_count() or 1
+    minutes = plan.seconds / 60
+    lines.append(f"about {minutes:.0f} minutes of CPU, {minutes / cores:.0f} on {cores} cores")
+    return "\n".join(lines)
