@@ -1,0 +1,45 @@
+"""What a run's training is summarised by: how it ended, and how long it took."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SMOOTHING = 10  # updates that a smoothed loss is the mean of
+TRAINED_ACCURACY = 0.9
+TRAINED_LOSS = 0.1  # of chance
+STALLED_LOSS = 0.98  # of chance
+THRESHOLD_LOSS = 0.5  # of chance: what steps_to_threshold counts up to
+DEAD_UNITS = 0.99  # of a layer
+
+
+def smoothed(losses: np.ndarray) -> np.ndarray:
+    """The mean of the last 10 losses (fewer at the start) at every step; (steps, ...) as given."""
+    start = [losses[:end].mean(axis=0) for end in range(1, min(SMOOTHING, len(losses) + 1))]
+    if len(losses) < SMOOTHING:
+        return np.array(start)
+    # Each window apart: a running sum would carry the rounding of one huge loss along.
+    windows = np.lib.stride_tricks.sliding_window_view(losses, SMOOTHING, axis=0)
+    return np.concatenate([start, windows.mean(axis=-1)])
+
+
+def steps_to_threshold(losses: np.ndarray, chance: float) -> int | None:
+    """The number of updates after which the smoothed loss was first at half of chance, or None."""
+    reached = np.flatnonzero(smoothed(losses) <= THRESHOLD_LOSS * chance)
+    return int(reached[0]) if len(reached) else None
+
+
+def outcome(
+    losses: np.ndarray, chance: float, train_accuracy: float, dead: np.ndarray, log10_delta_1: float
+) -> str:
+    """diverged, dead, trained, stalled or slow: the first that is true of a run.
+
+    ``losses`` (steps) of the updates, ``dead`` (layers) the share of dead units and
+    ``log10_delta_1`` the first layer's signal at the end (NaN where it is exactly 0).
+    """
+    if not np.isfinite(losses).all() or (final := smoothed(losses)[-1]) > chance + 1:
+        return "diverged"
+    if (dead >= DEAD_UNITS).any() or np.isnan(log10_delta_1):
+        return "dead"
+    if train_accuracy >= TRAINED_ACCURACY or final <= TRAINED_LOSS * chance:
+        return "trained"
+    return "stalled" if final >= STALLED_LOSS * chance else "slow"

@@ -1,0 +1,175 @@
+"""A job: a cohort in, three tables out; how a training is classed, and which rate is chosen."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vanishing.engine import job
+from vanishing.engine.devices import choose, stacks
+from vanishing.engine.measures import outcome, smoothed, steps_to_threshold
+from vanishing.errors import UserError
+from vanishing.study import plan
+from vanishing.tables import CURVES, LAYERS, RUN_LOG, provenance_of
+
+CHANCE = np.log(10)
+CONFIG = """
+batteries:
+  b:
+    family: mlp
+    task: digits
+    factors: {activation: [relu], init: [he, torch_default], norm: [%s], depth: [3]}
+    width: 16
+    seeds: {tuning: 1, judged: 2}
+    train: {steps: 20, lr: [0.05, 0.2, 1e20], batch: 16}
+    probes: {batch: 16}
+"""
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory):
+    """The logs of a tuning cohort (one of whose rates diverges) and of the judged one."""
+    folder = tmp_path_factory.mktemp("job")
+    (folder / "mine.yaml").write_text(CONFIG % "none")
+    tuning, judged = plan.make(folder / "mine.yaml", folder).cohorts
+    first = job.run(json.loads(json.dumps(tuning.as_json())))
+    return first, job.run(judged.as_json(), first.runs), judged
+
+
+def test_every_run_of_a_cohort_is_logged_once(logs):
+    tuning, judged, cohort = logs
+    assert sorted(judged.runs["run_id"]) == sorted(m.run_id for m in cohort.members)
+    assert set(judged.runs["split"]) == {"judged"}
+    assert set(tuning.runs["split"]) == {"tuning"}
+    assert (
+        set(judged.layers["run_id"]) == set(judged.curves["run_id"]) == set(judged.runs["run_id"])
+    )
+
+
+def test_a_diverged_run_is_a_result(logs):
+    runs = logs[0].runs
+    diverged = runs[runs["lr"] == 1e20]
+    assert set(diverged["outcome"]) == {"diverged"}
+    assert (diverged["final_test_accuracy"] == 0.1).all()
+    assert diverged["steps_to_threshold"].isna().all()
+
+
+def test_judged_runs_train_at_the_best_rate_of_their_cell(logs):
+    tuning, judged, _ = logs
+    best = job.best_rates(tuning.runs)
+    assert (judged.runs["lr"] == judged.runs["cell"].map(best)).all()
+    assert judged.runs["lr_policy"].str.startswith("tuned(").all()
+
+
+def test_layers_are_measured_at_every_probe_step_and_layer(logs):
+    layers = logs[1].layers
+    assert sorted(layers["step"].unique()) == [0, 1, 2, 4, 8, 16, 20]
+    assert (
+        layers.groupby(["run_id", "step"])["layer"].apply(list).map(lambda x: x == [1, 2, 3]).all()
+    )
+    assert layers.loc[layers["step"] == 0, "update_ratio"].isna().all()
+    assert (layers.loc[layers["step"] > 0, "update_ratio"] > 0).all()
+
+
+def test_the_index_is_the_first_layer_over_the_last_at_init(logs):
+    _, judged, _ = logs
+    first = judged.layers[judged.layers["step"] == 0].set_index(["run_id", "layer"])
+    v = first["log10_delta_rms"].xs(1, level=1) - first["log10_delta_rms"].xs(3, level=1)
+    runs = judged.runs.set_index("run_id")
+    np.testing.assert_allclose(runs["vanishing_index"], v[runs.index], atol=1e-5)
+
+
+def test_a_cohort_without_its_tuning_runs_is_refused(logs):
+    with pytest.raises(UserError, match="no tuning runs for the cells"):
+        job.run(logs[2].as_json())
+
+
+def test_logs_are_written_and_read_back(logs, tmp_path):
+    job.write(logs[1], tmp_path, "c", {"code": "x"})
+    for table, frame in [
+        (RUN_LOG, logs[1].runs),
+        (CURVES, logs[1].curves),
+        (LAYERS, logs[1].layers),
+    ]:
+        path = tmp_path / table.name / "c.parquet"
+        pd.testing.assert_frame_equal(table.read(path), frame, check_dtype=False)
+        assert provenance_of(path) == {"code": "x"}
+
+
+def test_an_init_battery_measures_and_trains_nothing(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "batteries: {b: {family: mlp, task: digits, width: 8, seeds: {judged: 3}, "
+        "train: {steps: 0}, factors: {activation: [tanh], init: [he], depth: [6]}}}"
+    )
+    [cohort] = plan.make(tmp_path / "mine.yaml", tmp_path).cohorts
+    logs = job.run(cohort.as_json())
+    assert logs.runs["outcome"].isna().all()
+    assert logs.runs["slope"].notna().all()
+    assert logs.curves.empty
+    assert len(logs.layers) == 3 * 6
+
+
+@pytest.mark.parametrize(
+    ("losses", "accuracy", "dead", "delta", "expected"),
+    [
+        ([2.0] * 9 + [np.nan], 0.99, 0.0, -2, "diverged"),
+        ([2.0] * 5 + [CHANCE + 2] * 20, 0.99, 0.0, -2, "diverged"),
+        ([CHANCE] * 20, 0.1, 0.995, -2, "dead"),
+        ([CHANCE] * 20, 0.1, 0.0, np.nan, "dead"),
+        ([1.0] * 20, 0.9, 0.0, -2, "trained"),
+        ([0.1 * CHANCE] * 20, 0.5, 0.0, -2, "trained"),
+        ([0.981 * CHANCE] * 20, 0.1, 0.0, -2, "stalled"),
+        ([0.97 * CHANCE] * 20, 0.1, 0.0, -2, "slow"),
+    ],
+)
+def test_outcome_is_the_first_class_that_is_true(losses, accuracy, dead, delta, expected):
+    found = outcome(np.array(losses), CHANCE, accuracy, np.array([0.0, dead]), delta)
+    assert found == expected
+
+
+def test_smoothing_is_the_mean_of_the_last_ten():
+    losses = np.random.default_rng(0).normal(size=(30, 2))
+    expected = pd.DataFrame(losses).rolling(10, min_periods=1).mean()
+    np.testing.assert_allclose(smoothed(losses), expected)
+
+
+def test_a_spike_leaves_no_trace_in_later_smoothed_losses():
+    losses = np.array([1e20] + [1.0] * 15)
+    assert smoothed(losses)[-1] == 1.0
+
+
+def test_steps_to_threshold_counts_updates_or_is_censored():
+    losses = np.array([2.0, 2.0, 0.1, 0.1, 0.1])
+    smooth = smoothed(losses)
+    assert steps_to_threshold(losses, 2.2) == int(np.argmax(smooth <= 1.1))
+    assert steps_to_threshold(losses, 0.1) is None
+
+
+def tuning_runs(rows):
+    return pd.DataFrame(rows, columns=["cell", "lr", "final_loss", "outcome"])
+
+
+def test_a_rate_that_diverges_for_one_seed_is_not_chosen():
+    rows = [("a", 0.1, 1.0, "slow"), ("a", 0.1, 1.0, "slow"),
+            ("a", 0.3, 0.1, "trained"), ("a", 0.3, None, "diverged")]  # fmt: skip
+    assert job.best_rates(tuning_runs(rows))["a"] == 0.1
+
+
+def test_the_smallest_rate_is_chosen_where_none_is_better():
+    rows = [("a", 0.3, None, "diverged"), ("a", 0.1, None, "diverged"),
+            ("b", 0.3, 2.0, "slow"), ("b", 0.1, 2.0, "slow")]  # fmt: skip
+    assert job.best_rates(tuning_runs(rows)).to_dict() == {"a": 0.1, "b": 0.1}
+
+
+def test_stacks_hold_every_run_once_and_are_of_about_one_size():
+    for runs in (1, 16, 17, 50):
+        found = stacks(runs, choose("cpu"))
+        assert [i for stack in found for i in stack] == list(range(runs))
+        assert max(map(len, found)) - min(map(len, found)) <= 1
+        assert max(map(len, found)) <= 16
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(UserError, match="mps"):
+        choose("mps")
