@@ -54,12 +54,7 @@ class Registry(Mapping[str, Part]):
         return part
 
     def label(self, spec: object) -> str:
-        """The label of a part as it is written in a config; refuses what does not exist.
-
-        >>> Registry("thing", str).label(3)
-        Traceback (most recent call last):
-        vanishing.errors.UserError: 3 is no thing: give a name, {name: {key: value}}, or your own as 'module:attribute'
-        """
+        """The label of a part as it is written in a config; refuses what does not exist."""
         if isinstance(spec, str):
             name, given = spec, {}
         elif _is_call(spec):
