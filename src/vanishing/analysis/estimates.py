@@ -1,0 +1,135 @@
+"""What each cell's runs show: classes of signal, summaries over seeds, measured against theory."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from ..tables import SUMMARY
+from .measures import MEASURES, Tables, vanishing_index
+from .proportions import wilson
+from .statistics import Estimate, equivalence, interquartile_mean, mean_interval
+
+HEALTHY, SEVERE = 1.0, 3.0  # decades of |V|
+TOLERANCE = 0.01  # decades per layer between measured and predicted slope
+# The columns of runs that are summarised, and what a missing value counts as: the worst rank.
+OUTCOMES = {
+    "vanishing_index": None,  # bounded by the measure of that name
+    "weight_vanishing_index": -math.inf,
+    "slope": None,
+    "final_loss": math.inf,
+    "final_train_accuracy": 0.0,
+    "final_test_accuracy": 0.0,
+    "steps_to_threshold": math.inf,
+}
+_TRAINING = {"final_loss", "final_train_accuracy", "final_test_accuracy", "steps_to_threshold"}
+
+
+def signal_class(v: np.ndarray) -> str:
+    """The class of a cell from its V, one a seed, by the 95 % t interval of their mean.
+
+    healthy: the interval lies within (-1, 1); vanishing: below -1 (severely: below -3); exploding:
+    above 1 (severely: above 3); else borderline. One seed has no interval and is borderline.
+
+    >>> signal_class(np.array([-4.1, -4.0, -3.9]))
+    'severely vanishing'
+    """
+    mean = mean_interval(v)
+    for sign, word in ((-1, "vanishing"), (1, "exploding")):
+        nearest = min(sign * mean.low, sign * mean.high)
+        if nearest >= SEVERE:
+            return f"severely {word}"
+        if nearest >= HEALTHY:
+            return word
+    inside = mean.low > -HEALTHY and mean.high < HEALTHY
+    return "healthy" if inside else "borderline"
+
+
+def signals(runs: pd.DataFrame, layers: pd.DataFrame | None = None) -> pd.Series:
+    """The class of each run's cell, row by row. A seed counts once, whatever its learning rates.
+
+    An exactly zero gradient enters as the bound of :func:`.measures.vanishing_index`; ``layers``
+    tells it from one that overflowed.
+    """
+    v = vanishing_index(Tables(runs, _none(layers), pd.DataFrame()))
+    per_seed = v.groupby([runs["cell"], runs["seed"]]).first()
+    classes = {
+        cell: signal_class(values.to_numpy(float)) for cell, values in per_seed.groupby(level=0)
+    }
+    return runs["cell"].map(classes).astype("str")
+
+
+def summary(runs: pd.DataFrame, seed: int, layers: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The table ``summary``: interquartile mean over judged seeds of each outcome of each cell.
+
+    A run that diverged, or never reached the threshold, is the worst rank: as long as those are no
+    more than the outer quarter the mean exists, else it is null. An outcome that a battery cannot
+    have (a loss, where nothing was trained) has no row.
+    """
+    judged = runs[runs["split"] != "tuning"].reset_index(drop=True)
+    tables = Tables(judged, _none(layers), pd.DataFrame())
+    rows = []
+    for outcome, worst in OUTCOMES.items():
+        values = MEASURES[outcome].of(tables) if worst is None else judged[outcome].astype(float)
+        values = values if worst is None else values.fillna(worst)
+        possible = judged["outcome"].notna() if outcome in _TRAINING else values.notna()
+        part = judged[possible].assign(summarised=values)
+        cells = part.groupby(["battery", "cell"])
+        rows += [_summary_row(cell, outcome, seed) for _, cell in cells]
+    return SUMMARY.frame(rows)
+
+
+def _none(layers: pd.DataFrame | None) -> pd.DataFrame:
+    columns = ["run_id", "step", "layer", "log10_delta_rms", "delta_zero_fraction"]
+    return pd.DataFrame(columns=columns) if layers is None else layers
+
+
+def _summary_row(rows: pd.DataFrame, outcome: str, seed: int) -> dict:
+    estimate = interquartile_mean(rows["summarised"], seed)
+    described = {c: rows[c].iloc[0] for c in SUMMARY.columns if c in rows.columns}
+    numbers = {k: getattr(estimate, k) for k in ("value", "low", "high")}
+    finite = {k: v if math.isfinite(v) else math.nan for k, v in numbers.items()}
+    return described | {"outcome": outcome, "n": estimate.n} | finite
+
+
+def success(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Share of judged trainings that end as trained, by the columns ``by``: Wilson interval."""
+    trained = runs[(runs["split"] != "tuning") & runs["outcome"].notna()]
+    rows = [
+        dict(zip(by, key, strict=True)) | _numbers(share(part)) for key, part in trained.groupby(by)
+    ]
+    return pd.DataFrame(rows, columns=[*by, "value", "low", "high", "n"])
+
+
+def share(runs: pd.DataFrame) -> Estimate:
+    """Share of these trainings whose outcome is trained; one that diverged is not."""
+    return wilson(int((runs["outcome"] == "trained").sum()), len(runs))
+
+
+def _numbers(estimate: Estimate) -> dict:
+    return {name: getattr(estimate, name) for name in ("value", "low", "high", "n")}
+
+
+def calibration(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Measured against predicted slope, a row a battery and cell that has both.
+
+    Columns: battery, cell, the factors, sigma_w, predicted, measured (mean over seeds), low, high
+    (95 %), n, p_tost (equivalence within .01 decades per layer). Judged seeds only.
+    """
+    predicted = predictions.dropna(subset="slope").groupby("cell")["slope"].first()
+    judged = runs[(runs["split"] != "tuning") & runs["cell"].isin(predicted.index)]
+    judged = judged.dropna(subset="slope")
+    factors = ["task", "activation", "init", "sigma_w", "norm", "residual", "depth", "width"]
+    rows = []
+    for (battery, cell), part in judged.groupby(["battery", "cell"]):
+        slopes = part.groupby("seed")["slope"].first().to_numpy(float)
+        mean, theory = mean_interval(slopes), float(predicted[cell])
+        rows.append(
+            {"battery": battery, "cell": cell, **{f: part[f].iloc[0] for f in factors}}
+            | {"predicted": theory, "measured": mean.value, "low": mean.low, "high": mean.high}
+            | {"n": mean.n, "p_tost": equivalence(slopes, theory, TOLERANCE).p}
+        )
+    last = ["predicted", "measured", "low", "high", "n", "p_tost"]
+    return pd.DataFrame(rows, columns=["battery", "cell", *factors, *last])

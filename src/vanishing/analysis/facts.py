@@ -1,0 +1,218 @@
+"""Every number that the paper prints, with its unit, precision, interval and where it came from."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from .effects import ALL
+from .estimates import TOLERANCE, calibration, share
+from .measures import Tables, slope, vanishing_index
+from .statistics import Estimate, mean_interval
+from .verdicts import CONDITIONAL, INCOMPLETE, INCONCLUSIVE, REFUTED, SUPPORTED
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu")
+INITS = ("torch_default", "xavier", "he", "orthogonal")
+STANDARD_INITS = (*INITS, "lecun")
+VERDICTS = (SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE)
+ARMS = {
+    "plain": ("none", "none"),
+    "batch": ("batch", "none"),
+    "layer": ("layer", "none"),
+    "residual": ("none", "identity"),
+}
+
+
+def facts(
+    runs: pd.DataFrame,
+    layers: pd.DataFrame,
+    predictions: pd.DataFrame,
+    ledger: pd.DataFrame,
+    plan: dict,
+) -> dict[str, dict]:
+    """The content of ``facts.json``: the same names for every study.
+
+    A fact that this study cannot give has the value null, and its query says why.
+    """
+    at_init = layers[layers["step"] == 0]
+    signal = _signal(runs)
+    return {
+        **_study(runs, plan),
+        **_counts(runs, plan),
+        **_claims(ledger),
+        **_calibration(runs, predictions),
+        **_slopes(signal, at_init),
+        **_indices(signal, at_init),
+        **_successes(runs),
+    }
+
+
+def fact(
+    value: object,
+    unit: str,
+    precision: int,
+    query: str,
+    low: float | None = None,
+    high: float | None = None,
+) -> dict:
+    """One fact; what is not finite is null (JSON has no other word for it)."""
+    known = {"value": _plain(value), "unit": unit, "precision": precision}
+    return known | {"low": _plain(low), "high": _plain(high), "query": query}
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, str):
+        return value
+    number = float(value)
+    if not math.isfinite(number):
+        return None
+    return int(number) if isinstance(value, int | np.integer) else number
+
+
+def _absent(unit: str, why: str) -> dict:
+    return fact(None, unit, 0, f"not in this study: {why}")
+
+
+def _study(runs: pd.DataFrame, plan: dict) -> dict:
+    seconds = runs.drop_duplicates("run_id")["seconds"].sum()
+    cores = plan.get("cores") or os.cpu_count()
+    return {
+        "study.name": fact(plan["study"], "", 0, "plan.json: study"),
+        "study.seconds": fact(seconds, "s", 0, "runs: sum of seconds over runs"),
+        "study.cores": fact(cores, "cores", 0, "plan.json: cores, or those of the judging machine"),
+    }
+
+
+def _counts(runs: pd.DataFrame, plan: dict) -> dict:
+    once = runs.drop_duplicates("run_id")
+    trained, judged = once[once["steps"] > 0], once[once["split"] != "tuning"]
+    planned = len({run for ids in plan.get("members", {}).values() for run in ids})
+    return {
+        "runs.total": fact(len(once), "runs", 0, "runs: number of run_id"),
+        "runs.planned": fact(planned, "runs", 0, "plan.json: number of members"),
+        "runs.trained": fact(len(trained), "runs", 0, "runs: steps > 0"),
+        "runs.diverged": fact(
+            int((once["outcome"] == "diverged").sum()), "runs", 0, "runs: outcome = diverged"
+        ),
+        "cells.total": fact(int(once["cell"].nunique()), "cells", 0, "runs: number of cell"),
+        "seeds.init": _seeds(judged[judged["steps"] == 0], "runs: steps = 0"),
+        "seeds.judged": _seeds(judged[judged["steps"] > 0], "runs: steps > 0, not tuning"),
+    }
+
+
+def _seeds(runs: pd.DataFrame, query: str) -> dict:
+    if runs.empty:
+        return _absent("seeds", f"no {query}")
+    least = int(runs.groupby("cell")["seed"].nunique().min())
+    return fact(least, "seeds", 0, f"{query}: fewest seeds of a cell")
+
+
+def _claims(ledger: pd.DataFrame) -> dict:
+    verdicts = ledger[ledger["stratum"] == ALL].set_index("claim")["verdict"]
+    query = "ledger: stratum = all"
+    counts = {
+        f"claims.{word.lower()}": fact(
+            int((verdicts == word).sum()), "claims", 0, f"{query}, verdict = {word}"
+        )
+        for word in VERDICTS
+    }
+    words = {
+        f"verdict.{claim}": fact(word, "", 0, f"{query}, claim = {claim}")
+        for claim, word in verdicts.items()
+    }
+    return {"claims.total": fact(len(verdicts), "claims", 0, query), **counts, **words}
+
+
+def _calibration(runs: pd.DataFrame, predictions: pd.DataFrame) -> dict:
+    cells = calibration(runs[runs["battery"] == "signal"], predictions)
+    cells = cells[
+        cells["activation"].isin(ACTIVATIONS)
+        & cells["init"].isin(STANDARD_INITS)
+        & (cells["norm"] == "none")
+        & (cells["residual"] == "none")
+        & (cells["width"] >= 128)
+    ]
+    query = (
+        "calibration: battery signal, activation sigmoid, tanh, relu or gelu, a standard init, "
+        "no norm, no residual, width >= 128"
+    )
+    count = fact(len(cells), "cells", 0, f"{query}: cells")
+    if cells.empty:
+        why = "no cell of battery signal is plain, of width >= 128, and has a theory"
+        error, p = _absent("decades/layer", why), _absent("", why)
+    else:
+        distance = (cells["measured"] - cells["predicted"]).abs().max()
+        error = fact(distance, "decades/layer", 4, f"{query}: largest |measured - predicted|")
+        largest = cells["p_tost"].max(skipna=False)
+        p = fact(largest, "", 4, f"{query}: largest p of TOST within {TOLERANCE:g}")
+    return {"calibration.cells": count, "calibration.max_error": error, "calibration.p_tost": p}
+
+
+def _signal(runs: pd.DataFrame) -> pd.DataFrame:
+    plain = (runs["norm"] == "none") & (runs["residual"] == "none")
+    return runs[(runs["battery"] == "signal") & (runs["split"] != "tuning") & plain]
+
+
+def _slopes(signal: pd.DataFrame, layers: pd.DataFrame) -> dict:
+    depths = sorted(signal["depth"].unique())
+    depth = depths[len(depths) // 2] if depths else None
+    return {
+        f"slope.{activation}.{init}": _of_cell(
+            signal, layers, activation, init, depth, slope, ("decades/layer", 3)
+        )
+        for activation in ACTIVATIONS
+        for init in INITS
+    }
+
+
+def _indices(signal: pd.DataFrame, layers: pd.DataFrame) -> dict:
+    depth = signal["depth"].max() if len(signal) else None
+    return {
+        name: _of_cell(signal, layers, activation, init, depth, vanishing_index, ("decades", 1))
+        for name, activation, init in (
+            ("v.sigmoid.depth50", "sigmoid", "torch_default"),
+            ("v.relu_he.depth50", "relu", "he"),
+        )
+    }
+
+
+def _of_cell(
+    signal: pd.DataFrame,
+    layers: pd.DataFrame,
+    activation: str,
+    init: str,
+    depth: int | None,
+    measure: Callable[[Tables], pd.Series],
+    printed: tuple[str, int],
+) -> dict:
+    """Mean over seeds of a measure in the cells of battery signal that these levels name."""
+    unit, precision = printed
+    chosen = (signal["activation"] == activation) & (signal["init"] == init)
+    rows = signal[chosen & (signal["depth"] == depth)] if depth is not None else signal[:0]
+    query = f"battery signal, no norm, no residual, {activation}, {init}, depth {depth}"
+    if rows.empty:
+        return _absent(unit, f"runs of {query}")
+    values = measure(Tables(rows, layers, pd.DataFrame())).groupby(rows["seed"]).mean().dropna()
+    mean: Estimate = mean_interval(values)
+    query = f"runs: {query}; mean {measure.__name__} over seeds"
+    return fact(mean.value, unit, precision, query, mean.low, mean.high)
+
+
+def _successes(runs: pd.DataFrame) -> dict:
+    training = runs[(runs["split"] != "tuning") & (runs["steps"] > 0)].drop_duplicates("run_id")
+    deep = training[training["depth"] == training["depth"].max()]
+    found = {}
+    for name, (norm, residual) in ARMS.items():
+        rows = deep[(deep["norm"] == norm) & (deep["residual"] == residual)]
+        query = f"judged trainings at the largest depth, norm {norm}, residual {residual}"
+        done = share(rows)
+        found[f"success.{name}.deep"] = (
+            fact(done.value, "1", 2, f"runs: {query}; share trained", done.low, done.high)
+            if len(rows)
+            else _absent("1", query)
+        )
+    return found

@@ -1,0 +1,249 @@
+"""The ledger: every claim judged by the registered rule, in all and stratum by stratum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ..tables import LEDGER
+from .claims import Analysis, Claim, Registry
+from .effects import ALL, TESTS, Evidence, across_strata, by_stratum, evidence, labels, observed
+from .measures import MEASURES, Tables
+from .statistics import holm
+from .verdicts import (
+    INCOMPLETE,
+    INCONCLUSIVE,
+    LEAST_SEEDS,
+    NOT_TESTABLE,
+    TAIL,
+    Finding,
+    enough_seeds,
+    finding,
+    gain,
+    in_units,
+    stratum_verdict,
+    verdict,
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An analysis with what its runs gave: strata, finding, and which runs there are."""
+
+    claim: str
+    name: str  # "" for the primary analysis, else the secondary one's name
+    analysis: Analysis
+    strata: dict[str, Evidence]
+    found: Finding | None  # None: nothing to estimate from
+    runs: pd.DataFrame  # stratum, run_id, outcome of each run used; the value missing or not
+    missing: int  # planned runs of its batteries that are not there
+    gap: str  # why there is nothing, or which runs could not be used
+
+    @property
+    def complete(self) -> bool:
+        """Are all planned runs there?"""
+        return self.missing == 0
+
+
+def judge(
+    runs: pd.DataFrame,
+    layers: pd.DataFrame,
+    predictions: pd.DataFrame,
+    claims: Registry,
+    planned: Mapping[str, Sequence[str]],
+    decided: bool,
+    seed: int,
+) -> pd.DataFrame:
+    """The ledger of ``claims``: a row ``all`` with the verdict, then a row for each stratum.
+
+    ``planned`` has the run ids of every battery; where ``decided`` is false (a study too small to
+    conclude from), the verdict is never more than INCONCLUSIVE. Holm's correction runs over all
+    primary tests in the registry; one that cannot be made counts as p = 1.
+    """
+    tables = Tables(runs, layers[layers["step"] == 0], predictions)
+    judged = [
+        analysed(claim.id, name, analysis, tables, planned, seed)
+        for claim in claims.claims
+        for name, analysis in _analyses(claim)
+    ]
+    corrected = _holm(judged)
+    rows = [_untestable(claim) for claim in claims.claims if claim.not_testable]
+    for j in judged:
+        p_holm = corrected.get(j.claim, math.nan) if not j.name else math.nan
+        rows += [_row_of_all(j, p_holm, decided, len(corrected)), *_rows_of_strata(j, decided)]
+    ledger = pd.DataFrame(rows, columns=list(LEDGER.columns))
+    order = {claim.id: place for place, claim in enumerate(claims.claims)}
+    ledger = ledger.sort_values("claim", key=lambda ids: ids.map(order), kind="stable")
+    return LEDGER.frame(ledger.replace([math.inf, -math.inf], math.nan).reset_index(drop=True))
+
+
+def _analyses(claim: Claim) -> list[tuple[str, Analysis]]:
+    return [("", claim.primary), *claim.secondary.items()] if claim.primary else []
+
+
+def analysed(
+    claim: str,
+    name: str,
+    analysis: Analysis,
+    tables: Tables,
+    planned: Mapping[str, Sequence[str]],
+    seed: int,
+) -> Judged:
+    """One analysis, carried out on the runs that there are."""
+    data = observed(analysis, tables)
+    present = tables.runs.loc[tables.runs["battery"].isin(analysis.batteries), "run_id"]
+    expected = {run for battery in analysis.batteries for run in planned.get(battery, ())}
+    missing = len(expected - set(present))
+    absent = [battery for battery in analysis.batteries if not planned.get(battery)]
+    effects = TESTS[analysis.test].effects(data, analysis) if len(data) else pd.DataFrame()
+    effects = effects.dropna(subset="value") if len(effects) else effects
+    strata, found = {}, None
+    if len(effects):
+        strata = by_stratum(effects, analysis.is_share, seed)
+        strata = {stratum: e for stratum, e in strata.items() if e.n}
+    if strata:
+        pooled = evidence(effects, analysis.is_share, seed)
+        found = finding(strata, pooled, across_strata(effects), analysis, seed)
+    gap = _gap(data, found, absent)
+    return Judged(claim, name, analysis, strata, found, data, missing, gap)
+
+
+def _gap(data: pd.DataFrame, found: Finding | None, absent: list[str]) -> str:
+    if absent:
+        return f"this study has no battery {', '.join(absent)}"
+    if data.empty:
+        return "this study plans no such cells"
+    if found is None:
+        return "these cells do not identify the effect"
+    unusable = int(data["value"].isna().sum())
+    return f"{unusable} runs have no value and could not be used" if unusable else ""
+
+
+def _holm(judged: list[Judged]) -> dict[str, float]:
+    """Holm's p by claim, over the primary tests; those not to be judged count as 1."""
+    primary = [j for j in judged if not j.name]
+    p = [j.found.gain.p if j.found and j.complete else math.nan for j in primary]
+    return dict(zip([j.claim for j in primary], holm(p), strict=True))
+
+
+def _decide(j: Judged, p_holm: float, decided: bool) -> tuple[str, str]:
+    if not j.complete:
+        return INCOMPLETE, f"{j.missing} planned runs of its batteries are missing"
+    if j.found is None:
+        return INCONCLUSIVE, j.gap
+    if not decided:
+        return INCONCLUSIVE, "this study is too small to conclude from"
+    if j.found.gain.n < LEAST_SEEDS:
+        return INCONCLUSIVE, f"fewer than {LEAST_SEEDS} seeds"
+    # A secondary test is not of the confirmatory family: its own p stands uncorrected.
+    return verdict(j.found, j.found.gain.p if j.name else p_holm)
+
+
+def _row_of_all(j: Judged, p_holm: float, decided: bool, tests: int) -> dict:
+    word, reason = _decide(j, p_holm, decided)
+    row = _row(j, ALL, word, "; ".join(filter(None, (reason, j.gap if j.found else ""))), j.runs)
+    row |= {"planned": len(j.runs) + j.missing, "statistic": _statistic(j)}
+    if j.found is None:
+        return row
+    g = j.found.gain
+    value, low, high = in_units(g, j.analysis)
+    row |= {"value": value, "low": low, "high": high, "n": g.n, "p": g.p, "p_holm": p_holm}
+    if word == INCONCLUSIVE:
+        row["seeds_needed"] = enough_seeds(g, j.found.bar, 1 if j.name else tests)
+    return row
+
+
+def _rows_of_strata(j: Judged, decided: bool) -> list[dict]:
+    if set(j.strata) <= {ALL}:
+        return []
+    tail = TAIL / len(j.strata)
+    return [_row_of_stratum(j, stratum, e, tail, decided) for stratum, e in j.strata.items()]
+
+
+def _row_of_stratum(j: Judged, stratum: str, e: Evidence, tail: float, decided: bool) -> dict:
+    if not j.complete:
+        word, reason = INCOMPLETE, "planned runs of its batteries are missing"
+    elif not decided or e.n < LEAST_SEEDS:
+        word, reason = INCONCLUSIVE, "too few seeds, or a study too small, to conclude from"
+    else:
+        word, reason = stratum_verdict(e, j.analysis, tail)
+    low, high = e.bounds(tail)
+    row = _row(j, stratum, word, reason, _runs_of(j, stratum))
+    side = "greater" if j.analysis.side == "both" else j.analysis.side
+    return row | {"value": e.value, "low": low, "high": high, "n": e.n, "p": _p(e, j, side)}
+
+
+def _p(e: Evidence, j: Judged, side: str) -> float:
+    sides = ("greater", "less") if j.analysis.side == "both" else (side,)
+    p = [gain(e, j.analysis, s, "", (TAIL, TAIL)).p for s in sides]
+    return min(1.0, len(p) * min(p))
+
+
+def _runs_of(j: Judged, stratum: str) -> pd.DataFrame:
+    """The runs that a stratum rests on; where it names a control, those of both arms."""
+    contrast, strata = j.analysis.contrast, j.analysis.strata
+    if contrast is None:
+        return j.runs[labels(j.runs, strata) == stratum]
+    keep = pd.Series(False, index=j.runs.index)
+    for control in contrast.controls:
+        here = labels(j.runs.assign(control=control), strata) == stratum
+        keep |= here & j.runs[contrast.factor].isin([contrast.treatment, control])
+    return j.runs[keep]
+
+
+def _statistic(j: Judged) -> str:
+    analysis, measure = j.analysis, MEASURES[j.analysis.measure]
+    what = measure.meaning
+    if analysis.contrast:
+        c = analysis.contrast
+        what += f", {c.factor} {c.treatment} less {' or '.join(map(str, c.controls))}"
+    if analysis.regress:
+        what = f"coefficient of {MEASURES[analysis.regress.term].meaning} in {what}"
+    if analysis.side == "equivalent":
+        what = f"distance from {analysis.target:g} of the {what}"
+    deciding = j.found.gain.stratum if j.found else ""
+    stratum = f" (deciding stratum: {deciding})" if deciding else ""
+    holds = {"average": "mean over cells", "every": "weakest stratum", "some": "strongest stratum"}
+    over = "smaller of the two extremes" if analysis.side == "both" else holds[analysis.holds]
+    unit = "" if analysis.regress else f" [{measure.unit}]"
+    return f"{what}{unit}, {over}{stratum}"
+
+
+def _row(j: Judged, stratum: str, word: str, reason: str, runs: pd.DataFrame) -> dict:
+    prefix = f"secondary {j.name}" if j.name else ""
+    key = stratum if not prefix else prefix if stratum == ALL else f"{prefix}: {stratum}"
+    return {
+        "claim": j.claim,
+        "stratum": key,
+        "statistic": f"{MEASURES[j.analysis.measure].meaning}",
+        "value": math.nan,
+        "low": math.nan,
+        "high": math.nan,
+        "n": 0,
+        "p": math.nan,
+        "p_holm": math.nan,
+        "verdict": word,
+        "planned": len(runs),
+        "done": len(runs),
+        "diverged": int((runs["outcome"] == "diverged").sum()),
+        "seeds_needed": None,
+        "reason": reason,
+    }
+
+
+def _untestable(claim: Claim) -> dict:
+    return {
+        "claim": claim.id,
+        "stratum": ALL,
+        "statistic": "none",
+        "n": 0,
+        "verdict": NOT_TESTABLE,
+        "planned": 0,
+        "done": 0,
+        "diverged": 0,
+        "seeds_needed": None,
+        "reason": claim.not_testable,
+    }

@@ -1,0 +1,160 @@
+"""Where a result comes from: a fingerprint of the code, the versions and machine that made it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from .errors import UserError, unknown
+
+HERE = Path(__file__).parent
+# Packages whose version can move a number or a picture.
+PACKAGES = (
+    "vanishing", "torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "statsmodels",
+    "matplotlib", "seaborn", "papermill", "snakemake", "pypandoc_binary", "typst",
+)  # fmt: skip
+
+
+def fingerprint(*parts: str, extra_files: Iterable[str | os.PathLike] = ()) -> str:
+    """Twelve hex digits that change when the code of ``parts`` does, and not with its comments.
+
+    The hash of the syntax trees of subpackages (``engine``) or modules (``tables``,
+    ``theory.slope``), docstrings left out, and of ``extra_files``, the user's own parts.
+    """
+    digest = hashlib.sha256()
+    for part in sorted(set(parts)):
+        for file in _files(part):
+            digest.update(f"{file.relative_to(HERE).as_posix()} {_tree_hash(file)}\n".encode())
+    for file in sorted({Path(extra).resolve() for extra in extra_files}):
+        digest.update(f"{file.name} {_tree_hash(file)}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def provenance(config_digest: str | None = None) -> dict:
+    """Code, versions and machine of this process, ready for JSON: what every table carries."""
+    return {
+        "code": fingerprint(*_known()),
+        **git_state(),
+        "config": config_digest,
+        "packages": versions(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **machine(),
+        **gpu(),
+    }
+
+
+def git_state() -> dict[str, str | bool | None]:
+    """Commit of the code, and whether files differ from it; None outside a checkout."""
+    commit = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain") if commit else None
+    return {"commit": commit or None, "dirty": None if changed is None else bool(changed)}
+
+
+def versions() -> dict[str, str | None]:
+    """The installed version of each package that can move a result; None where it is missing."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+@cache
+def machine() -> dict[str, str | int | float]:
+    """CPU model, logical cores, and memory in GiB."""
+    import psutil
+
+    memory = psutil.virtual_memory().total / 2**30
+    return {"cpu": _cpu_model(), "cores": os.cpu_count() or 1, "memory_gib": round(memory, 1)}
+
+
+def gpu() -> dict[str, str | None]:
+    """Name of the GPU and version of its driver, if torch is loaded and sees one."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return {"gpu": None, "driver": None}
+    query = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    driver = _output(*query)
+    return {
+        "gpu": torch.cuda.get_device_name(),
+        "driver": driver.splitlines()[0] if driver else None,
+    }
+
+
+def _files(part: str) -> list[Path]:
+    path = HERE.joinpath(*part.split("."))
+    if path.is_dir() and (path / "__init__.py").exists():
+        return sorted(path.rglob("*.py"))
+    if path.with_suffix(".py").exists():
+        return [path.with_suffix(".py")]
+    raise UserError(unknown("part of the code", part, _known(), ", or a module in one"))
+
+
+def _known() -> list[str]:
+    packages = [file.parent.name for file in HERE.glob("*/__init__.py")]
+    return sorted(packages + [file.stem for file in HERE.glob("*.py")])
+
+
+@cache
+def _tree_hash(file: Path) -> str:
+    words: list[str] = []
+    _spell(ast.parse(file.read_bytes(), filename=str(file)), words)
+    return hashlib.sha256("\n".join(words).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _spell(node: ast.AST, words: list[str]) -> None:
+    """Append the syntax tree without docstrings; ``ast.dump`` says the same at thrice the time."""
+    words.append(type(node).__name__)
+    for field in node._fields:
+        value = getattr(node, field, None)
+        if field == "body" and isinstance(value, list) and value and _is_docstring(value[0]):
+            value = value[1:]
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, ast.AST):
+                _spell(item, words)
+            else:
+                words.append(repr(item))
+        words.append(f"end {field}")
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    mac = _output("sysctl", "-n", "machdep.cpu.brand_string") if sys.platform == "darwin" else None
+    return next(iter(models), mac) or platform.processor() or platform.machine()
+
+
+@cache
+def _git(*arguments: str) -> str | None:
+    """What git says of the folder of the code; None if it is no checkout of this project."""
+    root = HERE.parent.parent  # an installed copy has no .git there, whatever folder holds it
+    return _output("git", "-C", str(root), *arguments) if (root / ".git").exists() else None
+
+
+def _output(*command: str) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,188 @@
+"""Facts, summaries, classes and calibration: against plain pandas, and where there is nothing."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from vanishing.analysis.claims import read_claims
+from vanishing.analysis.estimates import calibration, signal_class, signals, success, summary
+from vanishing.analysis.facts import facts
+from vanishing.analysis.ledger import judge
+from vanishing.tables import SUMMARY
+
+from .planted import members, no_layers, no_predictions, normal, predicted, runs_of
+
+REGISTRY = Path(__file__).parents[1] / "reports" / "claims.yaml"
+NAMES = {
+    "runs.total", "runs.trained", "runs.diverged", "cells.total", "seeds.init", "seeds.judged",
+    "claims.total", "claims.supported", "claims.refuted", "claims.conditional",
+    "claims.inconclusive", "claims.incomplete", "calibration.max_error", "calibration.cells",
+    "calibration.p_tost", "v.sigmoid.depth50", "v.relu_he.depth50", "success.plain.deep",
+    "success.batch.deep", "success.layer.deep", "success.residual.deep", "verdict.C01",
+    "study.name", "study.seconds", "study.cores",
+    *(f"slope.{a}.{i}" for a in ("sigmoid", "tanh", "relu", "gelu")
+      for i in ("torch_default", "xavier", "he", "orthogonal")),
+}  # fmt: skip
+
+
+def signal(seeds: int = 10) -> pd.DataFrame:
+    factors = {
+        "activation": ["sigmoid", "tanh", "relu", "gelu"],
+        "init": ["torch_default", "xavier", "he", "orthogonal"],
+        "depth": [10, 20, 50],
+    }
+    return runs_of("signal", factors, seeds, normal(-0.3, 0.002))
+
+
+def training() -> pd.DataFrame:
+    def truth(cell, rng):
+        trained = cell["norm"] == "batch" or cell["depth"] == 4
+        outcome = "trained" if trained else "diverged"
+        return {
+            "outcome": outcome,
+            "final_loss": rng.uniform(0, 0.1) if trained else None,
+            "final_test_accuracy": 0.9 if trained else 0.1,
+            "final_train_accuracy": 0.9 if trained else 0.1,
+            "vanishing_index": rng.normal(-2, 0.1),
+        }
+
+    factors = {"norm": ["none", "batch"], "depth": [4, 32]}
+    return runs_of("training", factors, 10, truth, steps=200)
+
+
+def facts_of(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> dict:
+    predictions = no_predictions() if predictions is None else predictions
+    planned = members(runs)
+    registry = read_claims(REGISTRY)
+    ledger = judge(runs, no_layers(), predictions, registry, planned, True, 0)
+    plan = {"study": "planted", "members": planned, "cores": 2}
+    return facts(runs, no_layers(), predictions, ledger, plan)
+
+
+@pytest.fixture(scope="module")
+def study() -> tuple[pd.DataFrame, dict]:
+    runs = pd.concat([signal(), training()], ignore_index=True)
+    theory = predicted(runs[runs["battery"] == "signal"], lambda row: -0.301)
+    return runs, facts_of(runs, theory)
+
+
+def test_every_fact_of_the_paper_exists_whatever_the_study(study):
+    assert set(study[1]) >= NAMES
+    own = runs_of("mine", {"activation": ["relu"]}, 2, normal(0))
+    found = facts_of(own)
+    assert set(found) >= NAMES
+    assert found["slope.tanh.he"]["value"] is None
+    assert found["success.batch.deep"]["query"].startswith("not in this study")
+
+
+def test_facts_are_json_and_have_the_agreed_keys(study):
+    for one in json.loads(json.dumps(study[1], allow_nan=False)).values():
+        assert set(one) == {"value", "unit", "precision", "low", "high", "query"}
+
+
+def test_a_mean_is_that_of_plain_pandas_at_the_middle_depth(study):
+    runs, found = study
+    rows = runs.query("battery == 'signal' and activation == 'tanh' and init == 'he'")
+    slopes = rows[rows["depth"] == 20]["slope"]
+    fact = found["slope.tanh.he"]
+    assert fact["value"] == pytest.approx(slopes.mean())
+    low, high = stats.t.interval(0.95, 9, slopes.mean(), stats.sem(slopes))
+    assert (fact["low"], fact["high"]) == pytest.approx((low, high))
+    deepest = rows.query("depth == 50")["vanishing_index"].mean()
+    assert found["v.relu_he.depth50"]["value"] == pytest.approx(deepest, rel=0.05)
+
+
+def test_counts_and_shares_keep_the_runs_that_diverged(study):
+    runs, found = study
+    assert found["runs.total"]["value"] == len(runs)
+    assert found["runs.trained"]["value"] == 40
+    assert found["runs.diverged"]["value"] == 10
+    assert found["seeds.judged"]["value"] == 10
+    assert found["success.plain.deep"]["value"] == 0
+    assert found["success.batch.deep"]["value"] == 1
+    assert found["success.batch.deep"]["low"] < 1
+    assert found["success.layer.deep"]["value"] is None
+
+
+def test_verdicts_are_counted(study):
+    found = study[1]
+    words = [fact["value"] for name, fact in found.items() if name.startswith("verdict.")]
+    assert found["claims.total"]["value"] == len(words) == 11
+    assert found["claims.supported"]["value"] == words.count("SUPPORTED") > 0
+
+
+def test_a_run_of_two_batteries_is_counted_once():
+    runs = signal(3)
+    both = pd.concat([runs, runs.assign(battery="again")], ignore_index=True)
+    assert facts_of(both)["runs.total"]["value"] == len(runs)
+
+
+def test_calibration_is_equivalent_where_theory_is_right_and_not_where_it_is_off(study):
+    runs, found = study
+    assert found["calibration.cells"]["value"] == 48
+    assert found["calibration.max_error"]["value"] < 0.01
+    assert found["calibration.p_tost"]["value"] < 0.05
+    off = calibration(runs, predicted(signal(1), lambda row: -0.32))
+    assert (off["p_tost"] > 0.05).all()
+    assert (off["measured"] - off["predicted"]).to_numpy() == pytest.approx(0.02, abs=0.005)
+
+
+def test_a_cell_without_theory_is_not_calibrated():
+    assert calibration(signal(2), no_predictions()).empty
+    assert facts_of(signal(2))["calibration.p_tost"]["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("centre", "expected"),
+    [
+        (0, "healthy"),
+        (-2, "vanishing"),
+        (-9, "severely vanishing"),
+        (2, "exploding"),
+        (9, "severely exploding"),
+        (-1, "borderline"),
+    ],
+)
+def test_classes_of_signal(centre, expected):
+    v = centre + np.array([-0.1, 0, 0.1, -0.05, 0.05])
+    assert signal_class(v) == expected
+
+
+def test_one_seed_has_no_class_and_learning_rates_do_not_multiply_seeds():
+    assert signal_class(np.array([-9.0])) == "borderline"
+    runs = runs_of("training", {"init": ["he"]}, 1, normal(-0.3), steps=10)
+    rates = pd.concat(
+        [runs.assign(run_id=lambda t, r=r: t["run_id"] + r) for r in "abc"], ignore_index=True
+    )
+    assert set(signals(rates)) == {"borderline"}
+
+
+def test_summary_is_a_checked_table_of_interquartile_means(study):
+    runs = study[0]
+    table = summary(runs, 0)
+    SUMMARY.check(table)
+    row = table.query("battery == 'signal' and outcome == 'slope'").iloc[0]
+    values = runs[(runs["cell"] == row["cell"])]["slope"]
+    assert row["value"] == pytest.approx(stats.trim_mean(values, 0.25))
+    assert row["low"] <= row["value"] <= row["high"]
+    pd.testing.assert_frame_equal(table, summary(runs, 0))
+
+
+def test_summary_ranks_a_diverged_run_worst_and_gives_no_loss_to_init_runs(study):
+    table = summary(study[0], 0).set_index(["battery", "cell", "outcome"])["value"]
+    losses = table.xs("final_loss", level="outcome")
+    assert set(losses.index.get_level_values("battery")) == {"training"}
+    assert losses.isna().sum() == 1
+    assert math.isclose(table.xs("final_test_accuracy", level="outcome").min(), 0.1)
+
+
+def test_success_is_the_share_of_trainings(study):
+    table = success(study[0], ["norm", "depth"]).set_index(["norm", "depth"])
+    assert table.loc[("none", 32), "value"] == 0
+    assert table.loc[("batch", 32), "value"] == 1
+    assert (table["n"] == 10).all()

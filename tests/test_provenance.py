@@ -1,0 +1,92 @@
+"""The fingerprint of the code, and what a table says of where it was made."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from vanishing import provenance as subject
+from vanishing.errors import UserError
+from vanishing.provenance import fingerprint, provenance
+
+SOURCE = '''
+"""A module."""
+
+def square(h):
+    """What h is, squared."""
+    return h * h  # a product
+'''
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A function that gives the fingerprint of a part of the user's own with the source given."""
+
+    def of(source):
+        file = tmp_path / "own.py"
+        file.write_text(source)
+        subject._tree_hash.cache_clear()
+        return fingerprint(extra_files=[file])
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# a product", "# by multiplying"),
+        ("What h is, squared.", "h²"),
+        ('"""A module."""', ""),
+        ("h * h", "(h  *  h)"),
+    ],
+)
+def test_comment_docstring_and_layout_keep_the_fingerprint(own, old, new):
+    assert own(SOURCE.replace(old, new)) == own(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("h * h", "h + h"), ("square", "power"), ("(h)", "(h, k=2)")]
+)
+def test_changed_formula_changes_the_fingerprint(own, old, new):
+    assert own(SOURCE.replace(old, new)) != own(SOURCE)
+
+
+def test_fingerprint_is_the_same_in_another_process_and_order():
+    code = "from vanishing.provenance import fingerprint as f; print(f('tables', 'parts'))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == fingerprint("parts", "tables")
+
+
+def test_fingerprint_of_a_subpackage_differs_from_that_of_its_module():
+    assert fingerprint("study") != fingerprint("study.plan") != fingerprint("parts")
+
+
+def test_unknown_part_of_the_code_is_refused_with_the_nearest_name():
+    with pytest.raises(UserError, match=r"called 'engin'.*mean 'engine'"):
+        fingerprint("engin")
+
+
+def test_provenance_names_code_versions_and_machine_and_fits_in_json():
+    said = json.loads(json.dumps(provenance("abc")))
+    assert said["config"] == "abc"
+    assert said["packages"]["torch"].startswith("2.13.0")
+    assert said["cores"] >= 1
+    assert said["memory_gib"] > 0
+    assert said["cpu"]
+
+
+def test_provenance_without_git_or_checkout_says_none(monkeypatch, tmp_path):
+    subject._git.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert subject.git_state() == {"commit": None, "dirty": None}
+    subject._git.cache_clear()
+
+
+def test_provenance_imports_neither_torch_nor_pandas():
+    code = (
+        "import sys; from vanishing.provenance import provenance; provenance();"
+        "print({'torch', 'pandas'} & set(sys.modules) or 'neither')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "neither"

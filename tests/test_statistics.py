@@ -1,0 +1,294 @@
+"""Estimates and tests against scipy, statsmodels and plain numpy, and how often they are right."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import DescrStatsW
+
+from vanishing.analysis.proportions import (
+    difference_bounds,
+    paired_test,
+    stratified_test,
+    success_bounds,
+    wilson,
+)
+from vanishing.analysis.relations import coefficient_equivalence, regression, slope_of, spearman
+from vanishing.analysis.statistics import (
+    equivalence,
+    flips,
+    holm,
+    interaction,
+    interquartile_mean,
+    mean_interval,
+    seeds_needed,
+    sign_flip,
+)
+
+DRAWS = 400  # of a coverage check
+ROUGHLY = 3 * math.sqrt(0.05 * 0.95 / DRAWS)  # three standard errors of a coverage of .95
+
+
+def sample(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.3, 1, n)
+
+
+def test_t_interval_is_scipys():
+    x = sample(9)
+    expected = stats.ttest_1samp(x, 0).confidence_interval(0.95)
+    estimate = mean_interval(x)
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize("n", [7, 10, 20])
+@pytest.mark.parametrize("interval", [mean_interval, lambda x: sign_flip(x, seed=1)])
+def test_intervals_of_a_mean_cover_it_as_often_as_they_say(n, interval):
+    rng = np.random.default_rng(n)
+    draws = DRAWS if n < 20 else DRAWS // 4
+    covered = [e.low <= 1 <= e.high for e in (interval(rng.normal(1, 2, n)) for _ in range(draws))]
+    assert np.mean(covered) >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / draws)
+
+
+def test_sign_flip_is_scipys_exact_permutation_test():
+    x = sample(9)
+    for side in ("greater", "less"):
+        expected = stats.permutation_test(
+            (x,),
+            np.mean,
+            permutation_type="samples",
+            alternative=side,
+            vectorized=True,
+            n_resamples=10**6,
+        )
+        assert sign_flip(x, side=side).p == pytest.approx(expected.pvalue)
+
+
+def test_sign_flip_interval_holds_the_nulls_that_the_test_keeps():
+    x = sample(10)
+    estimate = sign_flip(x)
+    for null in np.linspace(-1.5, 1.5, 301):
+        kept = min(sign_flip(x, null, "greater").p, sign_flip(x, null, "less").p) > 0.025
+        assert kept == (estimate.low <= null <= estimate.high)
+
+
+def test_sign_flip_is_wrong_no_more_often_than_it_says():
+    rng = np.random.default_rng(5)
+    p = np.array([sign_flip(rng.uniform(-1, 1, 8), side="greater").p for _ in range(DRAWS)])
+    assert np.mean(p <= 0.05) <= 0.05 + ROUGHLY
+
+
+def test_smallest_p_is_one_in_all_flips_and_five_seeds_bound_no_interval():
+    assert sign_flip(np.arange(1, 11), side="greater").p == 1 / 2**10
+    assert sign_flip(np.arange(1, 6)).low == -math.inf
+    assert sign_flip(np.arange(1, 7)).low == 1
+
+
+def test_drawn_flips_agree_with_all_flips():
+    x = sample(17)
+    doubled = np.zeros(1)
+    counts = np.zeros(1)
+    for value in x:
+        doubled = np.concatenate([doubled, doubled + value])
+        counts = np.concatenate([counts, counts + 1])
+    exact = np.sort(doubled[1:] / counts[1:])
+    low = exact[math.floor(0.025 * len(exact))]
+    assert flips(x).low(0.025) == pytest.approx(low, abs=0.01)
+
+
+def test_ties_with_the_null_count_against_the_claim():
+    x = np.full(8, 0.1)
+    assert sign_flip(x, null=0.1, side="greater").p == 1
+    assert sign_flip(x, null=0.1, side="less").p == 1
+
+
+def test_interquartile_mean_is_scipys_trimmed_mean():
+    x = sample(10)
+    assert interquartile_mean(x, seed=0).value == pytest.approx(stats.trim_mean(x, 0.25))
+
+
+def test_bootstrap_of_ones_is_ones():
+    estimate = interquartile_mean(np.ones(6), seed=3)
+    assert (estimate.value, estimate.low, estimate.high) == (1, 1, 1)
+
+
+def test_interquartile_mean_covers_the_centre_nearly_as_often_as_it_says():
+    # A percentile bootstrap of 20 seeds covers a little less than it says: .90 is what is promised.
+    rng = np.random.default_rng(2)
+    samples = (rng.normal(0, 1, 20) for _ in range(DRAWS))
+    covered = [e.low <= 0 <= e.high for e in (interquartile_mean(x, 0, draws=500) for x in samples)]
+    assert np.mean(covered) >= 0.90 - ROUGHLY
+
+
+def test_worst_ranks_are_cut_while_they_are_in_the_outer_quarter():
+    assert math.isfinite(interquartile_mean([1, 2, 3, 4, 5, 6, 7, math.inf], 0).value)
+    assert interquartile_mean([1, 2, math.inf, math.inf], 0).value == math.inf
+
+
+def test_bootstrap_draws_seeds_within_their_stratum():
+    x = np.r_[np.zeros(6), np.ones(6)]
+    apart = interquartile_mean(x, 0, strata=[0] * 6 + [1] * 6)
+    together = interquartile_mean(x, 0)
+    assert (apart.low, apart.high) == (0.5, 0.5)
+    assert together.low < 0.5 < together.high
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda seed: interquartile_mean(sample(11), seed).low,
+        lambda seed: sign_flip(sample(18), seed=seed).low,
+        lambda seed: interaction(sample(24).reshape(6, 4), seed),
+    ],
+)
+def test_same_seed_same_numbers_other_seed_other_numbers(draw):
+    assert draw(1) == draw(1)
+    assert len({draw(seed) for seed in range(5)}) > 1
+
+
+def test_interaction_is_found_where_it_is_and_seldom_where_it_is_not():
+    rng = np.random.default_rng(0)
+    seeds = rng.normal(0, 1, (8, 1))  # what all strata of a seed share is no interaction
+    assert interaction(seeds + rng.normal(0, 0.1, (8, 3)) + [0, 0, 1], 0) < 0.01
+    p = [interaction(rng.normal(0, 1, (8, 3)), 0, draws=199) for _ in range(100)]
+    assert np.mean(np.array(p) <= 0.05) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 100)
+
+
+def test_tost_is_statsmodels():
+    x = sample(12) / 10
+    expected = DescrStatsW(x).ttost_mean(-0.2, 0.2)[0]
+    estimate = equivalence(x, 0, 0.2)
+    assert estimate.p == pytest.approx(expected)
+    assert (estimate.p < 0.05) == (estimate.low > -0.2 and estimate.high < 0.2)
+
+
+def test_tost_without_spread_is_sure():
+    assert equivalence(np.ones(5), 1, 0.1).p == 0
+    assert equivalence(np.ones(5), 2, 0.1).p == 1
+
+
+def test_tost_seldom_calls_the_margin_equivalent():
+    rng = np.random.default_rng(1)
+    p = np.array([equivalence(rng.normal(0.5, 0.4, 10), 0, 0.5).p for _ in range(DRAWS)])
+    assert np.mean(p < 0.05) <= 0.05 + ROUGHLY
+
+
+def test_holm_is_statsmodels_and_a_missing_test_stays_in_the_family():
+    p = np.array([0.01, 0.2, 0.03])
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    corrected = holm([0.01, math.nan])
+    assert corrected[0] == pytest.approx(0.02)
+    assert math.isnan(corrected[1])
+
+
+def test_wilson_is_the_formula():
+    z, p, n = stats.norm.ppf(0.975), 0.3, 10
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    estimate = wilson(3, 10)
+    assert (estimate.low, estimate.high) == pytest.approx((centre - half, centre + half))
+    assert wilson(10, 10).low < 1
+
+
+def test_paired_test_is_the_binomial_test_of_the_pairs_that_differ():
+    treated = np.array([1] * 8 + [0, 1], bool)
+    control = np.array([0] * 8 + [1, 1], bool)
+    assert paired_test(treated, control).p == pytest.approx(stats.binomtest(8, 9).pvalue)
+
+
+def test_stratified_test_is_the_formula_of_mantel_and_haenszel():
+    tables = np.array([[[8, 2], [3, 7]], [[6, 4], [2, 8]]], float)
+    observed = tables[:, 0, 0].sum()
+    expected = sum(t[0].sum() * t[:, 0].sum() / t.sum() for t in tables)
+    variance = sum(
+        t[0].sum() * t[1].sum() * t[:, 0].sum() * t[:, 1].sum() / (t.sum() ** 2 * (t.sum() - 1))
+        for t in tables
+    )
+    p = stats.chi2.sf((observed - expected) ** 2 / variance, 1)
+    assert stratified_test(tables).p == pytest.approx(p)
+    ratio = sum(t[0, 0] * t[1, 1] / t.sum() for t in tables)
+    ratio /= sum(t[0, 1] * t[1, 0] / t.sum() for t in tables)
+    assert stratified_test(tables).value == pytest.approx(ratio)
+
+
+def test_stratified_test_copes_with_strata_in_which_all_or_none_succeed():
+    assert stratified_test([[[5, 0], [5, 0]]]).p == 1
+    assert stratified_test([[[9, 0], [0, 9]], [[0, 9], [0, 9]]]).p < 0.01
+
+
+def test_difference_of_shares_in_one_cell_has_newcombes_interval():
+    # Example (a) of Newcombe 1998: 56/70 - 48/80, method 10: .0524 to .3339.
+    treated = np.r_[np.ones(56), np.zeros(14)].astype(bool)[:, None]
+    control = np.r_[np.ones(48), np.zeros(32)].astype(bool)[:, None]
+    assert difference_bounds(treated, control, 0.025) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+
+
+def test_difference_of_shares_covers_the_truth_when_cells_of_a_seed_go_together():
+    rng = np.random.default_rng(8)
+    hits = []
+    for _ in range(DRAWS):
+        luck = rng.normal(0, 1, (10, 1))
+        treated, control = (luck + rng.normal(0, 1, (10, 4)) > c for c in (-0.5, 0.5))
+        low, high = success_bounds(treated, control, 0.025, 0)
+        truth = stats.norm.sf(-0.5 / math.sqrt(2)) - stats.norm.sf(0.5 / math.sqrt(2))
+        hits.append(low <= truth <= high)
+    assert np.mean(hits) >= 0.95 - ROUGHLY
+
+
+def test_difference_of_shares_keeps_a_width_where_all_seeds_agree():
+    low, high = success_bounds(np.ones((10, 1), bool), np.zeros((10, 1), bool), 0.025, 0)
+    assert 0.5 < low < 1 <= high
+
+
+def planted_regression() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"x": rng.normal(0, 1, 60), "group": ["a", "b", "c"] * 20})
+    data["seed"] = np.arange(60) // 3
+    shift = data["group"].map({"a": 0, "b": 5, "c": -5})
+    return data.assign(y=shift + data["x"] + rng.normal(0, 0.1, 60))
+
+
+def test_stratified_regression_is_statsmodels_formula():
+    data = planted_regression()
+    expected = smf.ols("y ~ x + C(group)", data).fit()
+    found = regression(data, "y", ["x"], ["group"])["x"]
+    assert found.value == pytest.approx(expected.params["x"])
+    assert found.low == pytest.approx(expected.conf_int().loc["x", 0])
+    clustered = regression(data, "y", ["x"], ["group"], clusters="seed")["x"]
+    assert clustered.value == pytest.approx(found.value)
+    assert clustered.n == 20
+
+
+def test_equivalence_of_a_coefficient_knows_one_from_another():
+    data = planted_regression()
+    assert coefficient_equivalence(data, "y", "x", 1, 0.1, ["group"]).p < 0.01
+    assert coefficient_equivalence(data, "y", "x", 1.5, 0.1, ["group"]).p > 0.99
+
+
+def test_slope_is_numpys_and_not_a_number_where_it_is_not_identified():
+    x, y = sample(8, 1), sample(8, 2)
+    assert slope_of(y, x) == pytest.approx(np.polyfit(x, y, 1)[0])
+    assert math.isnan(slope_of(y, np.ones(8)))
+    assert math.isnan(slope_of(y, x, 2 * x[:, None]))
+
+
+def test_spearman_is_scipys_and_its_interval_holds_it():
+    x = sample(15, 1)
+    y = x + sample(15, 2)
+    expected = stats.spearmanr(x, y)
+    estimate = spearman(x, y)
+    assert (estimate.value, estimate.p) == pytest.approx((expected.statistic, expected.pvalue))
+    assert estimate.low < estimate.value < estimate.high
+
+
+def test_seeds_needed_halve_the_interval_for_four_times_as_many():
+    assert seeds_needed(0.5, 1, 0.025) == pytest.approx(4 * seeds_needed(1, 1, 0.025))
+    assert seeds_needed(0, 1, 0.025) == math.inf
+
+
+def test_a_missing_value_is_refused():
+    with pytest.raises(ValueError, match="none of them missing"):
+        mean_interval([1.0, math.nan])
