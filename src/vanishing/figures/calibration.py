@@ -1,0 +1,101 @@
+"""Does theory say what is measured? The slope at init against its prediction, cell by cell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from . import style
+from .estimates import means
+
+TOLERANCE = 0.01  # decades per layer: as near as theory is asked to come
+CELL = ["cell", "activation", "init", "norm", "residual", "depth", "width"]
+
+
+def points(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """The mean slope of each cell of an init battery with its interval, and its prediction."""
+    data = runs[runs["steps"].eq(0) & runs["split"].eq("judged")].drop_duplicates("run_id")
+    predicted = predictions.drop_duplicates("cell").set_index("cell")["slope"]
+    measured = means(data, CELL, "slope")
+    measured["predicted"] = predicted.reindex(measured["cell"]).to_numpy()
+    measured["difference"] = measured["value"] - measured["predicted"]
+    return measured.dropna(subset="predicted").reset_index(drop=True)
+
+
+@style.styled
+def draw(data: pd.DataFrame) -> Figure:
+    """Measured against predicted with the identity, and what is left between them."""
+    if data.empty:
+        return style.nothing("This study has no cell with both a measured and a predicted slope.")
+    drawn = style.figure(3.3)
+    left, right = drawn.subplots(1, 2)
+    ends = np.array([data["predicted"].min(), data["predicted"].max()])
+    ends += np.array([-0.04, 0.04]) * max(np.ptp(ends), 0.1)
+    left.plot(ends, ends, color=style.TEXT, linewidth=0.6, zorder=1)
+    left.set_ylabel("measured slope (decades/layer)")
+    right.axhline(0, color=style.TEXT, linewidth=0.6, zorder=1)
+    right.set_ylabel("measured \u2212 predicted (decades/layer)")
+    for axes, centre in ((left, ends), (right, np.zeros(2))):
+        axes.fill_between(
+            ends, centre - TOLERANCE, centre + TOLERANCE, color=style.TEXT, alpha=0.14, linewidth=0
+        )
+        axes.set(xlim=ends, xlabel="predicted slope (decades/layer)")
+    _scatter(left, data, np.zeros(len(data)))
+    _scatter(right, data, data["predicted"].to_numpy())
+    widest = np.nanmax(np.abs(data[["low", "high", "value"]].sub(data["predicted"], axis=0)))
+    reach = 1.1 * max(TOLERANCE, widest)
+    right.set_ylim(-reach, reach)
+    right.text(
+        0.98, -1.2 * TOLERANCE, f"\u00b1{TOLERANCE:g}", ha="right", va="top",
+        fontsize=style.SIZE - 1, transform=right.get_yaxis_transform(),
+    )  # fmt: skip
+    _name_outliers(right, data)
+    drawn.legend(handles=_legend(data), loc="outside lower center", ncols=6, columnspacing=1.2)
+    return drawn
+
+
+def _scatter(axes: Axes, data: pd.DataFrame, less: np.ndarray) -> None:
+    """Every cell at its prediction; ``less`` is taken from the heights."""
+    shown = data.assign(**{name: data[name] - less for name in ("value", "low", "high")})
+    for (activation, norm, residual), cells in shown.groupby(["activation", "norm", "residual"]):
+        colour = style.activation_colour(activation)
+        style.interval(
+            axes, cells["predicted"], cells, color=colour, marker=style.norm_marker(norm),
+            markerfacecolor=colour if residual == "none" else style.BACKGROUND,
+            markeredgewidth=0.7, markersize=3.2, elinewidth=0.6,
+        )  # fmt: skip
+
+
+def _name_outliers(axes: Axes, data: pd.DataFrame, most: int = 3) -> None:
+    """Init and depth beside the cells whose whole interval lies outside the band, the farthest."""
+    above = data["low"] - data["predicted"] > TOLERANCE
+    below = data["high"] - data["predicted"] < -TOLERANCE
+    outside = data[above | below]
+    far = outside.reindex(outside["difference"].abs().nlargest(most).index)
+    middle = np.mean(axes.get_xlim())
+    for cell in far.itertuples():
+        left = cell.predicted > middle + 0.2 * np.ptp(axes.get_xlim())
+        axes.annotate(
+            f"{cell.init.partition('(')[0]}, depth {cell.depth}",
+            (cell.predicted, cell.difference), (-6 if left else 6, 0), textcoords="offset points",
+            ha="right" if left else "left", va="bottom", fontsize=style.SIZE - 1, in_layout=False,
+            color=style.activation_colour(cell.activation),
+        )  # fmt: skip
+
+
+def _legend(data: pd.DataFrame) -> list[Line2D]:
+    """A colour an activation; a shape a norm and an open marker a residual, where these differ."""
+    names = style.ordered(data["activation"])
+    marks = [(name, style.activation_colour(name), "o", True) for name in names]
+    norms, residuals = data["norm"].unique(), data["residual"].unique()
+    if len(norms) > 1:
+        marks += [(f"norm: {name}", style.TEXT, style.norm_marker(name), True) for name in norms]
+    marks += [(f"residual: {name}", style.TEXT, "o", False) for name in residuals if name != "none"]
+    return [
+        Line2D([], [], linestyle="none", label=name, color=colour, marker=marker,
+               markerfacecolor=colour if full else style.BACKGROUND)
+        for name, colour, marker, full in marks
+    ]  # fmt: skip
