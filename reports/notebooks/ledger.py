@@ -1,0 +1,51 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The ledger
+#
+# The claims come from four articles; each was registered in `reports/claims.yaml`, with its test
+# and the smallest effect that would matter, before the runs that judge it. The verdicts follow by
+# rule.
+
+# %% tags=["parameters"]
+results = "results/laptop"
+
+# %%
+from pathlib import Path
+
+from vanishing.analysis.claims import read_claims
+from vanishing.figures import ledger, style
+from vanishing.tables import LEDGER
+
+verdicts = LEDGER.read(Path(results) / "claims" / "ledger.parquet")
+claims = read_claims(Path("reports/claims.yaml"))
+
+# %% [markdown]
+# ## Verdicts
+#
+# An effect is shown in units of the smallest one of interest, turned so that the claimed
+# direction is to the right; the grey band holds effects too small to matter.
+
+# %%
+effects = ledger.points(verdicts, claims)
+style.save(ledger.draw(effects), Path(results) / "figures" / "ledger.svg", effects)
+
+# %% [markdown]
+# A claim about *every* network stands or falls with its weakest stratum: that effect is shown.
+#
+# ## The rows behind them
+#
+# Every claim in all and stratum by stratum, with the runs that it rests on.
+
+# %%
+verdicts

@@ -1,0 +1,1 @@
+"""What we say: notebooks executed, facts bound into the text, the paper as HTML and PDF."""
