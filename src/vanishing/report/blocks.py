@@ -1,0 +1,170 @@
+"""Generated Markdown: the tables of the paper, each a function from data to text.
+
+The paper asks for one by ``{{table:verdicts}}``; :func:`standard` makes all of a study's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from ..errors import UserError
+from ..tables import LEDGER, provenance_of
+from . import progress
+from .facts import badge, escaped, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NONE = "*none*"
+
+
+def standard(results: Path, claims: Path) -> dict[str, str]:
+    """Every table of a study's paper, by the name that ``{{table:name}}`` gives."""
+    plan, runs = progress.read(results)
+    ledger = results / "claims" / "ledger.parquet"
+    judged = LEDGER.read(ledger)
+    return {
+        "verdicts": verdicts(judged, statements(claims)),
+        "reasons": reasons(judged),
+        "provenance": provenance(provenance_of(ledger)),
+        "config": config(plan),
+        "excluded": excluded(plan),
+        "completeness": completeness(progress.batteries(plan, runs)),
+    }
+
+
+def statements(claims: Path) -> dict[str, str]:
+    """What each claim says, by its id: of a list of claims, or of a mapping by id."""
+    try:
+        read = yaml.safe_load(Path(claims).read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise UserError(
+            f"no claims at {claims}: the verdict table needs their statements"
+        ) from None
+    entries = read.get("claims", read) if isinstance(read, dict) else read
+    if isinstance(entries, dict):
+        entries = [
+            {"id": key, **entry} for key, entry in entries.items() if isinstance(entry, dict)
+        ]
+    return {entry["id"]: " ".join(entry["statement"].split()) for entry in entries}
+
+
+def verdicts(ledger: pd.DataFrame, said: Mapping[str, str]) -> str:
+    """A row a claim: its id, what it says, the verdict, the effect with its interval, the seeds."""
+    overall = ledger[ledger["stratum"] == "all"]
+    missing = sorted(set(overall["claim"]) - set(said))
+    if missing:
+        raise UserError(f"the ledger judges {missing}, and claims.yaml states no such claims")
+    rows = [
+        (
+            row.claim,
+            f"{_cell(said[row.claim])} [{escaped(_measure(row.statistic))}]{{.statistic}}",
+            badge(row.verdict),
+            _effect(row),
+            number(row.n),
+        )
+        for row in overall.itertuples()
+    ]
+    return table(("Claim", "Statement", "Verdict", "Effect [95 % interval]", "n"), rows, "lllrr")
+
+
+def reasons(ledger: pd.DataFrame) -> str:
+    """A row a claim or secondary analysis: what was estimated, its p, and why that verdict."""
+    carries = ledger["stratum"].str.fullmatch(r"all|secondary [^:]*")
+    rows = []
+    for row in ledger[carries].itertuples():
+        name = "" if row.stratum == "all" else f" {row.stratum.removeprefix('secondary ')}"
+        p = row.p if name else row.p_holm
+        why = f"{badge(row.verdict)} {escaped(row.reason)}"
+        rows.append(
+            (row.claim + escaped(name.replace("_", " ")), escaped(row.statistic), _p(p), why)
+        )
+    return table(("Claim", "Estimated", "*p*", "Because"), rows, "llrl")
+
+
+def _measure(statistic: str) -> str:
+    """What is estimated, without the stratum that decided it: that is among the reasons."""
+    return statistic.partition(" (deciding stratum")[0]
+
+
+def _p(p: float) -> str:
+    if p != p:
+        return "–"
+    return "< 0.001" if p < 0.001 else number(p, 3)
+
+
+def _effect(row: object) -> str:
+    """Value and interval, to three decimals, or one from ten upwards; an open end is a dash."""
+    known = [v for v in (row.value, row.low, row.high) if v == v]
+    decimals = 3 if max(map(abs, known), default=0) < 10 else 1
+    if row.low != row.low and row.high != row.high:
+        return number(row.value, decimals)
+    low, high = (number(end, decimals) if end == end else "–" for end in (row.low, row.high))
+    return f"{number(row.value, decimals)} \\[{low},\N{NO-BREAK SPACE}{high}\\]"
+
+
+def provenance(entries: Mapping) -> str:
+    """A row an entry of a table's provenance; what is nested gets a dotted name."""
+    rows = [(escaped(key), escaped(value)) for key, value in _flat(entries)]
+    return table(("What", "Which"), rows or [(NONE, NONE)], "ll")
+
+
+def _flat(entries: Mapping, prefix: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in sorted(entries.items()):
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple):
+            yield prefix + key, ", ".join(map(str, value))
+        else:
+            yield prefix + key, {True: "yes", False: "no", None: "unknown"}.get(value, str(value))
+
+
+def config(plan: Mapping) -> str:
+    """The resolved config, as YAML."""
+    text = yaml.safe_dump(plan["config"], sort_keys=False, default_flow_style=None, width=84)
+    return f"```yaml\n{text}```"
+
+
+def excluded(plan: Mapping) -> str:
+    """A row a rule that takes cells out of a battery's grid: which, how many, why."""
+    rows = [
+        (
+            escaped(name),
+            ", ".join(f"{key} {_values(value)}" for key, value in rule["when"].items()),
+            number(rule["cells"]),
+            _cell(rule["because"]),
+        )
+        for name, battery in plan["batteries"].items()
+        for rule in battery.get("excluded", [])
+    ]
+    return table(("Battery", "Excluded", "Cells", "Because"), rows or [(NONE,) * 4], "llrl")
+
+
+def _values(value: object) -> str:
+    values = value if isinstance(value, list) else [value]
+    return escaped(" or ".join(map(str, values)))
+
+
+def completeness(rows: Sequence[Mapping]) -> str:
+    """A row a battery: runs planned, done and, of these, diverged."""
+    cells = [
+        (escaped(row["battery"]), *(number(row[key]) for key in ("planned", "done", "diverged")))
+        for row in rows
+    ]
+    return table(("Battery", "Runs planned", "Done", "Of these diverged"), cells, "lrrr")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
+    """A pipe table; ``align`` has a letter a column, ``l`` or ``r``."""
+    rules = [{"l": ":---", "r": "---:"}[side] for side in align]
+    lines = [head, rules, *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Markdown of one line that no pipe cuts."""
+    return " ".join(str(text).split()).replace("|", "\\|")

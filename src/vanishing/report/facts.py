@@ -1,0 +1,160 @@
+"""Facts bound into the text: every ``{{name}}`` becomes the number that the run gave.
+
+A fact is an entry of ``claims/facts.json``: value, unit, precision, interval and the query that
+gave it. ``{{name}}`` prints the value, ``{{name|unit|interval}}`` adds to it (see ``FORMATS``),
+``{{verdict:C01}}`` prints the verdict of a claim and ``{{table:config}}`` a generated table.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ..errors import UserError, unknown
+
+MINUS, NARROW_SPACE = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}"
+MISSING = "n/a"
+SLOT = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
+# Code is left alone; in formulas and in quoted attributes (alt texts) a fact is bare text.
+TOKENS = re.compile(
+    r"(?P<code>^```.*?^```|<!--.*?-->|`[^`\n]+`)"
+    r'|(?P<bare>\$\$.*?\$\$|\$[^$\n]+\$|\b[\w-]+="(?:[^"\\]|\\.)*")'
+    r"|(?P<slot>\{\{[^{}]+\}\})",
+    re.M | re.S,
+)
+
+
+def load(path: Path) -> dict[str, dict]:
+    """The facts of a study, by name."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no facts at {path}: the claims have not been judged yet") from None
+
+
+def number(value: float | str | None, precision: int = 0, *, signed: bool = False) -> str:
+    """``value`` as it is printed: ``precision`` decimals, a true minus, thousands set apart.
+
+    >>> number(-0.51234, 3), number(12345), number(-0.0001, 2), number(None)
+    ('−0.512', '12\u202f345', '0.00', 'n/a')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return MISSING
+    if isinstance(value, str):
+        return value
+    if math.isinf(value):
+        return ("" if value > 0 else MINUS) + "∞"
+    digits = f"{abs(value):,.{precision}f}"
+    if abs(value) < 10000:
+        digits = digits.replace(",", "")
+    sign = "" if float(digits.replace(",", "")) == 0 else MINUS if value < 0 else "+" * signed
+    return sign + digits.replace(",", NARROW_SPACE)
+
+
+def _interval(fact: Mapping) -> str:
+    if fact.get("low") is None or fact.get("high") is None:
+        return ""
+    low, high = (number(fact[end], fact["precision"]) for end in ("low", "high"))
+    return f" [{low},\N{NO-BREAK SPACE}{high}]"
+
+
+def _p(fact: Mapping) -> str:
+    """A p value with its relation, ``= 0.012`` or ``< 0.001``."""
+    if fact["value"] is None:
+        return f"= {MISSING}"
+    least = 10.0 ** -fact["precision"]
+    small = fact["value"] < least
+    return f"{'<' if small else '='} {number(least if small else fact['value'], fact['precision'])}"
+
+
+def _percent(fact: Mapping) -> str:
+    if fact["value"] is None:
+        return MISSING
+    return number(100 * fact["value"], max(0, fact["precision"] - 2)) + f"{NARROW_SPACE}%"
+
+
+MAIN: dict[str, Callable[[Mapping], str]] = {
+    "value": lambda fact: number(fact["value"], fact["precision"]),
+    "signed": lambda fact: number(fact["value"], fact["precision"], signed=True),
+    "percent": _percent,
+    "p": _p,
+}
+ADDED: dict[str, Callable[[Mapping], str]] = {
+    "unit": lambda fact: "" if fact["value"] is None else "\N{NO-BREAK SPACE}" + fact["unit"],
+    "interval": _interval,
+}
+FORMATS = (*MAIN, *ADDED)
+
+
+def formatted(fact: Mapping, formats: list[str]) -> str:
+    """``fact`` as text: one of ``value``, ``signed``, ``percent``, ``p``, then unit and interval.
+
+    >>> fact = {"value": -0.5, "precision": 2, "unit": "decades", "low": -0.6, "high": -0.4}
+    >>> formatted(fact, ["interval"]), formatted({"value": 0.93, "precision": 2}, ["percent"])
+    ('−0.50 [−0.60,\xa0−0.40]', '93\u202f%')
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise UserError(unknown("format of a fact", name, FORMATS))
+    main = [name for name in formats if name in MAIN] or ["value"]
+    text = MAIN[main[0]](fact)
+    return text + "".join(ADDED[name](fact) for name in formats if name in ADDED)
+
+
+def bind(
+    text: str,
+    facts: Mapping[str, Mapping],
+    verdicts: Mapping[str, str],
+    tables: Mapping[str, str],
+    source: Path,
+) -> str:
+    """``text`` (Markdown) with every ``{{...}}`` replaced; what is unknown is refused by line."""
+
+    def replace(match: re.Match) -> str:
+        if match["code"]:
+            return match["code"]
+        try:
+            if match["bare"]:
+                return SLOT.sub(lambda slot: _expand(slot[1], bare=True), match["bare"])
+            return _expand(SLOT.fullmatch(match["slot"])[1], bare=False)
+        except UserError as error:
+            line = text.count("\n", 0, match.start()) + 1
+            raise UserError(f"{source}:{line}: {error}") from None
+
+    def _expand(slot: str, *, bare: bool) -> str:
+        name, *formats = (part.strip() for part in slot.split("|"))
+        kind, _, key = name.partition(":")
+        if kind == "table" and key:
+            return _known("table", key, tables)
+        if kind == "verdict" and key:
+            word = _known("claim", key, verdicts)
+            return word if bare else badge(word)
+        fact = _known("fact", name, facts)
+        shown = formatted(fact, formats)
+        return shown if bare else _span(name, fact, shown)
+
+    return TOKENS.sub(replace, text)
+
+
+def _known(kind: str, name: str, known: Mapping[str, object]) -> object:
+    if name not in known:
+        raise UserError(unknown(kind, name, known))
+    return known[name]
+
+
+def _span(name: str, fact: Mapping, shown: str) -> str:
+    title = f"{name}: {fact.get('query', '')}".replace("\\", "\\\\").replace('"', '\\"')
+    return f'[{escaped(shown)}]{{.fact title="{" ".join(title.split())}"}}'
+
+
+def badge(verdict: str) -> str:
+    """A verdict as a Markdown span that the theme draws as a badge."""
+    return f"[{verdict}]{{.verdict .{verdict.lower().replace(' ', '-')}}}"
+
+
+def escaped(text: str) -> str:
+    """``text`` as literal Markdown, safe in a table's cell too."""
+    return re.sub(r"([\\`*_{}\[\]<>$|~^@#\"'])", r"\\\1", str(text))

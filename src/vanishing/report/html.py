@@ -1,0 +1,97 @@
+"""The paper as one HTML file: style, fonts, figures and their data inside, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import re
+from pathlib import Path
+
+from . import pandoc, svg
+
+EMBEDDED_DATA = 200_000  # bytes; a larger table is linked, not carried
+# A table that a narrow screen must scroll can be reached by keyboard.
+SCROLLED = r'<div class="wide" tabindex="0" role="region" aria-label="Table">\g<0></div>'
+IMAGE = re.compile(r"<img\b(?P<attributes>[^>]*)/?>(?P<between>.*?)</figcaption>", re.S)
+
+
+def render(text: str, source: Path, theme: Path, results: Path, out: Path, stamp: str) -> str:
+    """The page of the bound Markdown ``text``; links to notebooks are relative to ``out``."""
+    options = [
+        f"--template={theme / 'page.html'}",
+        "--mathml",
+        "--toc",
+        "--toc-depth=2",
+        "--section-divs",
+        *([f"--variable=stamp:{stamp}"] if stamp else []),
+    ]
+    page = pandoc.convert(text, source, theme, "html5", options)
+    page = IMAGE.sub(lambda match: _figure(match, results, out), page)
+    page = _scoped_headers(_spaced_functions(page))
+    page = re.sub(r"<table\b.*?</table>", SCROLLED, page, flags=re.S)
+    return page.replace("/*style*/", style(theme))
+
+
+def style(theme: Path) -> str:
+    """The style sheet with its fonts inside."""
+
+    def embedded(match: re.Match) -> str:
+        return f"url(data:font/woff2;base64,{_base64((theme / match[1]).read_bytes())})"
+
+    css = (theme / "paper.css").read_text(encoding="utf-8")
+    return re.sub(r"url\((fonts/[\w.-]+)\)", embedded, css)
+
+
+def _figure(match: re.Match, results: Path, out: Path) -> str:
+    """An image's place, taken by the drawing itself; below the caption, its data and notebook."""
+    attributes = {
+        key: html.unescape(value)
+        for key, value in re.findall(r'([\w-]+)="([^"]*)"', match["attributes"])
+    }
+    path = results / attributes["src"]
+    drawing = svg.for_screen(path.read_text(encoding="utf-8"), path.stem, attributes["alt"])
+    links = _links(path, results, out, attributes.get("data-notebook"))
+    return f"{drawing}{match['between']}{links}</figcaption>"
+
+
+def _links(path: Path, results: Path, out: Path, notebook: str | None) -> str:
+    links = []
+    if (data := path.with_suffix(".csv")).is_file():
+        content = data.read_bytes()
+        inside = len(content) <= EMBEDDED_DATA
+        url = f"data:text/csv;base64,{_base64(content)}" if inside else _relative(data, out)
+        links.append(f'<a download="{data.name}" href="{url}">Data (CSV)</a>')
+    if notebook:
+        file = results / "notebooks" / f"{notebook}.ipynb"
+        links.append(f'<a href="{_relative(file, out)}">Notebook</a>')
+    return f'<span class="links">{" ".join(links)}</span>' if links else ""
+
+
+def _relative(path: Path, out: Path) -> str:
+    return Path(os.path.relpath(path, out.parent)).as_posix()
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _scoped_headers(page: str) -> str:
+    """Every header cell says whether it heads a column or a row."""
+    for part, scope in (("thead", "col"), ("tbody", "row")):
+        page = re.sub(
+            rf"<{part}>.*?</{part}>",
+            lambda match, scope=scope: re.sub(r"<th(?=[ >])", f'<th scope="{scope}"', match[0]),
+            page,
+            flags=re.S,
+        )
+    return page
+
+
+def _spaced_functions(page: str) -> str:
+    """``log_10 x`` with its space, which pandoc's MathML loses after a subscript."""
+    function = (
+        r'(<msub><mrow><mi mathvariant="normal">\w+</mi><mo>&#8289;</mo></mrow>'
+        r"(?:(?!<msub>).)*?</msub>)"
+    )
+    return re.sub(function, r'\1<mspace width="0.167em"/>', page)
