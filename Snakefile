@@ -1,0 +1,20 @@
+# vanishing: from a config to a paper. `make study` runs this, so does `snakemake`.
+#   snakemake --config study=smoke      a name in workflow/config/, or the path of your own YAML
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/plan.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/theory.smk"
+include: "workflow/rules/claims.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """The paper, as HTML and PDF."""
+    default_target: True
+    input:
+        f"{RESULTS}/report/paper.html",
+        f"{RESULTS}/report/paper.pdf",

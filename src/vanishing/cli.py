@@ -1,0 +1,164 @@
+"""The command line: one verb a station; files in, one call, files out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the verb that the arguments name; a user's mistake is shown without a traceback."""
+    sys.path.insert(0, str(Path.cwd()))  # a part of the user's own: module:attribute
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.run(parsed) or 0
+    except UserError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+
+
+def _study(a: argparse.Namespace) -> int:
+    from .study.run import run_study
+
+    return run_study(a.config, a.profile)
+
+
+def _plan(a: argparse.Namespace) -> None:
+    from .study import plan
+
+    planned = plan.make(a.config, a.out)
+    if a.out:
+        plan.write(planned, a.out)
+    print(plan.description(planned))  # noqa: T201
+
+
+def _train(a: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from .engine import job
+    from .provenance import provenance
+    from .tables import RUN_LOG
+
+    cohort = json.loads(a.cohort.read_text())
+    tuning = pd.concat([RUN_LOG.read(file) for file in a.tuning]) if a.tuning else None
+    logs = job.run(cohort, tuning, a.device)
+    job.write(logs, a.logs, cohort["id"], provenance())
+
+
+def _gather(a: argparse.Namespace) -> None:
+    from .analysis.gather import gather
+    from .provenance import provenance
+    from .tables import TABLES
+
+    for name, table in gather(a.results).items():
+        TABLES[name].write(table, a.results / "tables" / f"{name}.parquet", provenance())
+
+
+def _predict(a: argparse.Namespace) -> None:
+    from .provenance import provenance
+    from .tables import PREDICTIONS
+    from .theory.study import predictions
+
+    PREDICTIONS.write(predictions(a.results), a.out, provenance())
+
+
+def _judge(a: argparse.Namespace) -> None:
+    from .analysis.study import judge_study
+
+    judge_study(a.results, a.claims)
+
+
+def _render(a: argparse.Namespace) -> None:
+    if a.source.suffix == ".py":
+        from .report.notebooks import execute
+
+        execute(a.source, a.out, {"results": str(a.results)})
+    elif a.source.suffix == ".dot":
+        from .report.rulegraph import write
+
+        write(a.source, a.out)
+    else:
+        from .report.paper import build
+
+        build(a.source, a.results, a.out / "paper.html", a.out / "paper.pdf")
+
+
+def _status(a: argparse.Namespace) -> None:
+    from .study.progress import status
+
+    print(status(a.config))  # noqa: T201
+
+
+def _publish(a: argparse.Namespace) -> None:
+    from .report.publish import publish
+
+    publish(a.results, a.root)
+
+
+def _schema(a: argparse.Namespace) -> None:
+    from .study.config import json_schema
+    from .tables import data_dictionary, write_text
+
+    write_text(a.root / "workflow/config/schema.json", json_schema())
+    write_text(a.root / "reports/data-dictionary.md", data_dictionary())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vanishing",
+        description="Where does the gradient go, and which remedies bring it back?",
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, run: object, says: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=says, description=says)
+        added.set_defaults(run=run)
+        return added
+
+    config = {"metavar": "CONFIG", "help": "a name in workflow/config/, or the path of a YAML file"}
+    results = {"type": Path, "metavar": "RESULTS", "help": "folder results/<study>"}
+
+    study = verb("study", _study, "Run a study from its config to its paper.")
+    study.add_argument("config", **config)
+    study.add_argument("--profile", default="default", help="name or path of a profile")
+
+    plan = verb("plan", _plan, "Check a config, say what it runs and costs; with --out, write it.")
+    plan.add_argument("config", **config)
+    plan.add_argument("--out", **results)
+
+    train = verb("train", _train, "Train the runs of a cohort and write its three logs.")
+    train.add_argument("cohort", type=Path, metavar="COHORT", help="cohorts/<id>.json")
+    train.add_argument("--logs", type=Path, required=True, help="folder results/<study>/logs")
+    train.add_argument("--tuning", type=Path, nargs="*", help="runs logs that give the rates")
+    train.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+
+    gather = verb("gather", _gather, "Put the logs of all cohorts together as tables.")
+    gather.add_argument("results", **results)
+
+    predict = verb("predict", _predict, "Write what mean-field theory predicts of every cell.")
+    predict.add_argument("results", **results)
+    predict.add_argument("--out", type=Path, required=True, help="predictions.parquet")
+
+    judge = verb("judge", _judge, "Judge the claims: summary, ledger and facts from the tables.")
+    judge.add_argument("results", **results)
+    judge.add_argument("--claims", type=Path, default=Path("reports/claims.yaml"))
+
+    render = verb("render", _render, "Execute a notebook (.py), or build the paper (.md).")
+    render.add_argument("source", type=Path, help="a notebook .py, or paper.md")
+    render.add_argument("--results", **results, required=True)
+    render.add_argument("--out", type=Path, required=True, help="an .ipynb, or a folder")
+
+    status = verb("status", _status, "Say what of a study is done, from its files alone.")
+    status.add_argument("config", **config)
+
+    publish = verb("publish", _publish, "Copy a study's verdicts to README and reports/published.")
+    publish.add_argument("results", **results)
+    publish.add_argument("--root", type=Path, default=Path())
+
+    docs = verb("docs", _schema, "Write the config's JSON schema and the data dictionary.")
+    docs.add_argument("--root", type=Path, default=Path())
+    return parser

@@ -1,0 +1,22 @@
+rule judge:
+    """Judge every claim by its registered test, and write down the facts that the paper prints."""
+    input:
+        plan=f"{RESULTS}/plan.json",
+        tables=expand(
+            f"{RESULTS}/tables/{{table}}.parquet",
+            table=["runs", "layers", "curves", "predictions"],
+        ),
+        claims="reports/claims.yaml",
+    output:
+        summary=f"{RESULTS}/tables/summary.parquet",
+        ledger=f"{RESULTS}/claims/ledger.parquet",
+        facts=f"{RESULTS}/claims/facts.json",
+    log:
+        f"{RESULTS}/logs/judge.log",
+    conda:
+        "../../environment.yml"
+    params:
+        code=fingerprint("analysis", "theory", "parts", "tables"),
+        results=subpath(input.plan, parent=True),
+    shell:
+        "vanishing judge {params.results} --claims {input.claims} 2> {log}"

@@ -1,0 +1,18 @@
+rule plan:
+    """Write down what is run: plan.json, and a file for each cohort, named by its contents."""
+    input:
+        config=str(PLAN.config_path),
+    output:
+        f"{RESULTS}/plan.json",
+    log:
+        f"{RESULTS}/logs/plan.log",
+    conda:
+        "../../environment.yml"
+    params:
+        code=fingerprint(
+            "study.config", "study.grid", "study.cohort", "study.plan", "parts"
+        ),
+        cohorts=" ".join(sorted(PLAN.by_id)),
+        results=subpath(output[0], parent=True),
+    shell:
+        "vanishing plan {input.config} --out {params.results} > {log} 2>&1"

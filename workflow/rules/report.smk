@@ -1,0 +1,48 @@
+rule rulegraph:
+    """Draw which rule takes what from which."""
+    input:
+        snakefiles=["Snakefile", *map(str, sorted(Path("workflow/rules").iterdir()))],
+        config=str(PLAN.config_path),
+    output:
+        dot=f"{RESULTS}/figures/rulegraph.dot",
+        svg=f"{RESULTS}/figures/rulegraph.svg",
+    log:
+        f"{RESULTS}/logs/rulegraph.log",
+    conda:
+        "../../environment.yml"
+    params:
+        code=fingerprint("report.rulegraph"),
+        results=subpath(output.dot, ancestor=2),
+    shell:
+        "(snakemake --config study={input.config} --nolock --forceall --rulegraph dot"
+        " > {output.dot} && vanishing render {output.dot} --results {params.results}"
+        " --out {output.svg}) 2> {log}"
+
+
+rule paper:
+    """Bind text, figures, tables and facts into the paper."""
+    input:
+        sources=PAPER,
+        claims="reports/claims.yaml",
+        notebooks=expand(
+            f"{RESULTS}/notebooks/{{notebook}}.ipynb", notebook=list(NOTEBOOKS)
+        ),
+        rulegraph=f"{RESULTS}/figures/rulegraph.svg",
+        ledger=f"{RESULTS}/claims/ledger.parquet",
+        facts=f"{RESULTS}/claims/facts.json",
+        runs=f"{RESULTS}/tables/runs.parquet",
+        plan=f"{RESULTS}/plan.json",
+    output:
+        html=f"{RESULTS}/report/paper.html",
+        pdf=f"{RESULTS}/report/paper.pdf",
+    log:
+        f"{RESULTS}/logs/paper.log",
+    conda:
+        "../../environment.yml"
+    params:
+        code=fingerprint("report", "tables"),
+        results=subpath(input.plan, parent=True),
+        out=subpath(output.html, parent=True),
+    shell:
+        "vanishing render reports/paper/paper.md --results {params.results} --out {params.out}"
+        " 2> {log}"

@@ -1,0 +1,22 @@
+rule gather:
+    """Put the logs of all cohorts together."""
+    input:
+        plan=f"{RESULTS}/plan.json",
+        logs=[
+            f"{RESULTS}/logs/{table}/{cohort}.parquet"
+            for cohort in PLAN.by_id
+            for table in ("runs", "curves", "layers")
+        ],
+    output:
+        expand(
+            f"{RESULTS}/tables/{{table}}.parquet", table=["runs", "curves", "layers"]
+        ),
+    log:
+        f"{RESULTS}/logs/gather.log",
+    conda:
+        "../../environment.yml"
+    params:
+        code=fingerprint("analysis", "tables"),
+        results=subpath(input.plan, parent=True),
+    shell:
+        "vanishing gather {params.results} 2> {log}"
