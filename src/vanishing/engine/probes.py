@@ -39,34 +39,48 @@ def measure(net: MLP, parameters: Parameters, loss: Loss, x: Tensor, labels: Ten
 
 
 def _layer(net: MLP, h: Tensor, a: Tensor, delta: Tensor, g: Tensor) -> dict[str, Tensor]:
-    low, high = net.activation.saturated(h)
+    slope = net.activation.derivative(h)
+    low, high = net.activation.saturated(h, slope)
+    size = g.abs()
+    zeros = _share(size == 0)
     return {
         "log10_delta_rms": log10_rms(delta),
         "log10_grad_rms": log10_rms(g),
         "grad_mean": g.mean((1, 2)),
-        "grad_sd": g.std((1, 2), correction=0),
-        "grad_zero_fraction": _share(g == 0),
+        "grad_sd": _sd(g),
+        "grad_zero_fraction": zeros,
         "delta_zero_fraction": _share(delta == 0),
-        **{name: _share((g.abs() <= limit) & (g != 0)) for name, limit in UNDERFLOW.items()},
+        **{name: _share(size <= limit) - zeros for name, limit in UNDERFLOW.items()},
         "activation_mean": a.mean((1, 2)),
-        "activation_sd": a.std((1, 2), correction=0),
-        "q": h.square().mean((1, 2)),
+        "activation_sd": _sd(a),
+        "q": _norm(h).square() / h[0].numel(),
         "saturation_low": _share(low),
         "saturation_high": _share(high),
-        "dead_fraction": _share((net.activation.derivative(h) == 0).all(1, keepdim=True)),
+        "dead_fraction": (slope == 0).all(1).double().mean(1),
     }
 
 
 def log10_rms(values: Tensor) -> Tensor:
     """log10 of the root mean square over all but the run axis, NaN where every value is 0.
 
-    Scaled by the largest magnitude first, so that no square underflows or overflows.
+    Where squares underflow or overflow, the values are scaled by the largest of them first.
     """
-    largest = values.abs().amax((1, 2), keepdim=True)
-    scaled = values / largest
-    log = torch.log10(scaled.square().mean((1, 2))) / 2 + torch.log10(largest[:, 0, 0])
+    norm, scale = _norm(values), torch.ones(len(values), dtype=values.dtype, device=values.device)
+    if ((norm < 1e-140) | ~(norm < 1e140)).any():
+        scale = values.abs().amax((1, 2))
+        norm = _norm(values / scale[:, None, None])
+    log = torch.log10(norm / values[0].numel() ** 0.5) + torch.log10(scale)
     return torch.where(log.isfinite(), log, torch.nan)
 
 
+def _norm(values: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(values, dim=(1, 2))
+
+
+def _sd(values: Tensor) -> Tensor:
+    """The standard deviation over all but the run axis."""
+    return _norm(values - values.mean((1, 2), keepdim=True)) / values[0].numel() ** 0.5
+
+
 def _share(where: Tensor) -> Tensor:
-    return where.double().mean((1, 2))
+    return torch.count_nonzero(where, dim=(1, 2)).double() / where[0].numel()

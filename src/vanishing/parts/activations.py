@@ -47,11 +47,14 @@ class Activation:
         top = h[steepness >= steepness.max() * (1 - 1e-9)]
         return float(top.median()), float(steepness.max())
 
-    def saturated(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Which units of ``h`` sit where abs(phi') <= .1 max, below and above the peak of phi'."""
+    def saturated(self, h: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """Which units of ``h``, where phi' is ``slope``, are flat: below and above phi's steepest.
+
+        Flat is where abs(phi') <= .1 of its largest value.
+        """
         peak, steepest = self.peak
-        flat = self.derivative(h).abs() <= SATURATION * steepest
-        return flat & (h < peak), flat & (h >= peak)
+        flat, below = slope.abs() <= SATURATION * steepest, h < peak
+        return flat & below, flat & ~below
 
 
 ACTIVATIONS: Registry[Activation] = Registry("activation", Activation)
