@@ -63,7 +63,7 @@ def draw(net: MLP, inits: list[str], seeds: list[int]) -> Parameters:
         name: [torch.stack(tensors) for tensors in zip(*(run[name] for run in drawn), strict=True)]
         for name in ("W", "b")
     }
-    if net.norm.gain_and_bias:
+    if net.norm.affine:
         shape = (len(seeds), 1, net.width)
         stacked["gain"] = [torch.ones(shape) for _ in range(net.depth)]
         stacked["bias"] = [torch.zeros(shape) for _ in range(net.depth)]
@@ -102,9 +102,8 @@ def forward(
     a, pre_activations, activations = x, [], []
     for layer in range(net.depth):
         z = torch.baddbmm(biases[layer], a, weights[layer])
-        h = net.norm.apply(z, running[layer] if running else None, learning)
-        if net.norm.gain_and_bias:
-            h = torch.addcmul(parameters["bias"][layer], h, parameters["gain"][layer])
+        affine = (parameters["gain"][layer], parameters["bias"][layer]) if net.norm.affine else None
+        h = net.norm.apply(z, affine, running[layer] if running else None, learning)
         branch = net.activation.phi(h)
         # The input has another width than the layers: it can't be added.
         a = net.residual.add(a, branch) if layer else branch

@@ -22,47 +22,60 @@ EPSILON = 1e-5  # added to every variance, as torch.nn does
 MOMENTUM = 0.1  # of the running statistics that batch norm evaluates with
 
 
+Running = tuple["Tensor", "Tensor"]  # mean and variance, each (runs, 1, width)
+Affine = tuple["Tensor", "Tensor"]  # gain and bias, each (runs, 1, width)
+
+
 @dataclass(frozen=True)
 class Norm:
-    """``apply(z, running)`` gives the normalised z, before gain and bias.
+    """``apply(z, affine, running, learning)`` gives h = gain * normalised z + bias.
 
-    ``running`` is None, or the pair (mean, variance) of shape (runs, 1, width): batch statistics
-    are folded into it where ``learning``, and used instead of them where not.
+    Without ``affine`` gain is 1 and bias 0. Where ``running`` is given, batch statistics are folded
+    into it while ``learning``, and it stands in for them where not.
     """
 
-    apply: Callable[[Tensor, tuple[Tensor, Tensor] | None, bool], Tensor]
+    apply: Callable[[Tensor, Affine | None, Running | None, bool], Tensor]
     source: str
-    gain_and_bias: bool = True
-    running: bool = False
+    affine: bool = True  # has a gain and a bias to learn
+    running: bool = False  # keeps running statistics
 
 
 NORMS: Registry[Norm] = Registry("norm", Norm)
 
 
 def batch_norm(
-    z: Tensor, running: tuple[Tensor, Tensor] | None = None, learning: bool = True
+    z: Tensor, affine: Affine | None = None, running: Running | None = None, learning: bool = True
 ) -> Tensor:
     """(z - mean) / sqrt(variance + eps), both over the batch, for each run and unit apart."""
     runs, batch, width = z.shape
     # A run's unit is a channel: one call of the fused kernel serves the whole stack.
     channels = z.transpose(0, 1).reshape(batch, runs * width)
-    mean, variance = (s.view(-1) for s in running) if running else (None, None)
-    out = torch.nn.functional.batch_norm(
+    gain, bias = (t.reshape(-1) for t in affine) if affine else (None, None)
+    mean, variance = (t.view(-1) for t in running) if running else (None, None)
+    h = torch.nn.functional.batch_norm(
         channels,
         mean,
         variance,
+        gain,
+        bias,
         training=learning or running is None,
         momentum=MOMENTUM,
         eps=EPSILON,
     )
-    return out.view(batch, runs, width).transpose(0, 1)
+    return h.view(batch, runs, width).transpose(0, 1)
 
 
-def layer_norm(z: Tensor, running: None = None, learning: bool = True) -> Tensor:  # noqa: ARG001
+def layer_norm(
+    z: Tensor,
+    affine: Affine | None = None,
+    running: None = None,  # noqa: ARG001
+    learning: bool = True,  # noqa: ARG001
+) -> Tensor:
     """(z - mean) / sqrt(variance + eps), both over the units of a layer, for each sample apart."""
-    return torch.nn.functional.layer_norm(z, z.shape[-1:], eps=EPSILON)
+    h = torch.nn.functional.layer_norm(z, z.shape[-1:], eps=EPSILON)
+    return torch.addcmul(affine[1], h, affine[0]) if affine else h
 
 
-NORMS.add("none", Norm(lambda z, running, learning: z, "", gain_and_bias=False))
+NORMS.add("none", Norm(lambda z, affine, running, learning: z, "", affine=False))
 NORMS.add("batch", Norm(batch_norm, "Ioffe, Szegedy 2015", running=True))
 NORMS.add("layer", Norm(layer_norm, "Ba, Kiros, Hinton 2016"))
