@@ -18,6 +18,7 @@ from vanishing.figures import (
     style,
     trainability,
 )
+from vanishing.figures.estimates import at_init as shown_at_init
 from vanishing.parts.activations import ACTIVATIONS
 from vanishing.tables import CURVES, LAYERS, LEDGER, PREDICTIONS, RUNS
 
@@ -256,3 +257,12 @@ def test_the_verdict_figure_turns_claims_their_way_and_prints_the_word(drawn: di
     first = points.set_index("claim").loc["C01"]
     assert (first["value"], first["low"], first["high"]) == pytest.approx((25, 24.5, 25.5))
     assert all(w in words(figure) for w in ("SUPPORTED", "NOT TESTABLE", "no estimate"))
+
+
+def test_a_study_without_init_batteries_shows_its_trained_runs_before_training():
+    runs = pd.DataFrame(
+        {"run_id": ["a", "b", "b", "c"], "split": ["judged", "judged", "judged", "tuning"]}
+    )
+    trained, mixed = runs.assign(steps=9), runs.assign(steps=[0, 9, 9, 9])
+    assert shown_at_init(trained)["run_id"].tolist() == ["a", "b"]
+    assert shown_at_init(mixed)["run_id"].tolist() == ["a"]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from . import style
-from .estimates import means
+from .estimates import at_init, means
 
 TOLERANCE = 0.01  # decades per layer: as near as theory is asked to come
 CELL = ["cell", "activation", "init", "norm", "residual", "depth", "width"]
@@ -17,7 +17,7 @@ CELL = ["cell", "activation", "init", "norm", "residual", "depth", "width"]
 
 def points(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     """The mean slope of each cell of an init battery with its interval, and its prediction."""
-    data = runs[runs["steps"].eq(0) & runs["split"].eq("judged")].drop_duplicates("run_id")
+    data = at_init(runs)
     predicted = predictions.drop_duplicates("cell").set_index("cell")["slope"]
     measured = means(data, CELL, "slope")
     measured["predicted"] = predicted.reindex(measured["cell"]).to_numpy()

@@ -12,6 +12,16 @@ from ..analysis.statistics import Estimate, mean_interval
 COLUMNS = ["value", "low", "high", "n"]
 
 
+def at_init(runs: pd.DataFrame) -> pd.DataFrame:
+    """The judged runs that show the initial network, each once: those of the init batteries.
+
+    A study without init batteries has its trained runs, which were measured before training.
+    """
+    judged = runs[runs["split"].eq("judged")].drop_duplicates("run_id")
+    untrained = judged[judged["steps"].eq(0)]
+    return untrained if len(untrained) else judged
+
+
 def means(data: pd.DataFrame, by: Sequence[str], column: str) -> pd.DataFrame:
     """The mean of ``column`` over the rows of each group, a row a seed, with Student's interval."""
     return _grouped(data.dropna(subset=column), by, lambda rows: mean_interval(rows[column]))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from . import style
-from .estimates import means
+from .estimates import at_init, means
 
 SETTING = ["depth", "width", "sigma_b"]
 
@@ -19,9 +19,9 @@ def points(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 
     Of several depths, widths and sigma_b, those in which most values of sigma_w were tried.
     """
-    plain = runs["norm"].eq("none") & runs["residual"].eq("none") & runs["split"].eq("judged")
-    data = runs[plain & runs["steps"].eq(0) & runs["init"].str.startswith("gaussian(")]
-    data = data.drop_duplicates("run_id")
+    data = at_init(runs)
+    plain = data["norm"].eq("none") & data["residual"].eq("none")
+    data = data[plain & data["init"].str.startswith("gaussian(")]
     if len(data):
         tried = data.groupby(SETTING)["sigma_w"].nunique()
         data = data[data.set_index(SETTING).index == tried.idxmax()]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from . import style
-from .estimates import means
+from .estimates import at_init, means
 
 PANELS = 4
 QUANTITIES = {
@@ -37,8 +37,8 @@ def points(runs: pd.DataFrame, layers: pd.DataFrame, predictions: pd.DataFrame) 
 
 
 def _chosen(runs: pd.DataFrame) -> pd.DataFrame:
-    plain = runs["norm"].eq("none") & runs["residual"].eq("none") & runs["split"].eq("judged")
-    data = runs[plain & runs["steps"].eq(0)].drop_duplicates("run_id")
+    data = at_init(runs)
+    data = data[data["norm"].eq("none") & data["residual"].eq("none")]
     named = data[~data["init"].str.startswith("gaussian(")]
     data = named if len(named) else data
     data = data[data["depth"] == _middle(data["depth"])]

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from ..analysis.proportions import success_bounds
 from . import style
-from .estimates import COLUMNS, means
+from .estimates import COLUMNS, at_init, means
 
 # What a remedy is set against; a pair of runs shares everything else, the seed too.
 CONTROLS = {"init": "torch_default", "norm": "none", "residual": "none"}
@@ -31,9 +31,9 @@ def points(runs: pd.DataFrame) -> pd.DataFrame:
     """
     data = runs[runs["split"].eq("judged")]
     data = data.assign(trained=data["outcome"].eq("trained").astype(float))
-    at_init, training = data[data["steps"].eq(0)], data[data["steps"].gt(0)]
-    deepest = at_init["depth"] == at_init.groupby("battery")["depth"].transform("max")
-    sets = {"vanishing_index": at_init[deepest], "trained": training}
+    initial, training = at_init(data), data[data["steps"].gt(0)]
+    deepest = initial["depth"] == initial.groupby("battery")["depth"].transform("max")
+    sets = {"vanishing_index": initial[deepest], "trained": training}
     found = [
         _effects(rows.drop_duplicates("run_id"), factor, outcome)
         for outcome, rows in sets.items()
