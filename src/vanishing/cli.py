@@ -43,6 +43,8 @@ def _train(a: argparse.Namespace) -> None:
     from .provenance import provenance
     from .tables import RUN_LOG
 
+    if not a.cohort.exists():
+        raise UserError(f"there is no cohort {a.cohort}: `vanishing plan` writes it")
     cohort = json.loads(a.cohort.read_text())
     tuning = pd.concat([RUN_LOG.read(file) for file in a.tuning]) if a.tuning else None
     logs = job.run(cohort, tuning, a.device)

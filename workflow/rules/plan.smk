@@ -1,5 +1,5 @@
 rule plan:
-    """Write down what is run: plan.json, and a file for each cohort, named by its contents."""
+    """Write down what is run."""
     input:
         config=str(PLAN.config_path),
     output:

@@ -1,8 +1,13 @@
+# A cohort's file is named by its contents, so it is no input that could be newer than the logs.
+# (Nor is plan.json, by ancient(): Snakemake 9.27 overlooks a changed formula behind such an edge
+# whenever the rule at its other end has to run.)
+onstart:
+    plan.write_cohorts(PLAN, Path(RESULTS))
+
+
 rule train:
     """Train every run of a cohort at once, and log its gradients layer by layer."""
     input:
-        # The cohort's file is named by its contents: a new plan.json retrains nothing.
-        plan=ancient(f"{RESULTS}/plan.json"),
         tuning=tuning_logs,
     output:
         runs=f"{RESULTS}/logs/runs/{{cohort}}.parquet",
@@ -17,7 +22,7 @@ rule train:
         mem_mb=2000,
     params:
         code=training_code,
-        tables=[table.signature for table in (RUN_LOG, CURVES, LAYERS)],
+        tables="; ".join(table.signature for table in (RUN_LOG, CURVES, LAYERS)),
         results=subpath(output.runs, ancestor=3),
         device=PLAN.study.device,
     shell:

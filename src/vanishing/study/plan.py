@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import UserError, unknown
+from ..tables import write_text
 from . import config, grid
 from .cohort import Cohort, Graph, Member, graph_of, layout
 
@@ -172,14 +173,17 @@ def _finished(results: Path) -> list[tuple[str, ...]]:
 
 
 def write(plan: Plan, results: Path) -> None:
-    """Write ``plan.json`` and a file for each cohort (named by its contents: never rewritten)."""
-    from ..tables import write_text
+    """Write ``plan.json`` and the cohorts' files."""
+    write_cohorts(plan, results)
+    write_text(results / "plan.json", json.dumps(plan.as_json(), indent=1) + "\n")
 
+
+def write_cohorts(plan: Plan, results: Path) -> None:
+    """Write a file for each cohort; it is named by its contents, so one that is there stays."""
     for id_, cohort in plan.by_id.items():
         path = results / "cohorts" / f"{id_}.json"
         if not path.exists():
             write_text(path, json.dumps(cohort.as_json(), indent=1) + "\n")
-    write_text(results / "plan.json", json.dumps(plan.as_json(), indent=1) + "\n")
 
 
 def description(plan: Plan) -> str:
