@@ -26,7 +26,7 @@ test: lint  ## check the style, then run all tests, among them a small study fro
 lint: $(STAMP)  ## check the style of the code and of the workflow
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet || { echo '$(BIN)/ruff format sets this right' >&2; exit 1; }
-	@PATH="$(CURDIR)/$(BIN):$$PATH" snakefmt --check --quiet Snakefile workflow/rules
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakefmt --check Snakefile workflow/rules
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint --config study=smoke
 
 docs: $(STAMP)  ## write the data dictionary and the schema of the configs anew

@@ -1,0 +1,274 @@
+"""The workflow: lint, the smoke study end to end, what reruns after a change, and kills."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from vanishing.tables import CURVES, LAYERS, LEDGER, RUNS
+
+from .conftest import ROOT
+
+BIN = Path(sys.executable).parent
+TINY = {
+    "cohort_flops": 2e7,
+    "verdicts": False,
+    "batteries": {
+        "training": {
+            "family": "mlp",
+            "task": "digits",
+            "factors": {"activation": ["tanh"], "init": ["he"], "depth": [2, 3]},
+            "width": 8,
+            "seeds": {"tuning": 1, "judged": 2},
+            "train": {"steps": 6, "lr": [0.1, 0.3], "batch": 16},
+            "probes": {"batch": 16},
+        }
+    },
+}
+
+
+def workplace(folder: Path) -> Path:
+    """An empty folder with what a clone has, but for the package, which is installed."""
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("workflow", "reports"):
+        shutil.copytree(ROOT / name, folder / name)
+    return folder
+
+
+def run(*command: str, at: Path, **environment: str) -> subprocess.CompletedProcess:
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        command,
+        cwd=at,
+        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def snakemake(*arguments: str, at: Path, study: str = "tiny.yaml", **environment: str):
+    """Snakemake as the profile runs it, on 2 cores."""
+    return run(
+        "snakemake", *arguments, "--config", f"study={study}", "--cores", "2",
+        "--workflow-profile", "workflow/profiles/default", at=at, **environment,
+    )  # fmt: skip
+
+
+def jobs(done: subprocess.CompletedProcess) -> dict[str, int]:
+    """Jobs of each rule that a dry run lists."""
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE)
+    return {rule: int(count) for rule, count in rows if rule != "total"}
+
+
+def write_config(folder: Path, **blocks: object) -> None:
+    battery = {**TINY["batteries"]["training"], **blocks}
+    (folder / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "batteries": {"training": battery}}))
+
+
+# The tables alone: the report has tests of its own.
+TABLES = [f"results/tiny/tables/{name}.parquet" for name in ("runs", "predictions")]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A workplace in which the tiny study's tables are finished."""
+    folder = workplace(tmp_path_factory.mktemp("tiny"))
+    write_config(folder)
+    done = snakemake(*TABLES, at=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of the finished workplace, file times and all."""
+    return Path(shutil.copytree(finished, tmp_path / "copy", symlinks=True))
+
+
+def plan_of(folder: Path) -> set[str]:
+    done = run("vanishing", "plan", "tiny.yaml", "--out", "results/tiny", at=folder)
+    assert done.returncode == 0, done.stderr
+    cohorts = json.loads((folder / "results/tiny/plan.json").read_text())["cohorts"]
+    return {cohort["id"] for cohort in cohorts}
+
+
+def test_nothing_is_to_do_on_a_finished_study(finished):
+    assert jobs(snakemake("-n", *TABLES, at=finished)) == {}
+
+
+@pytest.mark.parametrize(
+    ("grown", "trained"),
+    [
+        ({"factors": {"activation": ["tanh"], "init": ["he"], "depth": [2, 3, 4]}}, 2),
+        ({"factors": {"activation": ["tanh", "relu"], "init": ["he"], "depth": [2, 3]}}, 4),
+        ({"seeds": {"tuning": 1, "judged": 4}}, 2),
+    ],
+    ids=["depth", "activation", "seeds"],
+)
+def test_a_grown_study_trains_only_what_is_new(copy, grown, trained):
+    before = plan_of(copy)
+    logs = {file: file.stat().st_mtime_ns for file in copy.glob("results/tiny/logs/*/*.parquet")}
+    write_config(copy, **grown)
+    assert jobs(snakemake("-n", *TABLES, at=copy))["train"] == trained
+    done = snakemake(*TABLES, at=copy)
+    assert done.returncode == 0, done.stderr
+    assert all(file.stat().st_mtime_ns == then for file, then in logs.items())
+    assert before < plan_of(copy)
+    runs = RUNS.read(copy / TABLES[0])
+    wanted = json.loads((copy / "results/tiny/plan.json").read_text())["members"]["training"]
+    assert sorted(runs["run_id"]) == sorted(wanted)
+    assert jobs(snakemake("-n", *TABLES, at=copy)) == {}
+
+
+def test_a_touched_config_or_a_comment_in_it_retrains_nothing(copy):
+    config = copy / "tiny.yaml"
+    config.write_text("# a comment\n" + config.read_text())
+    assert "train" not in jobs(snakemake("-n", *TABLES, at=copy))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "rerun"),
+    [
+        ("parts/activations.py", "max(h, 0) + slope min(h, 0)", "another docstring", False),
+        ("parts/losses.py", "import math", "import math  # a comment", False),
+        ("parts/activations.py", "torch.tanh(h)", "torch.tanh(1.01 * h)", True),
+        ("engine/training.py", "change = lr *", "change = 2 * lr *", True),
+        ("theory/slope.py", "min(2,", "min(1,", True),
+    ],
+)
+def test_a_changed_formula_retrains_and_a_changed_comment_does_not(copy, file, old, new, rerun):
+    source = copy / "src"
+    shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("*.egg-info", "__pyc*"))
+    code = (source / "vanishing" / file).read_text()
+    assert code.count(old) == 1
+    (source / "vanishing" / file).write_text(code.replace(old, new))
+    planned = jobs(snakemake("-n", *TABLES, at=copy, PYTHONPATH=str(source)))
+    assert ("train" in planned) == rerun
+    assert ("gather" in planned) == rerun
+
+
+def test_a_mistake_in_the_config_is_told_before_anything_runs(tmp_path):
+    folder = workplace(tmp_path)
+    write_config(folder, seedz={"judged": 1})
+    done = run("vanishing", "plan", "tiny.yaml", at=folder)
+    assert done.returncode == 2
+    assert "no key is called 'seedz'. Did you mean 'seeds'" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = run("vanishing", "study", "tiny.yaml", at=folder)
+    assert done.returncode == 2
+    assert "Did you mean 'seeds'" in done.stderr
+    assert not (folder / "results").exists()
+
+
+def comparable(folder: Path) -> dict[str, pd.DataFrame]:
+    tables = folder / "results/tiny/tables"
+    runs = RUNS.read(tables / "runs.parquet").drop(columns="seconds")
+    return {
+        "runs": runs,
+        "layers": LAYERS.read(tables / "layers.parquet"),
+        "curves": CURVES.read(tables / "curves.parquet"),
+    }
+
+
+@pytest.mark.slow
+def test_a_study_killed_at_any_moment_ends_with_the_same_tables(finished, tmp_path):
+    """SIGKILL to the whole process group, four times, then left alone."""
+    folder = workplace(tmp_path)
+    write_config(folder)
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    command = [BIN / "snakemake", *TABLES, "--config", "study=tiny.yaml", "--cores", "2",
+               "--workflow-profile", "workflow/profiles/default"]  # fmt: skip
+    kept: dict[Path, int] = {}
+    for delay in random.Random(0).sample([2.5, 4.0, 5.5, 7.0, 8.5], 4):
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        unlocked = run("snakemake", "--unlock", "--config", "study=tiny.yaml", at=folder)
+        assert unlocked.returncode == 0, unlocked.stderr
+        kept |= {f: f.stat().st_mtime_ns for f in finished_logs(folder)}
+    done = snakemake(*TABLES, at=folder)
+    assert done.returncode == 0, done.stderr
+    for name, table in comparable(finished).items():
+        pd.testing.assert_frame_equal(comparable(folder)[name], table)
+
+
+def finished_logs(folder: Path) -> list[Path]:
+    return sorted(folder.glob("results/tiny/logs/runs/*.parquet"))
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The smoke study, from nothing to its paper, as `make study STUDY=smoke` runs it."""
+    folder = workplace(tmp_path_factory.mktemp("smoke"))
+    done = run("vanishing", "study", "smoke", at=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done
+
+
+@pytest.mark.slow
+def test_the_smoke_study_ends_in_a_paper_and_says_where(smoke):
+    folder, done = smoke
+    for name in ("paper.html", "paper.pdf"):
+        assert f"results/smoke/report/{name}" in done.stdout
+        assert (folder / "results/smoke/report" / name).stat().st_size > 50_000
+
+
+@pytest.mark.slow
+def test_the_smoke_study_decides_no_claim(smoke):
+    ledger = LEDGER.read(smoke[0] / "results/smoke/claims/ledger.parquet")
+    assert not set(ledger["verdict"]) & {"SUPPORTED", "REFUTED", "CONDITIONAL"}
+    assert (ledger["planned"] == ledger["done"]).all()
+
+
+@pytest.mark.slow
+def test_a_second_study_has_nothing_to_do_and_says_so(smoke):
+    done = run("vanishing", "study", "smoke", at=smoke[0])
+    assert done.returncode == 0
+    assert "nothing to do" in done.stdout
+    assert jobs(snakemake("-n", at=smoke[0], study="smoke")) == {}
+
+
+@pytest.mark.slow
+def test_every_table_says_where_it_comes_from(smoke):
+    from vanishing.tables import TABLES as DECLARED
+    from vanishing.tables import provenance_of
+
+    tables = sorted(smoke[0].glob("results/smoke/tables/*.parquet"))
+    assert {file.stem for file in tables} <= set(DECLARED)
+    for file in tables:
+        assert provenance_of(file)["packages"]["torch"]
+
+
+def test_the_workflow_is_formatted_and_has_no_lint():
+    formatted = run("snakefmt", "--check", "Snakefile", "workflow/rules", at=ROOT)
+    assert formatted.returncode == 0, formatted.stderr
+    linted = run("snakemake", "--lint", at=ROOT)
+    assert linted.returncode == 0, linted.stderr
+
+
+def test_parsing_the_workflow_loads_neither_torch_nor_pandas(finished):
+    """Every job parses the Snakefile again. (Snakemake itself takes pandas to compare params.)"""
+    done = run(
+        sys.executable, "-X", "importtime", "-m", "snakemake", "--list-rules",
+        "--config", "study=tiny.yaml", at=finished,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "vanishing.study.plan" in loaded
+    assert not loaded & {"torch", "pandas", "pyarrow"}
