@@ -110,7 +110,7 @@ def test_all_mistakes_come_at_once_each_with_its_line(tmp_path):
     ("text", "message"),
     [
         ("batteries: [", "mine.yaml:1: "),
-        ("", "a config is a mapping"),
+        ("", "must be a mapping"),
         ("batteries: {}", "batteries: Dictionary should have at least 1 item"),
         ("batteries: {b: 3}", "batteries.b: Input should be a valid dictionary"),
         ("a: 1\na: 2\n", r"the key 'a' stands twice \(first in line 1"),

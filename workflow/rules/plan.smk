@@ -10,7 +10,12 @@ rule plan:
         "../../environment.yml"
     params:
         code=fingerprint(
-            "study.config", "study.grid", "study.cohort", "study.plan", "parts"
+            "strict_yaml",
+            "study.config",
+            "study.grid",
+            "study.cohort",
+            "study.plan",
+            "parts",
         ),
         cohorts=" ".join(sorted(PLAN.by_id)),
         results=subpath(output[0], parent=True),

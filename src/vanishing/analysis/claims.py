@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from ..errors import UserError, unknown
+from .. import strict_yaml
+from ..errors import unknown
+from ..strict_yaml import Strict
 from ..tables import RUNS
 from .effects import FACTORS, TESTS
 from .measures import MEASURES
@@ -17,11 +18,7 @@ from .measures import MEASURES
 Level = str | int | float
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Range(_Strict):
+class Range(Strict):
     """Values from ``min`` to ``max``, ends included; or all ``other_than`` some."""
 
     min: float | None = None
@@ -35,7 +32,7 @@ class Range(_Strict):
         return above and below and not any(_same(value, level) for level in self.other_than)
 
 
-class Contrast(_Strict):
+class Contrast(Strict):
     """Two arms: cells that differ in ``factor`` alone, at ``treatment`` and at ``control``."""
 
     factor: str
@@ -53,7 +50,7 @@ class Contrast(_Strict):
         return _known("factor", name, FACTORS)
 
 
-class Regress(_Strict):
+class Regress(Strict):
     """A regression over cells: the coefficient of ``term``, with ``beside`` in the same fit."""
 
     term: str
@@ -70,7 +67,7 @@ class Regress(_Strict):
         return tuple(_known("measure", name, MEASURES) for name in names)
 
 
-class Analysis(_Strict):
+class Analysis(Strict):
     """One test: which runs, which number, compared how, and what effect would matter."""
 
     batteries: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -144,7 +141,7 @@ class Analysis(_Strict):
         return chosen
 
 
-class Claim(_Strict):
+class Claim(Strict):
     """A hypothesis in our own words, what the articles say, and what would refute it."""
 
     id: Annotated[str, Field(pattern=r"^[A-Z]\d\d$")]
@@ -167,7 +164,7 @@ class Claim(_Strict):
         return self
 
 
-class Registry(_Strict):
+class Registry(Strict):
     """All claims, and the titles of the articles that they come from."""
 
     sources: dict[str, str]
@@ -206,53 +203,4 @@ def _same(value: object, level: Level) -> bool:
 
 def read_claims(path: Path) -> Registry:
     """The registry in the file ``path``, or a :class:`UserError` with all mistakes and lines."""
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        root, data = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
-    except FileNotFoundError:
-        raise UserError(f"no registry of claims at {path}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from None
-    try:
-        return Registry.model_validate(data)
-    except ValidationError as error:
-        said = [
-            f"{path}, line {_line(root, e['loc'])}: {_where(e['loc'])}{_message(e)}"
-            for e in error.errors()
-        ]
-        raise UserError("\n".join(dict.fromkeys(said))) from None
-
-
-def _message(error: dict) -> str:
-    if error["type"] == "extra_forbidden":
-        return f"unknown key (known: {', '.join(sorted(_keys_at(error['loc'])))})"
-    return error["msg"].removeprefix("Value error, ")
-
-
-def _keys_at(location: tuple) -> set[str]:
-    owners = {"primary": Analysis, "secondary": Analysis, "contrast": Contrast, "regress": Regress}
-    inner = [owners[part] for part in location[:-1] if part in owners]
-    if inner:
-        return set(inner[-1].model_fields)
-    return set((Claim if "claims" in location[:-1] else Registry).model_fields)
-
-
-def _where(location: tuple) -> str:
-    return ".".join(map(str, location)) + ": " if location else ""
-
-
-def _line(node: yaml.Node | None, location: tuple) -> int:
-    """The line of the innermost thing of ``location`` that the file has."""
-    line = node.start_mark.line + 1 if node else 1
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            found = [(k, v) for k, v in node.value if k.value == str(part)]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            found = [(v, v) for v in node.value[part : part + 1]]
-        else:
-            found = []
-        if found:
-            key, node = found[0]
-            line = key.start_mark.line + 1
-    return line
+    return strict_yaml.read(Path(path), Registry)

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     WithJsonSchema,
     model_validator,
 )
 
+from .. import strict_yaml
 from ..errors import UserError, unknown
 from ..parts.activations import ACTIVATIONS
 from ..parts.inits import INITS
@@ -28,13 +27,13 @@ from ..parts.norms import NORMS
 from ..parts.optimizers import OPTIMIZERS
 from ..parts.registry import Registry
 from ..parts.residuals import RESIDUALS
-from . import yaml_lines
+from ..strict_yaml import Strict
 
 
-class Strict(BaseModel):
-    """A block of the config: unknown keys are refused, and no value is converted."""
+class Block(Strict):
+    """A block of the config: no value is converted, "3" is no number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(strict=True)
 
 
 def _part(registry: Registry) -> object:
@@ -101,7 +100,7 @@ Optimizer = _part(OPTIMIZERS)
 LossName = _part(LOSSES)
 
 
-class Factors(Strict):
+class Factors(Block):
     """The axes that every study crosses."""
 
     activation: _axis(Activation)
@@ -111,7 +110,7 @@ class Factors(Strict):
     depth: _axis(Positive)
 
 
-class Vary(Strict):
+class Vary(Block):
     """Other axes, crossed with the factors."""
 
     width: _axis(Positive) | None = None
@@ -121,7 +120,7 @@ class Vary(Strict):
     steps: _axis(Positive) | None = None
 
 
-class Idx(Strict):
+class Idx(Block):
     """Arrays of the user's own in IDX files, gzipped or not."""
 
     images: str
@@ -130,7 +129,7 @@ class Idx(Strict):
     name: str | None = None
 
 
-class Npz(Strict):
+class Npz(Block):
     """Arrays of the user's own in an .npz file."""
 
     path: str
@@ -149,11 +148,11 @@ _TASK_SCHEMA = {
 }
 
 
-class Embedded(Strict):
+class Embedded(Block):
     """Data that comes with the packages."""
 
 
-class Task(Strict):
+class Task(Block):
     """What is learned, under its one key; ``digits`` alone is short for ``{digits: {}}``."""
 
     digits: Embedded | None = None
@@ -174,21 +173,21 @@ class Task(Strict):
         return given
 
 
-class Exclude(Strict):
+class Exclude(Block):
     """Cells that are left out, and why: the paper's appendix lists them."""
 
     when: Annotated[dict[str, object], Field(min_length=1)]
     because: Annotated[str, Field(min_length=1)]
 
 
-class Seeds(Strict):
+class Seeds(Block):
     """How many seeds choose the learning rate, and how many others are judged."""
 
     tuning: Annotated[int, Field(ge=0)] = 0
     judged: Positive
 
 
-class Train(Strict):
+class Train(Block):
     """The training budget; ``steps: 0`` makes an init battery."""
 
     steps: Annotated[int, Field(ge=0)]
@@ -203,7 +202,7 @@ class Train(Strict):
         return len(self.lr or ()) > 1
 
 
-class Probes(Strict):
+class Probes(Block):
     """When all is measured (``log``: 0, 1, 2, 4, ... and the end), and on how many samples."""
 
     steps: Annotated[
@@ -221,7 +220,7 @@ class Probes(Strict):
     batch: Annotated[int, Field(ge=2)] = 64
 
 
-class Battery(Strict):
+class Battery(Block):
     """A named block of runs: family, task, factors, seeds, training budget, probes."""
 
     family: Literal["mlp"]
@@ -269,7 +268,7 @@ class Battery(Strict):
         return wrong
 
 
-class Study(Strict):
+class Study(Block):
     """The whole config."""
 
     batteries: Annotated[dict[str, Battery], Field(min_length=1)]
@@ -280,61 +279,9 @@ class Study(Strict):
 
 def read(path: Path) -> Study:
     """The checked config at ``path``; all that is wrong with it in one :class:`UserError`."""
-    data, lines = yaml_lines.load(path)
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: a config is a mapping with the key 'batteries'.")
-    try:
-        return Study.model_validate(data)
-    except ValidationError as error:
-        messages = [_message(path, lines, e) for e in error.errors()]
-        raise UserError("\n".join(dict.fromkeys(messages))) from None
+    return strict_yaml.read(path, Study)
 
 
 def json_schema() -> str:
     """The JSON schema of a config, for editors."""
     return json.dumps(Study.model_json_schema(), indent=2) + "\n"
-
-
-def _message(path: Path, lines: yaml_lines.Lines, error: dict) -> str:
-    place = error["loc"]
-    if error["type"] == "extra_forbidden":
-        known = _keys(place[:-1])
-        text = unknown("key", str(place[-1]), known) if known else f"unknown key {place[-1]!r}"
-    elif error["type"] == "missing":
-        text = "this key is missing"
-    elif error["type"] == "value_error":
-        text = str(error["ctx"]["error"])
-    else:
-        text = f"{error['msg']}, and {_shown(error['input'])} came"
-    line = yaml_lines.line_of(lines, place)
-    at = f"{path}:{line}: {_dotted(place)}"
-    return "\n".join(f"{at}: {one}" for one in text.splitlines())
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else text[:57] + "..."
-
-
-def _dotted(place: tuple) -> str:
-    text = ""
-    for p in place:
-        text += f"[{p}]" if isinstance(p, int) else f".{p}" if text else str(p)
-    return text or "the config"
-
-
-def _keys(place: tuple) -> list[str]:
-    """The keys that exist at ``place``: those of the model that the fields on the way lead to."""
-    model = Study
-    for step in place:
-        if not isinstance(step, str) or step not in model.model_fields:
-            continue  # a battery's own name, or a position in a list
-        models = _models(model.model_fields[step].annotation)
-        model = models[0] if models else model
-    return list(model.model_fields)
-
-
-def _models(annotation: object) -> list[type[Strict]]:
-    if isinstance(annotation, type) and issubclass(annotation, Strict):
-        return [annotation]
-    return [model for inner in get_args(annotation) for model in _models(inner)]
