@@ -11,6 +11,7 @@ from .claims import read_claims
 from .estimates import summary
 from .facts import facts
 from .ledger import judge
+from .registration import registration
 
 SEED = 0  # of every resampling: the same tables give the same ledger
 
@@ -24,7 +25,7 @@ def judge_study(results: Path, claims: Path) -> None:
     )
     registry, decided = read_claims(claims), plan["config"]["verdicts"]
     ledger = judge(runs, layers, predictions, registry, plan["members"], decided, SEED)
-    stamp = provenance()
+    stamp = provenance() | {"claims": registration(claims, results)}
     SUMMARY.write(summary(runs, SEED, layers), results / "tables/summary.parquet", stamp)
     LEDGER.write(ledger, results / "claims/ledger.parquet", stamp)
     found = facts(runs, layers, predictions, ledger, plan)
