@@ -113,7 +113,8 @@ def _residual(y: np.ndarray, x: np.ndarray) -> float:
 def log10_derivative(tables: Tables) -> pd.Series:
     """log10 of the root mean square of phi' in a cell, by theory, mean over its layers.
 
-    chi_1 = sigma_w² E[phi'²], so it is ½ log10 chi_1 - log10 sigma_w; missing without a theory.
+    In a plain network chi_1 = sigma_w² E[phi'²], with phi' of the layer before: it is ½ log10 chi_1
+    - log10 sigma_w, and layer 1 has none. Missing without a theory.
     """
     chi = tables.predictions["chi_1"].astype(float)
     half = 0.5 * np.log10(chi.where(chi > 0))

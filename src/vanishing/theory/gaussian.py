@@ -27,7 +27,7 @@ def expect(f: Function, q: float | Tensor = 1.0) -> Tensor:
     >>> round(float(expect(lambda h: h**2, 3.0)), 12)
     3.0
     """
-    z, weight = _line()
+    z, weight = line()
     q = torch.as_tensor(q, dtype=torch.float64)
     return f(q.sqrt()[..., None] * z) @ weight  # (..., node) -> (...)
 
@@ -50,7 +50,7 @@ def expect_pair(f: Function, g: Function, q: float, c: float) -> float:
 
 
 @functools.cache
-def _line() -> tuple[Tensor, Tensor]:
+def line() -> tuple[Tensor, Tensor]:
     """Nodes on the line and the normal density times their weights."""
     shrinking = 0.1 * 2.0 ** np.arange(-24, 0)
     edges = np.concatenate([[0.0], shrinking, np.linspace(0.1, REACH, 120)])

@@ -1,5 +1,8 @@
 r"""The predicted profile of ``q`` and of the gradient by layer, for every cell of a study.
 
+A plain network is predicted at its own width, by :mod:`.finite_width`; one with a norm or a
+residual here, in the mean field.
+
 Going back, with :math:`G_l = E(dL/da_l)^2` and :math:`D_l = E \delta_l^2` per unit,
 :math:`D_l = E\phi'(h_l)^2 G_l` and :math:`G_{l-1} = [G_l] + n_l\, \mathrm{var}(W_l) D_l / s_l`:
 ``n_l`` units, ``s_l`` what the norm divides squares by, ``[G_l]`` there only where a residual adds
@@ -10,16 +13,19 @@ Beside it goes the part of the gradient that points along the signal (:class:`Al
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ..parts.activations import ACTIVATIONS
 from ..parts.inits import INITS
 from ..tables import PREDICTIONS
+from . import finite_width
+from .head import softmax_head
+from .interpolation import ratios
 from .maps import INPUT, Moments, Stream, added, moments, normalised
 from .slope import slope
 
@@ -27,7 +33,10 @@ if TYPE_CHECKING:
     from ..parts.activations import Activation
     from ..parts.inits import Init
 
-PLAIN = "q_l, chi_1 = sigma_w^2 E phi'^2 (Poole et al. 2016, Schoenholz et al. 2017)"
+PLAIN = (
+    "chi_1 = sigma_w^2 E phi'^2 (Poole et al. 2016, Schoenholz et al. 2017), with q_l and gradient "
+    "fluctuating to order 1/width (after Hanin and Rolnick 2018)"
+)
 BATCH = "chi_1 = E phi'^2 / Var phi at infinite batch (Yang et al. 2019)"
 LAYER = "chi_1 = E phi'^2 / (E phi^2 + sigma_b^2 / sigma_w^2) (mean field)"
 RESIDUAL = "; a block multiplies E(dL/da)^2 by 1 + chi (after Yang and Schoenholz 2017)"
@@ -48,8 +57,10 @@ class Cell(NamedTuple):
     residual: str
     depth: int
     width: int
-    inputs: int
+    inputs: int  # of a sample
     classes: int
+    samples: int  # in the batch that is measured
+    correlation: float  # root mean square cosine of two inputs
 
 
 class Layer(NamedTuple):
@@ -96,9 +107,8 @@ class Profile(NamedTuple):
 def predict(cells: pd.DataFrame) -> pd.DataFrame:
     """The table of predictions.
 
-    ``cells`` has the columns cell, activation, init, norm, residual, depth, width, inputs (of a
-    sample) and classes; names of parts are their labels. Null, and source 'none', where there is no
-    formula or a value leaves float64.
+    ``cells`` has the columns cell and those of :class:`Cell`; names of parts are their labels.
+    Null, and source 'none', where there is no formula or a value leaves float64.
     """
     frames = [_rows(row.cell, profile(_cell(row))) for row in cells.itertuples()]
     return PREDICTIONS.frame(pd.concat(frames, ignore_index=True) if frames else [])
@@ -107,15 +117,32 @@ def predict(cells: pd.DataFrame) -> pd.DataFrame:
 @functools.lru_cache(maxsize=10_000)
 def profile(cell: Cell) -> Profile:
     """The prediction for ``cell``; cells that share a recursion of q share its quadratures."""
+    plain = cell.norm == "none" and cell.residual == "none"
+    found = of_finite_width(cell) if plain else of_mean_field(cell)
+    if found is None or not all(np.isfinite(values).all() for values in found):
+        return _without_theory(cell.depth)
+    q, chi, log_delta = found
+    return Profile(q, np.append(np.nan, chi), log_delta, float(slope(log_delta)), _source(cell))
+
+
+def of_finite_width(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """q, chi_1 from layer 2 on, and log10 of rms(delta), of a plain network; None if undefined."""
+    log_q, log_delta = finite_width.profiles(cell)
+    if not np.isfinite(log_q).all():
+        return None
+    var_w = cell.width * cell.init.weight_std(cell.width, cell.width) ** 2
+    chi = var_w * np.exp(ratios(cell.activation, math.log(10) * log_q[:-1]).log_slope)
+    return 10**log_q, chi, log_delta
+
+
+def of_mean_field(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """The same by the module's formula; None where a part has none."""
     walked = forward(cell)
     if walked is None:
-        return _without_theory(cell.depth)
+        return None
     layers, stream = walked
     log_delta, chi = backward(layers, *head(cell, stream))
-    if not (np.isfinite(log_delta).all() and np.isfinite(chi).all()):
-        return _without_theory(cell.depth)
-    q = np.array([layer.q for layer in layers])
-    return Profile(q, chi, log_delta / 2, float(slope(log_delta / 2)), _source(cell))
+    return np.array([layer.q for layer in layers]), chi, log_delta / 2
 
 
 def forward(cell: Cell) -> tuple[list[Layer], Stream] | None:
@@ -145,19 +172,18 @@ def backward(layers: list[Layer], log_head: float, along: Along) -> tuple[np.nda
     """log10 of E delta^2 by layer, and the mean field's factor from each to the layer before.
 
     ``log_head`` is log10 of G_L, and ``along`` is in units of its root: so is all below, layer by
-    layer, since a squared gradient of 200 sigmoid layers underflows in float64. At layer 1 the
-    factor is that to the gradient of the input.
+    layer, since a squared gradient of 200 sigmoid layers underflows in float64.
     """
-    log_g, log_delta, chi = log_head, [], []
-    for layer, before in zip(reversed(layers), [*layers[-2::-1], None], strict=True):
+    log_g, log_delta = log_head, []
+    for layer in reversed(layers):
         delta_along, following = along_before(layer, along)
         delta = layer.m.derivative + delta_along
         growth = float(layer.skips) + layer.fresh * layer.carry * delta
         log_delta.append(log_g + _log10(delta))
         log_g += _log10(growth)
         along = following.scaled(growth**-0.5) if growth > 0 else following
-        chi.append(_chi_1(layer, before))
-    return np.array(log_delta[::-1]), np.array(chi[::-1])
+    chi = [_chi_1(layer, before) for before, layer in itertools.pairwise(layers)]
+    return np.array(log_delta[::-1]), np.array(chi)
 
 
 def along_before(layer: Layer, along: Along) -> tuple[float, Along]:
@@ -179,33 +205,10 @@ def along_before(layer: Layer, along: Along) -> tuple[float, Along]:
     return delta, Along(k + kappa, *later)
 
 
-def _chi_1(layer: Layer, before: Layer | None) -> float:
+def _chi_1(layer: Layer, before: Layer) -> float:
     if layer.m.derivative <= 0:
         return math.nan
-    ahead = 1.0 if before is None else before.m.derivative
-    return (float(layer.skips) / layer.m.derivative + layer.carry) * ahead
-
-
-class Head(NamedTuple):
-    """What the head sends back, for a softmax p of logits z: means over networks and labels y."""
-
-    error: float  # E sum_k (p_k - y_k)^2
-    along: float  # E (z . (p - y))^2
-
-
-@functools.lru_cache(maxsize=10_000)
-def softmax_head(q: float, classes: int, draws: int = 20_000) -> Head:
-    """The :class:`Head` for Gaussian logits of mean square ``q``, by a seeded draw.
-
-    Labels are independent of the logits and equally often; good to about .002 of the error.
-    """
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(draws, classes, generator=generator, dtype=torch.float64)
-    size = min(math.sqrt(q), 1e100)
-    p = torch.softmax(size * z, dim=1)  # (draw, class)
-    error = 1 + (p**2).sum(1).mean() - 2 / classes
-    along = ((z * p).sum(1, keepdim=True) - z).square().mean()
-    return Head(float(error), float(along) * size**2)
+    return (float(layer.skips) / layer.m.derivative + layer.carry) * before.m.derivative
 
 
 def head(cell: Cell, stream: Stream) -> tuple[float, Along]:
@@ -214,7 +217,7 @@ def head(cell: Cell, stream: Stream) -> tuple[float, Along]:
     q = cell.width * var * stream.square + cell.init.bias_std(cell.width, cell.classes) ** 2
     if not 0 < q < math.inf:
         return math.nan, Along(0.0, 0.0, 0.0)
-    error, along = softmax_head(q, cell.classes)
+    error, along, _ = softmax_head(q, cell.classes)
     return _log10(var * error), Along(math.sqrt(var * along / error) / q, 0.0, 0.0)
 
 
@@ -238,7 +241,8 @@ def _cell(row: tuple) -> Cell:
         _init(row.init),
         str(row.norm),
         str(row.residual),
-        *(int(n) for n in (row.depth, row.width, row.inputs, row.classes)),
+        *(int(n) for n in (row.depth, row.width, row.inputs, row.classes, row.samples)),
+        float(row.correlation),
     )
 
 

@@ -6,7 +6,9 @@ import functools
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import torch
 
 from ..parts.tasks import load
 from .predictions import predict
@@ -14,20 +16,27 @@ from .predictions import predict
 
 def predictions(results: Path) -> pd.DataFrame:
     """The table ``predictions`` for the cells of the plan in ``results``."""
+    torch.set_num_threads(1)  # on tensors this small, threads wait for each other
     plan = json.loads((results / "plan.json").read_text())
-    size = functools.cache(_size)
+    of_task = functools.cache(_of_task)
     cells: dict[str, dict] = {}
     for entry in plan["cohorts"]:
         cohort = json.loads((results / "cohorts" / f"{entry['id']}.json").read_text())
-        inputs, classes = size(json.dumps(cohort["data_source"], sort_keys=True))
         graph = {k: cohort[k] for k in ("activation", "norm", "residual", "depth", "width")}
+        graph |= of_task(json.dumps(cohort["data_source"], sort_keys=True))
+        graph["samples"] = cohort["probes"]["batch"]
         for run in cohort["runs"]:
             own = {"cell": run["cell"], "init": run["init"]}
-            cells[run["cell"]] = {**own, **graph, "inputs": inputs, "classes": classes}
+            cells[run["cell"]] = {**own, **graph}
     return predict(pd.DataFrame(cells.values()))
 
 
-def _size(source: str) -> tuple[int, int]:
-    """Inputs of a sample and classes of a task."""
+def _of_task(source: str) -> dict:
+    """Inputs of a sample, classes, and the root mean square cosine of two samples' inputs."""
     data = load(json.loads(source))
-    return data.inputs.shape[1], data.classes
+    x = data.inputs / np.linalg.norm(data.inputs, axis=1, keepdims=True)
+    return {
+        "inputs": x.shape[1],
+        "classes": data.classes,
+        "correlation": float(np.linalg.norm(x.T @ x / len(x))),
+    }
