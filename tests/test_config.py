@@ -78,6 +78,8 @@ def test_the_readme_example_is_good(tmp_path, monkeypatch):
         ({"probes": {"steps": [0, 9]}}, "probes.steps holds 9, and training ends at 4"),
         ({"width": None}, "give either width, or a list of widths"),
         ({"vary": {"width": [4, 8]}}, "give either width, or a list of widths"),
+        ({"vary": {"optimizer": ["adam"]}, "train": {**GOOD["train"], "optimizer": "sgd"}},
+         "give either train.optimizer or vary.optimizer"),
         ({"vary": {"optimiser": ["adam"]}}, "no key is called 'optimiser'. Did you mean 'optimizer'"),
         ({"exclude": [{"when": {"norm": "batch"}, "because": "x"}]}, "'batch' is not on that axis: none"),
         ({"exclude": [{"when": {"nrm": "none"}, "because": "x"}]}, "no axis is called 'nrm'"),

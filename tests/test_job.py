@@ -57,7 +57,7 @@ def test_a_diverged_run_is_a_result(logs):
 
 def test_judged_runs_train_at_the_best_rate_of_their_cell(logs):
     tuning, judged, _ = logs
-    best = job.best_rates(tuning.runs)
+    best = {cell: job.best_rate(runs) for cell, runs in tuning.runs.groupby("cell")}
     assert (judged.runs["lr"] == judged.runs["cell"].map(best)).all()
     assert judged.runs["lr_policy"].str.startswith("tuned(").all()
 
@@ -81,7 +81,7 @@ def test_the_index_is_the_first_layer_over_the_last_at_init(logs):
 
 
 def test_a_cohort_without_its_tuning_runs_is_refused(logs):
-    with pytest.raises(UserError, match="no tuning runs for the cells"):
+    with pytest.raises(UserError, match="0 of 3 tuning runs of the cell"):
         job.run(logs[2].as_json())
 
 
@@ -110,22 +110,27 @@ def test_an_init_battery_measures_and_trains_nothing(tmp_path):
     assert len(logs.layers) == 3 * 6
 
 
+HEALTHY = {"q": 1.0, "grad_mean": 0.0, "dead_fraction": 0.0, "delta_zero_fraction": 0.0}
+
+
 @pytest.mark.parametrize(
-    ("losses", "accuracy", "dead", "delta", "expected"),
+    ("losses", "accuracy", "end", "expected"),
     [
-        ([2.0] * 9 + [np.nan], 0.99, 0.0, -2, "diverged"),
-        ([2.0] * 5 + [CHANCE + 2] * 20, 0.99, 0.0, -2, "diverged"),
-        ([CHANCE] * 20, 0.1, 0.995, -2, "dead"),
-        ([CHANCE] * 20, 0.1, 0.0, np.nan, "dead"),
-        ([1.0] * 20, 0.9, 0.0, -2, "trained"),
-        ([0.1 * CHANCE] * 20, 0.5, 0.0, -2, "trained"),
-        ([0.981 * CHANCE] * 20, 0.1, 0.0, -2, "stalled"),
-        ([0.97 * CHANCE] * 20, 0.1, 0.0, -2, "slow"),
+        ([2.0] * 9 + [np.nan], 0.99, {}, "diverged"),
+        ([2.0] * 5 + [CHANCE + 2] * 20, 0.99, {}, "diverged"),
+        ([1.0] * 20, 0.99, {"q": np.inf}, "diverged"),
+        ([1.0] * 20, 0.99, {"grad_mean": np.nan}, "diverged"),
+        ([CHANCE] * 20, 0.1, {"dead_fraction": 0.995}, "dead"),
+        ([CHANCE] * 20, 0.1, {"delta_zero_fraction": 1.0}, "dead"),
+        ([1.0] * 20, 0.9, {}, "trained"),
+        ([0.1 * CHANCE] * 20, 0.5, {}, "trained"),
+        ([0.981 * CHANCE] * 20, 0.1, {}, "stalled"),
+        ([0.97 * CHANCE] * 20, 0.1, {}, "slow"),
     ],
 )
-def test_outcome_is_the_first_class_that_is_true(losses, accuracy, dead, delta, expected):
-    found = outcome(np.array(losses), CHANCE, accuracy, np.array([0.0, dead]), delta)
-    assert found == expected
+def test_outcome_is_the_first_class_that_is_true(losses, accuracy, end, expected):
+    last = {name: np.full(3, value) for name, value in {**HEALTHY, **end}.items()}
+    assert outcome(np.array(losses), CHANCE, accuracy, last) == expected
 
 
 def test_smoothing_is_the_mean_of_the_last_ten():
@@ -153,13 +158,23 @@ def tuning_runs(rows):
 def test_a_rate_that_diverges_for_one_seed_is_not_chosen():
     rows = [("a", 0.1, 1.0, "slow"), ("a", 0.1, 1.0, "slow"),
             ("a", 0.3, 0.1, "trained"), ("a", 0.3, None, "diverged")]  # fmt: skip
-    assert job.best_rates(tuning_runs(rows))["a"] == 0.1
+    assert job.best_rate(tuning_runs(rows)) == 0.1
 
 
-def test_the_smallest_rate_is_chosen_where_none_is_better():
-    rows = [("a", 0.3, None, "diverged"), ("a", 0.1, None, "diverged"),
-            ("b", 0.3, 2.0, "slow"), ("b", 0.1, 2.0, "slow")]  # fmt: skip
-    assert job.best_rates(tuning_runs(rows)).to_dict() == {"a": 0.1, "b": 0.1}
+@pytest.mark.parametrize(("loss", "outcome"), [(None, "diverged"), (2.0, "slow")])
+def test_the_smallest_rate_is_chosen_where_none_is_better(loss, outcome):
+    rows = [("a", 0.3, loss, outcome), ("a", 0.1, loss, outcome)]
+    assert job.best_rate(tuning_runs(rows)) == 0.1
+
+
+def test_a_rate_is_chosen_from_the_policys_own_tuning_runs_alone(logs):
+    """Another battery tunes the same cell at better rates and on more seeds."""
+    tuning, judged, cohort = logs
+    better = tuning.runs.assign(lr=0.07, final_loss=0.0)
+    more_seeds = tuning.runs.assign(seed=tuning.runs["seed"] + 1, final_loss=5 - tuning.runs["lr"])
+    every = pd.concat([tuning.runs, better, more_seeds])
+    again = job.run(cohort.as_json(), every)
+    assert again.runs["lr"].tolist() == judged.runs["lr"].tolist()
 
 
 def test_stacks_hold_every_run_once_and_are_of_about_one_size():

@@ -141,6 +141,7 @@ def test_a_parameter_at_its_default_stays_out_of_the_label():
         (ACTIVATIONS, {"leaky_relu": {"slop": 1}}, "Did you mean 'slope'"),
         (INITS, "gaussian", "needs sigma_w"),
         (INITS, {"gaussian": {"sigma_w": "big"}}, "sigma_w must be a number, and 'big' came"),
+        (INITS, {"gaussian": {"sigma_w": float("nan")}}, "sigma_w must be finite, and nan came"),
         (INITS, ["he"], "is no init: give a name"),
         (ACTIVATIONS, "no_such_module:phi", "no module 'no_such_module' is found"),
     ],

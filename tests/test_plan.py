@@ -151,7 +151,7 @@ def test_two_batteries_train_a_shared_run_once(make):
 
 def test_two_batteries_that_probe_one_run_differently_are_refused(make):
     with pytest.raises(UserError, match="'a' and 'b' hold the same run with different"):
-        make(a=BATTERY, b=changed(probes={"batch": 4}))
+        make(a=BATTERY, b=changed(probes={"steps": [2], "batch": 8}))
 
 
 def test_log_probes_are_powers_of_two_with_start_and_end(make):
@@ -187,3 +187,48 @@ def test_planning_loads_neither_torch_nor_pandas():
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_study_that_shrank_and_grew_again_keeps_every_run_once(make, tmp_path):
+    for judged in (4, 3, 5, 2, 6):
+        planned = make(b=changed(seeds={"tuning": 1, "judged": judged}))
+        ids = [m.run_id for c in planned.cohorts for m in c.members]
+        wanted = (*planned.grids["b"].judged, *planned.grids["b"].tuning)
+        assert sorted(ids) == sorted(s.run_id for s in wanted)
+        finish(planned, tmp_path / "results")
+
+
+def test_a_second_battery_with_other_rates_changes_no_tuning_of_the_first(make, tmp_path):
+    alone = make(a=BATTERY)
+    finish(alone, tmp_path / "results")
+    other = changed(train={**BATTERY["train"], "lr": [0.03, 1.0]}, seeds={"tuning": 2, "judged": 5})
+    both = make(a=BATTERY, b=other)
+    assert alone.tuning_of.items() <= both.tuning_of.items()
+    first = next(c for c in both.cohorts if c.graph.split == "judged")
+    assert first.as_json()["runs"][0]["lr_grid"] == [0.1, 0.3]
+
+
+def test_moved_data_change_no_id(make, tmp_path):
+    import numpy as np
+
+    ids = []
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        np.savez(tmp_path / folder / "mine.npz", x=np.eye(20), y=np.arange(20) % 2)
+        planned = make(b=changed(task={"npz": {"path": f"{folder}/mine.npz"}}))
+        ids.append(set(planned.by_id))
+    assert ids[0] == ids[1]
+
+
+def test_another_config_of_the_same_name_is_refused(make, tmp_path):
+    finish(make(b=BATTERY), tmp_path / "results")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/mine.yaml").write_text((tmp_path / "mine.yaml").read_text())
+    with pytest.raises(UserError, match=r"holds the results of .*mine\.yaml.*rename one"):
+        plan.make(tmp_path / "other/mine.yaml", tmp_path / "results")
+
+
+def test_the_order_of_the_plan_does_not_depend_on_what_is_finished(make, tmp_path):
+    before = make(_flops=3e5, b=BATTERY)
+    finish(before, tmp_path / "results", list(before.by_id)[::3])
+    assert make(_flops=3e5, b=BATTERY).as_json() == before.as_json()

@@ -69,26 +69,32 @@ def _rates(cohort: dict, tuning: pd.DataFrame | None) -> list[float | None]:
     """The learning rate of every run: its own, or the best of its cell's tuning runs."""
     if not any(r["lr_grid"] for r in cohort["runs"]):
         return [r["lr"] for r in cohort["runs"]]
-    best = best_rates(tuning if tuning is not None else RUN_LOG.frame([]))
-    missing = {r["cell"] for r in cohort["runs"] if r["lr_grid"]} - set(best.index)
-    if missing:
+    tuning = RUN_LOG.frame([]) if tuning is None else tuning
+    return [_rate(cohort, run, tuning) if run["lr_grid"] else run["lr"] for run in cohort["runs"]]
+
+
+def _rate(cohort: dict, run: dict, tuning: pd.DataFrame) -> float:
+    """The rate of a tuned run, from all of its policy's tuning runs and no others."""
+    mine = tuning[(tuning["cell"] == run["cell"]) & tuning["lr"].isin(run["lr_grid"])]
+    seeds = mine["seed"].drop_duplicates().nsmallest(run["tuning_seeds"])
+    mine = mine[mine["seed"].isin(seeds)]
+    wanted = len(run["lr_grid"]) * run["tuning_seeds"]
+    if len(mine) != wanted:
         raise UserError(
-            f"cohort {cohort['id']}: no tuning runs for the cells {sorted(missing)}; name the logs "
-            "of their tuning cohorts with --tuning."
+            f"cohort {cohort['id']}: {len(mine)} of {wanted} tuning runs of the cell {run['cell']} "
+            "came; name the logs of all its tuning cohorts with --tuning."
         )
-    return [float(best[r["cell"]]) if r["lr_grid"] else r["lr"] for r in cohort["runs"]]
+    return best_rate(mine)
 
 
-def best_rates(tuning: pd.DataFrame) -> pd.Series:
-    """The rate of every cell with the least mean training loss over its tuning seeds.
+def best_rate(tuning: pd.DataFrame) -> float:
+    """The learning rate with the least mean training loss over the tuning seeds of a cell.
 
     A run that diverged has an infinite loss: a rate counts only if all its seeds stand it. Where
     none does, or two are equal, the smallest rate is taken.
     """
     loss = tuning["final_loss"].where(tuning["outcome"] != "diverged", np.inf).fillna(np.inf)
-    means = loss.groupby([tuning["cell"], tuning["lr"]]).mean().reset_index(name="loss")
-    means = means.sort_values(["cell", "loss", "lr"]).drop_duplicates("cell")
-    return means.set_index("cell")["lr"]
+    return float(loss.groupby(tuning["lr"]).mean().idxmin())
 
 
 def _logs(
@@ -140,10 +146,10 @@ def _results(trace: Trace, i: int, budget: Budget, classes: int) -> dict:
     """How the training of run ``i`` ended; nothing, where nothing was trained."""
     if not budget.steps:
         return dict.fromkeys(_RESULTS)
-    losses, end = trace.losses[:, i], trace.measures[budget.steps]
-    chance = budget.loss.chance(classes)
+    losses, chance = trace.losses[:, i], budget.loss.chance(classes)
+    end = {name: values[i] for name, values in trace.measures[budget.steps].items()}
     train, test = float(trace.train_accuracy[i]), float(trace.test_accuracy[budget.steps][i])
-    ended = outcome(losses, chance, train, end["dead_fraction"][i], end["log10_delta_rms"][i, 0])
+    ended = outcome(losses, chance, train, end)
     if ended == "diverged":  # a result: it knows no more than chance, and is never in time
         values = (ended, None, 1 / classes, 1 / classes, None)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 SMOOTHING = 10  # updates that a smoothed loss is the mean of
@@ -29,16 +31,18 @@ def steps_to_threshold(losses: np.ndarray, chance: float) -> int | None:
 
 
 def outcome(
-    losses: np.ndarray, chance: float, train_accuracy: float, dead: np.ndarray, log10_delta_1: float
+    losses: np.ndarray, chance: float, train_accuracy: float, end: Mapping[str, np.ndarray]
 ) -> str:
     """diverged, dead, trained, stalled or slow: the first that is true of a run.
 
-    ``losses`` (steps) of the updates, ``dead`` (layers) the share of dead units and
-    ``log10_delta_1`` the first layer's signal at the end (NaN where it is exactly 0).
+    ``losses`` (steps) are those of the updates, ``end`` holds the layers' measures (depth) after
+    the last of them: there a run whose last update was too much shows no finite q.
     """
     if not np.isfinite(losses).all() or (final := smoothed(losses)[-1]) > chance + 1:
         return "diverged"
-    if (dead >= DEAD_UNITS).any() or np.isnan(log10_delta_1):
+    if not (np.isfinite(end["q"]).all() and np.isfinite(end["grad_mean"]).all()):
+        return "diverged"
+    if (end["dead_fraction"] >= DEAD_UNITS).any() or end["delta_zero_fraction"][0] == 1:
         return "dead"
     if train_accuracy >= TRAINED_ACCURACY or final <= TRAINED_LOSS * chance:
         return "trained"

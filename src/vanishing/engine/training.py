@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import UserError
 from ..parts.losses import LOSSES, Loss
 from ..parts.optimizers import OPTIMIZERS, Optimizer
 from ..parts.tasks import TEST_FRACTION, Data
@@ -61,9 +62,10 @@ class Samples:
     train: Tensor  # (runs, training samples): indices
     test: Tensor  # (runs, test samples): indices
     order: Tensor  # (steps, runs, batch): indices
+    probe: Tensor  # (probe batch): indices, for all runs
 
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs (runs, n, inputs) and labels (runs, n) of ``indices`` (runs, n)."""
+        """Inputs (..., inputs) and labels (...) of ``indices`` of any shape."""
         return self.inputs[indices], self.labels[indices]
 
 
@@ -73,20 +75,25 @@ def samples_of(data: Data, seeds: list[int], budget: Budget, device: torch.devic
     tests = max(1, round(n * TEST_FRACTION))
     splits = torch.stack([torch.randperm(n, generator=generator_of(s, "split")) for s in seeds])
     train, test = splits[:, tests:], splits[:, :tests]
-    batch = min(budget.batch, n - tests)
-    order = [_epochs(rows, budget.steps, batch, s) for rows, s in zip(train, seeds, strict=True)]
+    if budget.steps and budget.batch > n - tests:
+        raise UserError(f"batch {budget.batch} is more than the {n - tests} training samples.")
+    pairs = zip(train, seeds, strict=True)
+    order = [_epochs(rows, budget.steps, budget.batch, seed) for rows, seed in pairs]
+    # Not the first samples: a file may be sorted by class. One batch for all runs and steps.
+    probe = torch.randperm(n, generator=generator_of(0, "probe"))[: budget.probe_batch]
     return Samples(
         torch.from_numpy(data.inputs).to(device),
         torch.from_numpy(data.labels).to(device),
         train.to(device),
         test.to(device),
         torch.stack(order, dim=1).to(device),
+        probe.to(device),
     )
 
 
 def _epochs(rows: Tensor, steps: int, batch: int, seed: int) -> Tensor:
     """(steps, batch) indices: each sample once an epoch, newly ordered; a rest is dropped."""
-    generator, a_epoch = generator_of(seed, "order"), len(rows) // batch
+    generator, a_epoch = generator_of(seed, "order"), max(1, len(rows) // batch)
     epochs = [
         rows[torch.randperm(len(rows), generator=generator)[: a_epoch * batch]].view(-1, batch)
         for _ in range(-(-steps // a_epoch))
@@ -112,16 +119,13 @@ def train_stack(
     }
     running = initial_running(net, len(seeds), parameters["W"][0].detach())
     lr = torch.tensor([r or 0.0 for r in rates], device=device, dtype=dtype).view(-1, 1, 1)
-    probe = slice(0, budget.probe_batch)
     losses = torch.empty(budget.steps, len(seeds), device=device, dtype=dtype)
     state: list[dict] = [{} for _ in flat(parameters)]
     trace, ratio = Trace(np.empty(0)), None
 
     for step in range(budget.steps + 1):
         if step in budget.probe_steps:
-            found = measure(
-                net, parameters, budget.loss, samples.inputs[probe], samples.labels[probe]
-            )
+            found = measure(net, parameters, budget.loss, *samples.at(samples.probe))
             trace.measures[step] = _numpy(found, ratio)
             if budget.steps:
                 trace.test_accuracy[step] = _accuracy(net, parameters, running, samples, "test")

@@ -10,6 +10,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -91,6 +92,8 @@ def _differing(what: str, known: dict, given: dict) -> dict[str, str]:
             raise UserError(f"{what}: {takes}")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UserError(f"{what}: {key} must be a number, and {value!r} came.")
+        if not math.isfinite(value):
+            raise UserError(f"{what}: {key} must be finite, and {value!r} came.")
     missing = [k for k, p in known.items() if p.default is p.empty and k not in given]
     if missing:
         raise UserError(f"{what}: needs {', '.join(missing)}.")

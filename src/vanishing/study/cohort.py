@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..parts.registry import source_file
-from .grid import Settings, digest
+from .grid import FIRST_TUNING_SEED, Settings, digest
 
 # What all runs of a cohort share; init, learning rate and seed vary inside it.
 GRAPH = (
@@ -67,7 +67,9 @@ class Cohort:
         """Readable graph and a hash of all contents: ``tanh-d8-w32-6e7fca0b12``."""
         g = self.graph
         name = re.sub(r"[^a-z0-9]+", "_", str(g["activation"]).lower()).strip("_")
-        content = digest([dataclasses.astuple(g), [m.run_id for m in self.members]])
+        # The data are known by their sha256, which is among the settings, and not by their path.
+        named = [g.settings, g.split, g.probe_steps, g.probe_batch]
+        content = digest([named, [m.run_id for m in self.members]])
         return f"{name}-d{g['depth']}-w{g['width']}-{content[:10]}"
 
     @property
@@ -99,10 +101,18 @@ class Cohort:
                     "lr": m.settings.lr,
                     "lr_policy": m.settings.lr_policy,
                     "lr_grid": list(m.settings.lr_grid),
+                    "tuning_seeds": m.settings.tuning_seeds,
                 }
                 for m in self.members
             ],
         }
+
+
+def tuning_runs(member: Member) -> list[tuple[str, float, int]]:
+    """Cell, learning rate and seed of every run that a tuned run's rate is chosen from."""
+    s = member.settings
+    seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + s.tuning_seeds)
+    return [(member.cell, rate, seed) for rate in s.lr_grid for seed in seeds]
 
 
 def graph_of(settings: Settings, split: str, probes: tuple, task: dict) -> Graph:
@@ -120,25 +130,30 @@ def layout(
     only what they lack is laid out anew, so that a study that grows retrains nothing. Cohorts that
     finish while a study runs change nothing: all but the last of a graph are full.
     """
-    done: dict[str, tuple[str, ...]] = {}
+    graph_of_run = {m.run_id: graph for graph, members in wanted.items() for m in members}
+    done: dict[Graph, list[tuple[str, ...]]] = defaultdict(list)
     for runs in finished:
-        done.update(dict.fromkeys(runs, tuple(runs)))
+        if runs and runs[0] in graph_of_run:
+            done[graph_of_run[runs[0]]].append(tuple(runs))
     cohorts = []
     for graph, members in wanted.items():
-        kept, rest = _kept(members, done)
+        kept, rest = _kept(members, done[graph])
         size = max(1, int(capacity_flops // graph.flops))
         chunks = kept + [rest[start : start + size] for start in range(0, len(rest), size)]
         cohorts += [Cohort(graph, tuple(chunk)) for chunk in chunks]
     return cohorts
 
 
-def _kept(members: list[Member], done: dict[str, tuple]) -> tuple[list[list[Member]], list[Member]]:
-    """The finished cohorts all of whose runs are wanted here, and the runs that are left."""
-    by_id = {member.run_id: member for member in members}
-    kept: dict[tuple, list[Member]] = {}
-    for run_id in by_id:
-        runs = done.get(run_id)
-        if runs and all(r in by_id for r in runs):
-            kept[runs] = [by_id[r] for r in runs]
-    inside = {run_id for runs in kept for run_id in runs}
-    return list(kept.values()), [m for m in members if m.run_id not in inside]
+def _kept(
+    members: list[Member], finished: Iterable[tuple[str, ...]]
+) -> tuple[list[list[Member]], list[Member]]:
+    """The finished cohorts all of whose runs are wanted here, and the runs that are left.
+
+    Of two that share a run (a study shrank and grew again) the first is kept.
+    """
+    left = {member.run_id: member for member in members}
+    kept = []
+    for runs in finished:
+        if all(run_id in left for run_id in runs):
+            kept.append([left.pop(run_id) for run_id in runs])
+    return kept, list(left.values())

@@ -220,6 +220,9 @@ class Probes(Block):
     batch: Annotated[int, Field(ge=2)] = 64
 
 
+_VARIED = ("optimizer", "loss", "batch")  # axes that may stand in train instead
+
+
 class Battery(Block):
     """A named block of runs: family, task, factors, seeds, training budget, probes."""
 
@@ -260,6 +263,9 @@ class Battery(Block):
         wrong = []
         if (self.width is None) == (self.vary.width is None):
             wrong.append("give either width, or a list of widths in vary.width.")
+        given = self.train.model_fields_set
+        twice = [name for name in _VARIED if name in given and getattr(self.vary, name)]
+        wrong += [f"give either train.{name} or vary.{name}." for name in twice]
         if self.vary.steps and not self.train.steps:
             wrong.append("vary.steps has no sense with train.steps: 0, where nothing is trained.")
         smallest = min(self.vary.batch or [self.train.batch])

@@ -45,6 +45,7 @@ class Settings:
     lr_grid: tuple[float, ...] = ()  # tuned: the rates tried ...
     tuning_seeds: int = 0  # ... and on how many seeds
     data: str = ""  # sha256 of the user's own data
+    probe_batch: int = 64  # samples that everything but accuracy is measured on
 
     @property
     def run_id(self) -> str:
@@ -113,6 +114,7 @@ def expand(battery: Battery, name: str, folder: Path) -> Grid:
     train = battery.train
     tuned = tuple(sorted(train.lr)) if train.tuned else ()
     shared = {"family": battery.family, "task": label, "data": data}
+    shared["probe_batch"] = battery.probes.batch
 
     def settings(seed: int, cell: dict, **rate: object) -> Settings:
         return Settings(seed=seed, **shared, **cell, **rate)

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import UserError, unknown
 from ..tables import write_text
 from . import config, grid
-from .cohort import Cohort, Graph, Member, graph_of, layout
+from .cohort import Cohort, Graph, Member, graph_of, layout, tuning_runs
 
 # Measured on one core of 2026 (2 vCPU Zen 5, stacks of 16, width 64): a rough guide for the eye.
 FLOPS_PER_SECOND = 2e10
@@ -37,21 +37,23 @@ class Plan:
         """The cohorts by id."""
         return {cohort.id: cohort for cohort in self.cohorts}
 
+    @property
+    def own_parts(self) -> list[Path]:
+        """The files of all parts that are the user's own."""
+        return sorted({file for cohort in self.cohorts for file in cohort.own_parts})
+
     @cached_property
     def tuning_of(self) -> dict[str, tuple[str, ...]]:
         """For every cohort, the tuning cohorts that its learning rates are read from."""
-        trains_cell = defaultdict(set)
-        for id_, cohort in self.by_id.items():
-            if cohort.graph.split == "tuning":
-                for member in cohort.members:
-                    trains_cell[member.cell].add(id_)
-        tuned = {
-            id_: {m.cell for m in cohort.members if m.settings.lr_grid}
+        trained_by = {
+            (m.cell, m.settings.lr, m.settings.seed): id_
             for id_, cohort in self.by_id.items()
+            if cohort.graph.split == "tuning"
+            for m in cohort.members
         }
         return {
-            id_: tuple(sorted({t for cell in cells for t in trains_cell[cell]}))
-            for id_, cells in tuned.items()
+            id_: tuple(sorted({trained_by[run] for m in cohort.members for run in tuning_runs(m)}))
+            for id_, cohort in self.by_id.items()
         }
 
     @property
@@ -64,6 +66,7 @@ class Plan:
         """``plan.json``: what the later stations and the reader need of the plan."""
         return {
             "study": self.name,
+            "path": os.path.relpath(self.config_path),
             "config": self.study.model_dump(exclude_none=True),
             "runs": sum(len(c.members) for c in self.cohorts),
             "cohorts": [
@@ -74,7 +77,7 @@ class Plan:
                     "split": c.graph.split,
                     "flops": c.flops,
                 }
-                for id_, c in self.by_id.items()
+                for id_, c in sorted(self.by_id.items())
             ],
             "batteries": {name: _battery_json(g) for name, g in self.grids.items()},
             "members": {
@@ -120,8 +123,19 @@ def make(study: str | os.PathLike, results: Path | None = None) -> Plan:
         raise UserError("\n".join(errors))
     wanted = _wanted(read, grids, path)
     results = results or Path("results") / path.stem
+    _refuse_another_study(path, results)
     cohorts = layout(wanted, read.cohort_flops, _finished(results))
     return Plan(path.stem, path, read, grids, tuple(cohorts))
+
+
+def _refuse_another_study(path: Path, results: Path) -> None:
+    """Two configs of one name would overwrite each other's results."""
+    plan = results / "plan.json"
+    owner = json.loads(plan.read_text()).get("path") if plan.exists() else None
+    if owner and Path(owner).resolve() != path.resolve() and Path(owner).exists():
+        raise UserError(
+            f"{results} holds the results of {owner}, and {path} would write there too: rename one."
+        )
 
 
 def _wanted(
@@ -163,7 +177,7 @@ def _finished(results: Path) -> list[tuple[str, ...]]:
     logs = results / "logs" / "runs"
     if not logs.is_dir():
         return []
-    done = sorted(entry.name.removesuffix(".parquet") for entry in os.scandir(logs))
+    done = sorted(file.stem for file in logs.glob("[!.]*.parquet"))
     files = [results / "cohorts" / f"{name}.json" for name in done]
     return [
         tuple(run["run_id"] for run in json.loads(file.read_text())["runs"])
@@ -178,12 +192,20 @@ def write(plan: Plan, results: Path) -> None:
     write_text(results / "plan.json", json.dumps(plan.as_json(), indent=1) + "\n")
 
 
+def config_digest(results: Path) -> str:
+    """A hash of the resolved config of the study in ``results``."""
+    return grid.digest(json.loads((results / "plan.json").read_text())["config"])
+
+
 def write_cohorts(plan: Plan, results: Path) -> None:
-    """Write a file for each cohort; it is named by its contents, so one that is there stays."""
+    """Write a file for each cohort, but for those that are there."""
     for id_, cohort in plan.by_id.items():
-        path = results / "cohorts" / f"{id_}.json"
-        if not path.exists():
-            write_text(path, json.dumps(cohort.as_json(), indent=1) + "\n")
+        path, text = (
+            results / "cohorts" / f"{id_}.json",
+            json.dumps(cohort.as_json(), indent=1) + "\n",
+        )
+        if not path.exists() or path.read_text() != text:
+            write_text(path, text)
 
 
 def description(plan: Plan) -> str:
