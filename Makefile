@@ -11,11 +11,11 @@ STAMP := $(VENV)/requirements.lock
 LOG := $(VENV)/install.log
 UV := uv==0.13.8
 
-.PHONY: help study test lint docs lock clean always
+.PHONY: help study test lint publish docs lock clean always
 
 help:  ## say what make can do
 	@echo 'make TARGET, where TARGET is one of'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "  %-6s  %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "  %-7s  %s\n", $$1, $$2}'
 
 study: $(STAMP)  ## run a study and write its paper [STUDY=laptop, or the path of a config] [PROFILE=default]
 	@exec $(BIN)/vanishing study "$(STUDY)" --profile "$(PROFILE)"
@@ -28,6 +28,9 @@ lint: $(STAMP)  ## check the style of the code and of the workflow
 	@$(BIN)/ruff format --check --quiet || { echo '$(BIN)/ruff format sets this right' >&2; exit 1; }
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakefmt --check Snakefile workflow/rules
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint --config study=smoke
+
+publish: $(STAMP)  ## copy the verdicts of a finished study to README.md and reports/published [STUDY=laptop]
+	@$(BIN)/vanishing publish "results/$(STUDY)"
 
 docs: $(STAMP)  ## write the data dictionary and the schema of the configs anew
 	@$(BIN)/vanishing docs

@@ -41,6 +41,7 @@ def _train(a: argparse.Namespace) -> None:
 
     from .engine import job
     from .provenance import provenance
+    from .study.grid import digest
     from .tables import RUN_LOG
 
     if not a.cohort.exists():
@@ -48,24 +49,27 @@ def _train(a: argparse.Namespace) -> None:
     cohort = json.loads(a.cohort.read_text())
     tuning = pd.concat([RUN_LOG.read(file) for file in a.tuning]) if a.tuning else None
     logs = job.run(cohort, tuning, a.device)
-    job.write(logs, a.logs, cohort["id"], provenance())
+    job.write(logs, a.logs, cohort["id"], provenance(digest(cohort)))
 
 
 def _gather(a: argparse.Namespace) -> None:
     from .analysis.gather import gather
     from .provenance import provenance
+    from .study.plan import config_digest
     from .tables import TABLES
 
     for name, table in gather(a.results).items():
-        TABLES[name].write(table, a.results / "tables" / f"{name}.parquet", provenance())
+        stamp = provenance(config_digest(a.results))
+        TABLES[name].write(table, a.results / "tables" / f"{name}.parquet", stamp)
 
 
 def _predict(a: argparse.Namespace) -> None:
     from .provenance import provenance
+    from .study.plan import config_digest
     from .tables import PREDICTIONS
     from .theory.study import predictions
 
-    PREDICTIONS.write(predictions(a.results), a.out, provenance())
+    PREDICTIONS.write(predictions(a.results), a.out, provenance(config_digest(a.results)))
 
 
 def _judge(a: argparse.Namespace) -> None:

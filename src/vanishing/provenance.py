@@ -23,11 +23,14 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def fingerprint(*parts: str, extra_files: Iterable[str | os.PathLike] = ()) -> str:
+def fingerprint(
+    *parts: str, extra_files: Iterable[str | os.PathLike] = (), packages: Iterable[str] = ()
+) -> str:
     """Twelve hex digits that change when the code of ``parts`` does, and not with its comments.
 
     The hash of the syntax trees of subpackages (``engine``) or modules (``tables``,
-    ``theory.slope``), docstrings left out, and of ``extra_files``, the user's own parts.
+    ``theory.slope``), docstrings left out, of ``extra_files``, the user's own parts, and of the
+    versions of installed ``packages``.
     """
     digest = hashlib.sha256()
     for part in sorted(set(parts)):
@@ -35,6 +38,8 @@ def fingerprint(*parts: str, extra_files: Iterable[str | os.PathLike] = ()) -> s
             digest.update(f"{file.relative_to(HERE).as_posix()} {_tree_hash(file)}\n".encode())
     for file in sorted({Path(extra).resolve() for extra in extra_files}):
         digest.update(f"{file.name} {_tree_hash(file)}\n".encode())
+    for package in sorted(set(packages)):
+        digest.update(f"{package} {_version(package)}\n".encode())
     return digest.hexdigest()[:12]
 
 

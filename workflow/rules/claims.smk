@@ -16,7 +16,9 @@ rule judge:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint("analysis", "theory", "parts", "tables"),
+        code=code(
+            "analysis", "tables", "strict_yaml", packages=["scipy", "statsmodels"]
+        ),
         results=subpath(input.plan, parent=True),
     shell:
-        "vanishing judge {params.results} --claims {input.claims} 2> {log}"
+        "vanishing judge {params.results:q} --claims {input.claims:q} 2> {log:q}"

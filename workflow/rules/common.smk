@@ -1,7 +1,7 @@
 # What the rules share. All logic lives in src; nothing here may import torch or pandas.
 from pathlib import Path
 
-from vanishing.provenance import fingerprint
+from vanishing.provenance import fingerprint as code
 from vanishing.study import plan
 from vanishing.tables import CURVES, LAYERS, RUN_LOG
 
@@ -25,4 +25,4 @@ def tuning_logs(wildcards):
 def training_code(wildcards):
     """Changes when a cohort's numbers may: our formulas, or the file of a part of the user's own."""
     own = PLAN.by_id[wildcards.cohort].own_parts
-    return fingerprint("parts", "engine", "theory.slope", extra_files=own)
+    return code("parts", "engine", "theory.slope", extra_files=own, packages=["torch"])

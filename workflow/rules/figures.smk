@@ -7,6 +7,7 @@ rule notebook:
             table=["runs", "curves", "layers", "predictions", "summary"],
         ),
         ledger=f"{RESULTS}/claims/ledger.parquet",
+        claims="reports/claims.yaml",
     output:
         f"{RESULTS}/notebooks/{{notebook}}.ipynb",
     log:
@@ -14,7 +15,14 @@ rule notebook:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint("figures", "analysis", "theory", "tables", "report.notebooks"),
+        code=code(
+            "figures",
+            "analysis",
+            "parts",
+            "tables",
+            "report.notebooks",
+            packages=["matplotlib"],
+        ),
         results=subpath(output[0], ancestor=2),
     shell:
-        "vanishing render {input.source} --results {params.results} --out {output} 2> {log}"
+        "vanishing render {input.source:q} --results {params.results:q} --out {output:q} 2> {log:q}"

@@ -9,7 +9,7 @@ rule plan:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint(
+        code=code(
             "strict_yaml",
             "study.config",
             "study.grid",
@@ -20,4 +20,4 @@ rule plan:
         cohorts=" ".join(sorted(PLAN.by_id)),
         results=subpath(output[0], parent=True),
     shell:
-        "vanishing plan {input.config} --out {params.results} > {log} 2>&1"
+        "vanishing plan {input.config:q} --out {params.results:q} > {log:q} 2>&1"

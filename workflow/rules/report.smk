@@ -11,12 +11,12 @@ rule rulegraph:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint("report.rulegraph"),
+        code=code("report.rulegraph"),
         results=subpath(output.dot, ancestor=2),
     shell:
-        "(snakemake --config study={input.config} --nolock --forceall --rulegraph dot"
-        " > {output.dot} && vanishing render {output.dot} --results {params.results}"
-        " --out {output.svg}) 2> {log}"
+        "(snakemake --config study={input.config:q} --nolock --forceall --rulegraph dot"
+        " > {output.dot:q} && vanishing render {output.dot:q} --results {params.results:q}"
+        " --out {output.svg:q}) 2> {log:q}"
 
 
 rule paper:
@@ -40,9 +40,9 @@ rule paper:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint("report", "tables"),
+        code=code("report", "tables", packages=["pypandoc_binary", "typst"]),
         results=subpath(input.plan, parent=True),
         out=subpath(output.html, parent=True),
     shell:
-        "vanishing render reports/paper/paper.md --results {params.results} --out {params.out}"
-        " 2> {log}"
+        "vanishing render reports/paper/paper.md --results {params.results:q} --out {params.out:q}"
+        " 2> {log:q}"

@@ -16,7 +16,7 @@ rule gather:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint("analysis", "tables"),
+        code=code("analysis", "tables"),
         results=subpath(input.plan, parent=True),
     shell:
-        "vanishing gather {params.results} 2> {log}"
+        "vanishing gather {params.results:q} 2> {log:q}"

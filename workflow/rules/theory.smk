@@ -9,7 +9,7 @@ rule predict:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint("theory", "parts", "tables"),
+        code=code("theory", "parts", "tables", extra_files=PLAN.own_parts),
         results=subpath(input.plan, parent=True),
     shell:
-        "vanishing predict {params.results} --out {output} 2> {log}"
+        "vanishing predict {params.results:q} --out {output:q} 2> {log:q}"

@@ -26,5 +26,5 @@ rule train:
         results=subpath(output.runs, ancestor=3),
         device=PLAN.study.device,
     shell:
-        "vanishing train {params.results}/cohorts/{wildcards.cohort}.json"
-        " --logs {params.results}/logs --device {params.device} --tuning {input.tuning} 2> {log}"
+        "vanishing train {params.results:q}/cohorts/{wildcards.cohort}.json"
+        " --logs {params.results:q}/logs --device {params.device} --tuning {input.tuning:q} 2> {log:q}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +30,7 @@ def registration(claims: Path, results: Path) -> dict[str, str | bool | None]:
 def _first_run(results: Path) -> str | None:
     """When the first cohort that is there was done, in UTC."""
     logs = results / "logs" / "runs"
-    times = [entry.stat().st_mtime for entry in os.scandir(logs)] if logs.is_dir() else []
+    times = [file.stat().st_mtime for file in logs.glob("[!.]*.parquet")]
     return datetime.fromtimestamp(min(times), UTC).isoformat(timespec="seconds") if times else None
 
 

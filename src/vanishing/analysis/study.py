@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ..provenance import provenance
+from ..study.plan import config_digest
 from ..tables import LAYERS, LEDGER, PREDICTIONS, RUNS, SUMMARY, write_text
 from .claims import read_claims
 from .estimates import summary
@@ -25,7 +26,7 @@ def judge_study(results: Path, claims: Path) -> None:
     )
     registry, decided = read_claims(claims), plan["config"]["verdicts"]
     ledger = judge(runs, layers, predictions, registry, plan["members"], decided, SEED)
-    stamp = provenance() | {"claims": registration(claims, results)}
+    stamp = provenance(config_digest(results)) | {"claims": registration(claims, results)}
     SUMMARY.write(summary(runs, SEED, layers), results / "tables/summary.parquet", stamp)
     LEDGER.write(ledger, results / "claims/ledger.parquet", stamp)
     found = facts(runs, layers, predictions, ledger, plan)
