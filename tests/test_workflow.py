@@ -5,7 +5,6 @@ import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,13 @@ from vanishing.tables import CURVES, LAYERS, LEDGER, RUNS
 from .conftest import ROOT
 
 BIN = Path(sys.executable).parent
+CONFIG = "a study.yaml"  # with a space, as a user's own may have
+OWN_PART = """
+import torch
+from vanishing.parts.activations import Activation
+
+wave = Activation(lambda h: torch.sin(h), "a part of the user's own")
+"""
 TINY = {
     "cohort_flops": 2e7,
     "verdicts": False,
@@ -27,7 +33,7 @@ TINY = {
         "training": {
             "family": "mlp",
             "task": "digits",
-            "factors": {"activation": ["tanh"], "init": ["he"], "depth": [2, 3]},
+            "factors": {"activation": ["tanh", "my_parts:wave"], "init": ["he"], "depth": [2]},
             "width": 8,
             "seeds": {"tuning": 1, "judged": 2},
             "train": {"steps": 6, "lr": [0.1, 0.3], "batch": 16},
@@ -35,6 +41,8 @@ TINY = {
         }
     },
 }
+
+FACTORS = TINY["batteries"]["training"]["factors"]
 
 
 def workplace(folder: Path) -> Path:
@@ -57,7 +65,7 @@ def run(*command: str, at: Path, **environment: str) -> subprocess.CompletedProc
     )
 
 
-def snakemake(*arguments: str, at: Path, study: str = "tiny.yaml", **environment: str):
+def snakemake(*arguments: str, at: Path, study: str = CONFIG, **environment: str):
     """Snakemake as the profile runs it, on 2 cores."""
     return run(
         "snakemake", *arguments, "--config", f"study={study}", "--cores", "2",
@@ -74,11 +82,12 @@ def jobs(done: subprocess.CompletedProcess) -> dict[str, int]:
 
 def write_config(folder: Path, **blocks: object) -> None:
     battery = {**TINY["batteries"]["training"], **blocks}
-    (folder / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "batteries": {"training": battery}}))
+    (folder / "my_parts.py").write_text(OWN_PART)
+    (folder / CONFIG).write_text(yaml.safe_dump({**TINY, "batteries": {"training": battery}}))
 
 
 # The tables alone: the report has tests of its own.
-TABLES = [f"results/tiny/tables/{name}.parquet" for name in ("runs", "predictions")]
+TABLES = [f"results/a study/tables/{name}.parquet" for name in ("runs", "predictions")]
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +107,9 @@ def copy(finished, tmp_path):
 
 
 def plan_of(folder: Path) -> set[str]:
-    done = run("vanishing", "plan", "tiny.yaml", "--out", "results/tiny", at=folder)
+    done = run("vanishing", "plan", CONFIG, "--out", "results/a study", at=folder)
     assert done.returncode == 0, done.stderr
-    cohorts = json.loads((folder / "results/tiny/plan.json").read_text())["cohorts"]
+    cohorts = json.loads((folder / "results/a study/plan.json").read_text())["cohorts"]
     return {cohort["id"] for cohort in cohorts}
 
 
@@ -111,15 +120,15 @@ def test_nothing_is_to_do_on_a_finished_study(finished):
 @pytest.mark.parametrize(
     ("grown", "trained"),
     [
-        ({"factors": {"activation": ["tanh"], "init": ["he"], "depth": [2, 3, 4]}}, 2),
-        ({"factors": {"activation": ["tanh", "relu"], "init": ["he"], "depth": [2, 3]}}, 4),
+        ({"factors": {**FACTORS, "depth": [2, 3]}}, 4),
+        ({"factors": {**FACTORS, "activation": ["tanh", "relu", "my_parts:wave"]}}, 2),
         ({"seeds": {"tuning": 1, "judged": 4}}, 2),
     ],
     ids=["depth", "activation", "seeds"],
 )
 def test_a_grown_study_trains_only_what_is_new(copy, grown, trained):
     before = plan_of(copy)
-    logs = {file: file.stat().st_mtime_ns for file in copy.glob("results/tiny/logs/*/*.parquet")}
+    logs = {file: file.stat().st_mtime_ns for file in copy.glob("results/a study/logs/*/*.parquet")}
     write_config(copy, **grown)
     assert jobs(snakemake("-n", *TABLES, at=copy))["train"] == trained
     done = snakemake(*TABLES, at=copy)
@@ -127,13 +136,13 @@ def test_a_grown_study_trains_only_what_is_new(copy, grown, trained):
     assert all(file.stat().st_mtime_ns == then for file, then in logs.items())
     assert before < plan_of(copy)
     runs = RUNS.read(copy / TABLES[0])
-    wanted = json.loads((copy / "results/tiny/plan.json").read_text())["members"]["training"]
+    wanted = json.loads((copy / "results/a study/plan.json").read_text())["members"]["training"]
     assert sorted(runs["run_id"]) == sorted(wanted)
     assert jobs(snakemake("-n", *TABLES, at=copy)) == {}
 
 
 def test_a_touched_config_or_a_comment_in_it_retrains_nothing(copy):
-    config = copy / "tiny.yaml"
+    config = copy / CONFIG
     config.write_text("# a comment\n" + config.read_text())
     assert "train" not in jobs(snakemake("-n", *TABLES, at=copy))
 
@@ -159,21 +168,26 @@ def test_a_changed_formula_retrains_and_a_changed_comment_does_not(copy, file, o
     assert ("gather" in planned) == rerun
 
 
+def test_a_changed_part_of_ones_own_retrains_and_predicts_its_cells(copy):
+    (copy / "my_parts.py").write_text(OWN_PART.replace("torch.sin(h)", "torch.sin(2 * h)"))
+    assert jobs(snakemake("-n", *TABLES, at=copy)) == {"train": 2, "gather": 1, "predict": 1}
+
+
 def test_a_mistake_in_the_config_is_told_before_anything_runs(tmp_path):
     folder = workplace(tmp_path)
     write_config(folder, seedz={"judged": 1})
-    done = run("vanishing", "plan", "tiny.yaml", at=folder)
+    done = run("vanishing", "plan", CONFIG, at=folder)
     assert done.returncode == 2
     assert "no key is called 'seedz'. Did you mean 'seeds'" in done.stderr
     assert "Traceback" not in done.stderr
-    done = run("vanishing", "study", "tiny.yaml", at=folder)
+    done = run("vanishing", "study", CONFIG, at=folder)
     assert done.returncode == 2
     assert "Did you mean 'seeds'" in done.stderr
     assert not (folder / "results").exists()
 
 
 def comparable(folder: Path) -> dict[str, pd.DataFrame]:
-    tables = folder / "results/tiny/tables"
+    tables = folder / "results/a study/tables"
     runs = RUNS.read(tables / "runs.parquet").drop(columns="seconds")
     return {
         "runs": runs,
@@ -184,32 +198,29 @@ def comparable(folder: Path) -> dict[str, pd.DataFrame]:
 
 @pytest.mark.slow
 def test_a_study_killed_at_any_moment_ends_with_the_same_tables(finished, tmp_path):
-    """SIGKILL to the whole process group, four times, then left alone."""
+    """SIGKILL to `vanishing study`, four times, and started again at once."""
     folder = workplace(tmp_path)
     write_config(folder)
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    command = [BIN / "snakemake", *TABLES, "--config", "study=tiny.yaml", "--cores", "2",
-               "--workflow-profile", "workflow/profiles/default"]  # fmt: skip
     kept: dict[Path, int] = {}
-    for delay in random.Random(0).sample([2.5, 4.0, 5.5, 7.0, 8.5], 4):
+    for delay in random.Random(0).sample([3.0, 4.5, 6.0, 7.5, 9.0], 4):
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, start_new_session=True,
+            [BIN / "vanishing", "study", CONFIG], cwd=folder,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         time.sleep(delay)
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
-        unlocked = run("snakemake", "--unlock", "--config", "study=tiny.yaml", at=folder)
-        assert unlocked.returncode == 0, unlocked.stderr
-        kept |= {f: f.stat().st_mtime_ns for f in finished_logs(folder)}
-    done = snakemake(*TABLES, at=folder)
-    assert done.returncode == 0, done.stderr
+        kept |= {file: file.stat().st_mtime_ns for file in finished_logs(folder)}
+    done = run("vanishing", "study", CONFIG, at=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(file.stat().st_mtime_ns == then for file, then in kept.items())
     for name, table in comparable(finished).items():
         pd.testing.assert_frame_equal(comparable(folder)[name], table)
+    assert (folder / "results/a study/report/paper.pdf").exists()
 
 
 def finished_logs(folder: Path) -> list[Path]:
-    return sorted(folder.glob("results/tiny/logs/runs/*.parquet"))
+    return sorted(folder.glob("results/a study/logs/runs/*.parquet"))
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +277,7 @@ def test_parsing_the_workflow_loads_neither_torch_nor_pandas(finished):
     """Every job parses the Snakefile again. (Snakemake itself takes pandas to compare params.)"""
     done = run(
         sys.executable, "-X", "importtime", "-m", "snakemake", "--list-rules",
-        "--config", "study=tiny.yaml", at=finished,
+        "--config", "study=a study.yaml", at=finished,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
