@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from vanishing.analysis.claims import Analysis, Claim, Registry, read_claims
-from vanishing.analysis.effects import Evidence, labels
+from vanishing.analysis.coverage import absent_strata
+from vanishing.analysis.effects import Evidence, labels, seed_difference
 from vanishing.analysis.ledger import judge
 from vanishing.analysis.measures import MEASURES, SMALLEST, Tables
 from vanishing.analysis.verdicts import finding, verdict
@@ -131,7 +132,7 @@ def test_a_study_too_small_says_neither_supported_nor_refuted(seeds, decided):
 
 
 def test_seeds_that_would_decide_are_more_than_there_are_and_do_decide():
-    row = of_all(ledger_of(only("C04"), sigmoids(normal(-0.03, 0.03), inits=["he"])))
+    row = of_all(ledger_of(only("C04"), sigmoids(normal(-0.03, 0.03))))
     assert row["verdict"] == "INCONCLUSIVE"
     assert row["seeds_needed"] > 10
     few = of_all(ledger_of(only("C04"), sigmoids(normal(-0.3), 3)))
@@ -157,6 +158,99 @@ def test_holms_correction_counts_every_primary_test_of_the_registry():
     row = ledger[(ledger["claim"] == "C04") & (ledger["stratum"] == "all")].iloc[0]
     assert row["p_holm"] == pytest.approx(11 / 2**10)
     assert row["verdict"] == "SUPPORTED"
+
+
+def test_exploratory_tests_are_corrected_among_themselves_and_called_so():
+    runs = pd.concat(
+        [
+            remedies({"none": -10.0, "batch": 0.0}),
+            trainings({"none": 0.0, "batch": 1.0}),
+        ],
+        ignore_index=True,
+    )
+    ledger = ledger_of(read_claims(REGISTRY), runs)
+    row = ledger[ledger["stratum"].eq("secondary success") & ledger["claim"].eq("R07")].iloc[0]
+    assert row["p"] == 1 / 2**10
+    assert row["p_bh"] == pytest.approx(4 / 2**10)  # of four secondary tests the only one made
+    assert row["verdict"] == "SUPPORTED"
+    assert row["reason"].startswith("exploratory: ")
+    primary = ledger[ledger["stratum"] == "all"]
+    assert primary["p_bh"].isna().all()
+    assert not primary["reason"].str.contains("exploratory").any()
+
+
+def test_an_exploratory_test_that_its_correction_undoes_is_inconclusive():
+    few = Evidence(np.linspace(-0.06, -0.03, 8), 0)
+    found = finding({"all": few}, few, few.values[:, None], analysis(strata=()), 0)
+    assert verdict(found, found.gain.p)[0] == "SUPPORTED"
+    word, why = verdict(found, 0.06, "Benjamini and Hochberg's")
+    assert (word, why) == (
+        "INCONCLUSIVE",
+        "p is not below .05 after Benjamini and Hochberg's correction",
+    )
+
+
+# Strata that a study lacks
+
+
+def test_what_is_said_of_every_stratum_is_not_supported_without_one_of_them():
+    row = of_all(ledger_of(only("C04"), sigmoids(normal(-0.3), inits=["he", "xavier"])))
+    assert row["verdict"] == "INCONCLUSIVE"
+    absent = "init=torch_default; init=lecun; init=orthogonal"
+    assert row["reason"] == f"strata absent: {absent}"
+    assert pd.isna(row["seeds_needed"])
+    assert row["value"] < -0.2
+
+
+def test_what_is_said_of_every_stratum_is_refuted_by_one_whatever_is_absent():
+    row = of_all(ledger_of(only("C04"), sigmoids(normal(0.0), inits=["he"])))
+    assert row["verdict"] == "REFUTED"
+
+
+def test_equivalence_in_every_stratum_needs_every_level_and_every_pair_of_levels():
+    factors = {"activation": ["sigmoid", "tanh", "relu"], "init": ["xavier", "he"]}
+    runs = runs_of("signal", factors, 10, lambda cell, rng: {"vanishing_index": rng.normal(0, 0.1)})
+    row = of_all(ledger_of(only("R05"), runs))
+    assert (row["verdict"], row["reason"]) == ("INCONCLUSIVE", "strata absent: activation=gelu")
+    factors["activation"].append("gelu")
+    runs = runs_of("signal", factors, 10, lambda cell, rng: {"vanishing_index": rng.normal(0, 0.1)})
+    assert of_all(ledger_of(only("R05"), runs))["verdict"] == "SUPPORTED"
+    hole = runs.query("not (activation == 'gelu' and init == 'he')").reset_index(drop=True)
+    row = of_all(ledger_of(only("R05"), hole))
+    assert row["reason"] == "strata absent: activation=gelu, init=he"
+
+
+def test_a_range_of_levels_asks_for_none_of_them():
+    factors = {"init": ["torch_default", "xavier", "he", "orthogonal"], "depth": [10]}
+    row = of_all(ledger_of(only("C05"), runs_of("signal", factors, 10, normal(-0.3))))
+    assert row["verdict"] == "SUPPORTED"
+
+
+def test_a_control_that_is_absent_leaves_a_contrast_undecided():
+    def truth(cell, rng):
+        return {"slope": rng.normal(0.0 if cell["activation"] == "relu" else -0.3, 0.002)}
+
+    runs = runs_of("signal", {"activation": ["relu", "tanh"], "init": INITS}, 10, truth)
+    row = of_all(ledger_of(only("R01"), runs))
+    assert (row["verdict"], row["reason"]) == ("INCONCLUSIVE", "strata absent: control=sigmoid")
+
+
+def test_numbers_among_absent_levels_are_found_by_value_and_only_every_asks_for_them():
+    rule = analysis(batteries=("sigma",), strata=("sigma_w",), where={"sigma_w": (0.25, 0.5, 16.0)})
+    data = sweep(normal(-0.3), 2).query("sigma_w <= 0.5")
+    strata = ["sigma_w=0.25", "sigma_w=0.5"]
+    assert absent_strata(data, rule, strata) == ["sigma_w=16"]
+    some = rule.model_copy(update={"holds": "some"})
+    assert absent_strata(data, some, strata) == []
+
+
+def test_a_stratum_without_evidence_is_absent():
+    runs = sigmoids(normal(-0.3))
+    runs["slope"] = runs["slope"].where(runs["init"] != "he")
+    runs["vanishing_index"] = 1.0  # known, so that the slope is no bound but missing
+    row = of_all(ledger_of(only("C04"), runs))
+    assert row["verdict"] == "INCONCLUSIVE"
+    assert row["reason"].startswith("strata absent: init=he; 10 runs have no value")
 
 
 def test_c01_leaves_linear_networks_out():
@@ -272,6 +366,31 @@ def test_c08_is_refuted_where_sigma_w_has_a_weight_of_its_own(weight, expected):
     assert ledger.loc["secondary derivative_counts", "verdict"] == "SUPPORTED"
 
 
+def test_cells_without_a_regressor_are_counted_in_the_reason():
+    runs = sweep(lambda cell, rng: {"slope": log_sigma(cell) + rng.normal(0, 0.003)})
+    predictions = predicted(
+        runs, lambda row: DERIVATIVE[row["activation"]] + np.log10(row["sigma_w"]) - row["sigma_w"]
+    )
+    lost = runs.query("activation == 'tanh' and sigma_w >= 2")["cell"].unique()
+    known = predictions[~predictions["cell"].isin(lost)].reset_index(drop=True)
+    said = "3 cells without log10 rms phi' by theory left out"
+    row = of_all(ledger_of(only("C08"), runs, predictions=known))
+    assert row["verdict"] == "REFUTED"
+    assert row["reason"].endswith(f"; {said}")
+    assert said not in of_all(ledger_of(only("C08"), runs, predictions=predictions))["reason"]
+    nothing = of_all(ledger_of(only("C08"), runs))
+    assert nothing["reason"].startswith("these cells do not identify the effect; 18 cells without")
+
+
+def test_the_derivative_is_averaged_over_the_layers_that_have_a_factor():
+    runs = sweep(lambda cell, rng: {"slope": 0.0}, seeds=1)
+    predictions = predicted(runs, lambda row: np.log10(0.5 * row["sigma_w"]))
+    first = predictions["layer"] == 1
+    predictions.loc[first, "chi_1"] = np.nan
+    found = MEASURES["log10_derivative"].of(Tables(runs, pd.DataFrame(), predictions))
+    np.testing.assert_allclose(found, np.log10(0.5))
+
+
 @pytest.mark.parametrize(("coefficient", "expected"), [(1.0, "SUPPORTED"), (0.8, "REFUTED")])
 def test_c09_wants_a_coefficient_of_one_among_small_weights(coefficient, expected):
     def truth(cell, rng):
@@ -315,6 +434,14 @@ def test_r01_pairs_arms_by_seed_and_judges_each_init_and_control():
     assert strata.loc["init=he, control=tanh", "value"] == pytest.approx(0.1, abs=0.01)
     assert strata.loc["init=he, control=sigmoid", "done"] == 20
     assert len(strata) == 11
+
+
+def test_arms_without_a_pair_have_no_difference():
+    runs = runs_of("signal", {"activation": ["relu"], "init": INITS}, 10, normal(0.0))
+    rule = only("R01").claims[0].primary
+    assert seed_difference(runs.assign(value=runs["slope"]), rule).empty
+    row = of_all(ledger_of(only("R01"), runs))
+    assert row["reason"] == "these cells do not identify the effect"
 
 
 def test_r05_is_refuted_by_one_activation_that_leaves_the_margin():
@@ -401,7 +528,7 @@ def test_an_exactly_zero_gradient_is_bounded_and_not_dropped():
 
 
 def test_a_censored_run_supports_that_gradients_vanish():
-    runs = sigmoids(normal(-0.3), 10, ["he"]).assign(vanishing_index=np.nan, slope=np.nan)
+    runs = sigmoids(normal(-0.3)).assign(vanishing_index=np.nan, slope=np.nan)
     row = of_all(ledger_of(only("C04"), runs))
     assert (row["verdict"], row["n"]) == ("SUPPORTED", 10)
 

@@ -13,12 +13,14 @@ from statsmodels.stats.weightstats import DescrStatsW
 from vanishing.analysis.proportions import (
     difference_bounds,
     paired_test,
+    share_over_seeds,
     stratified_test,
     success_bounds,
     wilson,
 )
 from vanishing.analysis.relations import coefficient_equivalence, regression, slope_of, spearman
 from vanishing.analysis.statistics import (
+    benjamini_hochberg,
     equivalence,
     flips,
     holm,
@@ -182,6 +184,28 @@ def test_holm_is_statsmodels_and_a_missing_test_stays_in_the_family():
     corrected = holm([0.01, math.nan])
     assert corrected[0] == pytest.approx(0.02)
     assert math.isnan(corrected[1])
+
+
+def test_benjamini_and_hochbergs_is_statsmodels_and_a_missing_test_stays_in_the_family():
+    p = np.array([0.01, 0.2, 0.03])
+    assert benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1])
+    assert benjamini_hochberg([0.01, math.nan])[0] == pytest.approx(0.02)
+    assert len(benjamini_hochberg([])) == 0
+
+
+def test_share_over_seeds_is_the_t_interval_of_the_seeds_means():
+    successes = np.random.default_rng(0).random((9, 5)) < 0.5
+    estimate, _ = share_over_seeds(successes)
+    assert estimate == mean_interval(successes.mean(axis=1))
+
+
+def test_share_over_seeds_has_wilsons_width_where_all_seeds_agree():
+    one, text = share_over_seeds(np.ones((8, 1)))
+    assert (one.low, one.high) == (pytest.approx(wilson(8, 8).low), 1)
+    assert "agree" in text
+    four, _ = share_over_seeds(np.ones((8, 4)))
+    assert 1 - four.low == pytest.approx((1 - one.low) / 2)
+    assert math.isnan(share_over_seeds(np.ones((1, 3)))[0].low)
 
 
 def test_wilson_is_the_formula():

@@ -325,8 +325,8 @@ PREDICTIONS = Table(
     {
         "cell": _CELL,
         "layer": Column("int64", "1", "1 is next to the input"),
-        "q": Column("float64", "1", "mean square of h"),
-        "chi_1": Column("float64", "1", "factor of E[delta^2] from this layer to the one before it"),
+        "q": Column("float64", "1", "mean square of h over a batch; of a plain network its geometric mean over networks", null="no theory"),
+        "chi_1": Column("float64", "1", "factor of E[delta^2] from this layer to the one before it, in the mean field at this q", null="layer 1 has no hidden layer before it, or no theory"),
         "slope": Column("float64", "decades/layer", "the cell's slope over the same layers as the measured one", null="too few layers, or no theory"),
         "log10_delta_rms": Column("float64", "log10 nats", "rms of dL/dh", null="no theory"),
         "source": Column("string", "1", "formula and paper; 'none' where there is no theory"),
@@ -363,6 +363,7 @@ LEDGER = Table(
         "n": Column("int64", "seeds", "seeds that it rests on"),
         "p": Column("float64", "1", "of the registered test", null="nothing to test"),
         "p_holm": Column("float64", "1", "p after Holm's correction over the claims", null="not a primary test"),
+        "p_bh": Column("float64", "1", "p after Benjamini and Hochberg's correction over the secondary tests", null="not an exploratory test"),
         "verdict": Column("string", "1", "SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE, NOT TESTABLE"),
         "planned": Column("int64", "runs", "runs that it needs"),
         "done": Column("int64", "runs", "of these, runs that are there"),

@@ -29,7 +29,7 @@ class Range(Strict):
         """Is ``value`` in it?"""
         above = self.min is None or value >= self.min
         below = self.max is None or value <= self.max
-        return above and below and not any(_same(value, level) for level in self.other_than)
+        return above and below and not any(same(value, level) for level in self.other_than)
 
 
 class Contrast(Strict):
@@ -140,6 +140,14 @@ class Analysis(Strict):
             chosen[self.contrast.factor] = _condition(arms)
         return chosen
 
+    def listed(self) -> dict[str, tuple[Level, ...]]:
+        """The levels that ``where`` names one by one; a range names none."""
+        return {
+            name: allowed if isinstance(allowed, tuple) else (allowed,)
+            for name, allowed in self.where.items()
+            if not isinstance(allowed, Range)
+        }
+
 
 class Claim(Strict):
     """A hypothesis in our own words, what the articles say, and what would refute it."""
@@ -192,10 +200,11 @@ def _condition(allowed: Level | tuple | Range) -> Callable[[object], bool]:
     if isinstance(allowed, Range):
         return allowed.holds
     levels = allowed if isinstance(allowed, tuple) else (allowed,)
-    return lambda value: any(_same(value, level) for level in levels)
+    return lambda value: any(same(value, level) for level in levels)
 
 
-def _same(value: object, level: Level) -> bool:
+def same(value: object, level: Level) -> bool:
+    """Is ``value`` of a table the registered ``level``? Numbers may differ by rounding."""
     if isinstance(level, str) or isinstance(value, str):
         return value == level
     return abs(value - level) <= 1e-9 * max(1.0, abs(level))

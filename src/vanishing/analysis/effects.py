@@ -134,7 +134,8 @@ def seed_difference(data: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
     for control in contrast.controls:
         other = _arm(data, contrast.factor, control, keys)
         pairs = pd.concat({"treated": treated, "control_value": other}, axis=1, join="inner")
-        pairs = pairs.assign(control=control, **first_of).reset_index()
+        sigmas = {name: column.reindex(pairs.index) for name, column in first_of.items()}
+        pairs = pairs.assign(control=control, **sigmas).reset_index()
         parts.append(pairs.assign(value=pairs["treated"] - pairs["control_value"]))
     pairs = pd.concat(parts, ignore_index=True)
     cell = labels(pairs, (*keys[:-1], "control"))

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from ..tables import LEDGER
 from .claims import Analysis, Claim, Registry
+from .coverage import absent_strata
 from .effects import ALL, TESTS, Evidence, across_strata, by_stratum, evidence, labels, observed
 from .measures import MEASURES, Tables
-from .statistics import holm
+from .statistics import benjamini_hochberg, holm
 from .verdicts import (
     INCOMPLETE,
     INCONCLUSIVE,
     LEAST_SEEDS,
     NOT_TESTABLE,
+    SUPPORTED,
     TAIL,
     Finding,
     enough_seeds,
@@ -41,6 +43,7 @@ class Judged:
     runs: pd.DataFrame  # stratum, run_id, outcome of each run used; the value missing or not
     missing: int  # planned runs of its batteries that are not there
     gap: str  # why there is nothing, or which runs could not be used
+    absent: tuple[str, ...]  # strata that the claim names, and this study does not have
 
     @property
     def complete(self) -> bool:
@@ -61,7 +64,8 @@ def judge(
 
     ``planned`` has the run ids of every battery; where ``decided`` is false (a study too small to
     conclude from), the verdict is never more than INCONCLUSIVE. Holm's correction runs over all
-    primary tests in the registry; one that cannot be made counts as p = 1.
+    primary tests in the registry, Benjamini and Hochberg's over the secondary ones, which are
+    exploratory; a test that cannot be made counts as p = 1.
     """
     tables = Tables(runs, layers[layers["step"] == 0], predictions)
     judged = [
@@ -69,11 +73,13 @@ def judge(
         for claim in claims.claims
         for name, analysis in _analyses(claim)
     ]
-    corrected = _holm(judged)
+    primary = _corrected([j for j in judged if not j.name], holm)
+    secondary = _corrected([j for j in judged if j.name], benjamini_hochberg)
     rows = [_untestable(claim) for claim in claims.claims if claim.not_testable]
     for j in judged:
-        p_holm = corrected.get(j.claim, math.nan) if not j.name else math.nan
-        rows += [_row_of_all(j, p_holm, decided, len(corrected)), *_rows_of_strata(j, decided)]
+        family = secondary if j.name else primary
+        row = _row_of_all(j, family[j.claim, j.name], decided, len(family))
+        rows += [row, *_rows_of_strata(j, decided)]
     ledger = pd.DataFrame(rows, columns=list(LEDGER.columns))
     order = {claim.id: place for place, claim in enumerate(claims.claims)}
     ledger = ledger.sort_values("claim", key=lambda ids: ids.map(order), kind="stable")
@@ -97,7 +103,7 @@ def analysed(
     present = tables.runs.loc[tables.runs["battery"].isin(analysis.batteries), "run_id"]
     expected = {run for battery in analysis.batteries for run in planned.get(battery, ())}
     missing = len(expected - set(present))
-    absent = [battery for battery in analysis.batteries if not planned.get(battery)]
+    batteries = [battery for battery in analysis.batteries if not planned.get(battery)]
     effects = TESTS[analysis.test].effects(data, analysis) if len(data) else pd.DataFrame()
     effects = effects.dropna(subset="value") if len(effects) else effects
     strata, found = {}, None
@@ -107,29 +113,39 @@ def analysed(
     if strata:
         pooled = evidence(effects, analysis.is_share, seed)
         found = finding(strata, pooled, across_strata(effects), analysis, seed)
-    gap = _gap(data, found, absent)
-    return Judged(claim, name, analysis, strata, found, data, missing, gap)
+    gap = _gap(data, analysis, found, batteries)
+    absent = tuple(absent_strata(data, analysis, strata)) if found else ()
+    return Judged(claim, name, analysis, strata, found, data, missing, gap, absent)
 
 
-def _gap(data: pd.DataFrame, found: Finding | None, absent: list[str]) -> str:
+def _gap(data: pd.DataFrame, analysis: Analysis, found: Finding | None, absent: list[str]) -> str:
     if absent:
         return f"this study has no battery {', '.join(absent)}"
     if data.empty:
         return "this study plans no such cells"
-    if found is None:
-        return "these cells do not identify the effect"
+    parts = [] if found else ["these cells do not identify the effect"]
     unusable = int(data["value"].isna().sum())
-    return f"{unusable} runs have no value and could not be used" if unusable else ""
+    if unusable and found:
+        parts.append(f"{unusable} runs have no value and could not be used")
+    return "; ".join([*parts, *_left_out(data, analysis)])
 
 
-def _holm(judged: list[Judged]) -> dict[str, float]:
-    """Holm's p by claim, over the primary tests; those not to be judged count as 1."""
-    primary = [j for j in judged if not j.name]
-    p = [j.found.gain.p if j.found and j.complete else math.nan for j in primary]
-    return dict(zip([j.claim for j in primary], holm(p), strict=True))
+def _left_out(data: pd.DataFrame, analysis: Analysis) -> list[str]:
+    """How many cells lack a regressor, which leaves them out of the fit."""
+    on = (analysis.regress.term, *analysis.regress.beside) if analysis.regress else ()
+    cells = {name: data.loc[data[name].isna(), "cell"].nunique() for name in on}
+    return [
+        f"{n} cells without {MEASURES[name].meaning} left out" for name, n in cells.items() if n
+    ]
 
 
-def _decide(j: Judged, p_holm: float, decided: bool) -> tuple[str, str]:
+def _corrected(judged: list[Judged], adjusted: Callable) -> dict[tuple[str, str], float]:
+    """The adjusted p by claim and name; a test that is not to be judged counts as 1."""
+    p = [j.found.gain.p if j.found and j.complete else math.nan for j in judged]
+    return dict(zip([(j.claim, j.name) for j in judged], adjusted(p), strict=True))
+
+
+def _decide(j: Judged, p: float, decided: bool) -> tuple[str, str]:
     if not j.complete:
         return INCOMPLETE, f"{j.missing} planned runs of its batteries are missing"
     if j.found is None:
@@ -138,21 +154,25 @@ def _decide(j: Judged, p_holm: float, decided: bool) -> tuple[str, str]:
         return INCONCLUSIVE, "this study is too small to conclude from"
     if j.found.gain.n < LEAST_SEEDS:
         return INCONCLUSIVE, f"fewer than {LEAST_SEEDS} seeds"
-    # A secondary test is not of the confirmatory family: its own p stands uncorrected.
-    return verdict(j.found, j.found.gain.p if j.name else p_holm)
+    word, why = verdict(j.found, p, "Benjamini and Hochberg's" if j.name else "Holm's")
+    if word == SUPPORTED and j.absent:
+        return INCONCLUSIVE, f"strata absent: {'; '.join(j.absent)}"
+    return word, why
 
 
-def _row_of_all(j: Judged, p_holm: float, decided: bool, tests: int) -> dict:
-    word, reason = _decide(j, p_holm, decided)
-    row = _row(j, ALL, word, "; ".join(filter(None, (reason, j.gap if j.found else ""))), j.runs)
+def _row_of_all(j: Judged, p: float, decided: bool, tests: int) -> dict:
+    word, why = _decide(j, p, decided)
+    reason = "; ".join(filter(None, (why, j.gap if j.found else "")))
+    row = _row(j, ALL, word, f"exploratory: {reason}" if j.name else reason, j.runs)
     row |= {"planned": len(j.runs) + j.missing, "statistic": _statistic(j)}
     if j.found is None:
         return row
     g = j.found.gain
     value, low, high = in_units(g, j.analysis)
-    row |= {"value": value, "low": low, "high": high, "n": g.n, "p": g.p, "p_holm": p_holm}
-    if word == INCONCLUSIVE:
-        row["seeds_needed"] = enough_seeds(g, j.found.bar, 1 if j.name else tests)
+    row |= {"value": value, "low": low, "high": high, "n": g.n, "p": g.p}
+    row["p_bh" if j.name else "p_holm"] = p
+    if word == INCONCLUSIVE and not j.absent:  # no number of seeds brings a stratum
+        row["seeds_needed"] = enough_seeds(g, j.found.bar, tests)
     return row
 
 
@@ -225,6 +245,7 @@ def _row(j: Judged, stratum: str, word: str, reason: str, runs: pd.DataFrame) ->
         "n": 0,
         "p": math.nan,
         "p_holm": math.nan,
+        "p_bh": math.nan,
         "verdict": word,
         "planned": len(runs),
         "done": len(runs),

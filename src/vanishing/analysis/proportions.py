@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from statsmodels.stats.contingency_tables import StratifiedTable, mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from .statistics import Estimate, flips
+from .statistics import Estimate, flips, mean_interval
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
@@ -48,6 +48,27 @@ def stratified_test(tables: ArrayLike) -> Estimate:
         return Estimate(math.nan, math.nan, math.nan, n, p)  # the odds ratio is 0 or infinite
     low, high = table.oddsratio_pooled_confint()
     return Estimate(float(table.oddsratio_pooled), float(low), float(high), n, p)
+
+
+def share_over_seeds(successes: NDArray) -> tuple[Estimate, str]:
+    """The mean share of ``successes`` (seeds, cells) and its 95 % interval, with what that is.
+
+    Student's t over the seeds' means over cells, cut at 0 and 1. Where all seeds agree that has no
+    width, and Wilson's intervals of the cells are averaged, as in :func:`difference_bounds`.
+    """
+    seeds = mean_interval(successes.mean(axis=1))
+    if len(successes) < 2:
+        return seeds, "fewer than two seeds have every cell: no interval"
+    if seeds.high - seeds.low > 1e-9:
+        low, high = max(0.0, seeds.low), min(1.0, seeds.high)
+        return Estimate(seeds.value, low, high, seeds.n), "Student's t interval over seeds"
+    share, low, high = _wilson_cells(successes, 0.025)
+    low, high = (math.sqrt(np.sum((end - share) ** 2)) / successes.shape[1] for end in (low, high))
+    bounds = max(0.0, seeds.value - low), min(1.0, seeds.value + high)
+    return (
+        Estimate(seeds.value, *bounds, seeds.n),
+        "all seeds agree: Wilson's intervals of the cells, averaged",
+    )
 
 
 def difference_bounds(treated: NDArray, control: NDArray, tail: float) -> tuple[float, float]:

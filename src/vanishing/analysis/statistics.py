@@ -207,10 +207,19 @@ def tost(value: float, error: float, freedom: float, target: float, margin: floa
 
 def holm(p: ArrayLike) -> NDArray:
     """Holm's adjusted p-values. A missing p counts as 1: a planned test stays in the family."""
+    return _adjusted(p, "holm")
+
+
+def benjamini_hochberg(p: ArrayLike) -> NDArray:
+    """p-values adjusted for the false discovery rate; a missing p counts as 1, as in Holm's."""
+    return _adjusted(p, "fdr_bh")
+
+
+def _adjusted(p: ArrayLike, method: str) -> NDArray:
     x = np.asarray(p, dtype=float)
     if len(x) == 0:
         return x
-    adjusted = multipletests(np.where(np.isnan(x), 1.0, x), method="holm")[1]
+    adjusted = multipletests(np.where(np.isnan(x), 1.0, x), method=method)[1]
     return np.where(np.isnan(x), np.nan, adjusted)
 
 

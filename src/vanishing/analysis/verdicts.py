@@ -189,21 +189,21 @@ def finding(
     )
 
 
-def verdict(found: Finding, p_holm: float) -> tuple[str, str]:
-    """The verdict of complete runs with enough seeds, and why."""
+def verdict(found: Finding, p: float, correction: str = "Holm's") -> tuple[str, str]:
+    """The verdict of complete runs with enough seeds, and why. ``p``: after that correction."""
     g = found.gain
     if found.conditional:
         return CONDITIONAL, (
             f"strata differ in sign: holds in {_list(found.favourable)}; "
             f"reversed in {_list(found.reverse)}"
         )
-    if g.beyond(found.bar) and p_holm < LEVEL:
+    if g.beyond(found.bar) and p < LEVEL:
         return SUPPORTED, "the whole interval lies beyond the smallest effect"
     if g.short_of(found.bar):
         where = f" in {_list(found.short)}" if g.stratum and found.short else ""
         return REFUTED, f"the interval excludes the smallest effect{where}"
     if g.beyond(found.bar):
-        return INCONCLUSIVE, "p is not below .05 after Holm's correction"
+        return INCONCLUSIVE, f"p is not below .05 after {correction} correction"
     return INCONCLUSIVE, "the interval includes the smallest effect"
 
 
