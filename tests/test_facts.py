@@ -11,8 +11,10 @@ from scipy import stats
 
 from vanishing.analysis.claims import read_claims
 from vanishing.analysis.estimates import calibration, signal_class, signals, success, summary
+from vanishing.analysis.fact_remedies import tuned_rates
 from vanishing.analysis.facts import facts
 from vanishing.analysis.ledger import judge
+from vanishing.analysis.proportions import wilson
 from vanishing.tables import SUMMARY
 
 from .planted import members, no_layers, no_predictions, normal, predicted, runs_of
@@ -22,9 +24,10 @@ NAMES = {
     "runs.total", "runs.trained", "runs.diverged", "cells.total", "seeds.init", "seeds.judged",
     "claims.total", "claims.supported", "claims.refuted", "claims.conditional",
     "claims.inconclusive", "claims.incomplete", "calibration.max_error", "calibration.cells",
-    "calibration.p_tost", "v.sigmoid.depth50", "v.relu_he.depth50", "success.plain.deep",
+    "calibration.p_tost", "v.sigmoid.deepest", "v.relu_he.deepest", "success.plain.deep",
     "success.batch.deep", "success.layer.deep", "success.residual.deep", "verdict.C01",
-    "study.name", "study.seconds", "study.cores",
+    "study.name", "study.seconds", "study.cores", "harm.batch", "harm.batch.cells",
+    "harm.residual", "harm.residual.cells", "tuning.cells", "tuning.edge",
     *(f"slope.{a}.{i}" for a in ("sigmoid", "tanh", "relu", "gelu")
       for i in ("torch_default", "xavier", "he", "orthogonal")),
 }  # fmt: skip
@@ -94,7 +97,7 @@ def test_a_mean_is_that_of_plain_pandas_at_the_middle_depth(study):
     low, high = stats.t.interval(0.95, 9, slopes.mean(), stats.sem(slopes))
     assert (fact["low"], fact["high"]) == pytest.approx((low, high))
     deepest = rows.query("depth == 50")["vanishing_index"].mean()
-    assert found["v.relu_he.depth50"]["value"] == pytest.approx(deepest, rel=0.05)
+    assert found["v.relu_he.deepest"]["value"] == pytest.approx(deepest, rel=0.05)
 
 
 def test_counts_and_shares_keep_the_runs_that_diverged(study):
@@ -107,6 +110,84 @@ def test_counts_and_shares_keep_the_runs_that_diverged(study):
     assert found["success.batch.deep"]["value"] == 1
     assert found["success.batch.deep"]["low"] < 1
     assert found["success.layer.deep"]["value"] is None
+
+
+def test_the_interval_of_a_share_is_that_of_seeds_and_not_of_runs():
+    def truth(*_):
+        return {"outcome": "trained" if next(luck) else "stalled"}
+
+    inits = ["he", "xavier", "lecun", "orthogonal"]
+    luck = iter([seed < 5 for _ in inits for seed in range(10)])  # all cells of a seed go together
+    runs = runs_of("training", {"init": inits}, 10, truth, steps=200)
+    fact = facts_of(runs)["success.plain.deep"]
+    low, high = stats.t.interval(0.95, 9, 0.5, stats.sem([1] * 5 + [0] * 5))
+    assert (fact["value"], fact["low"], fact["high"]) == pytest.approx((0.5, low, high))
+    assert "over seeds" in fact["query"]
+
+
+def test_where_all_seeds_agree_a_share_keeps_a_width_and_says_whose(study):
+    fact = study[1]["success.batch.deep"]
+    assert fact["low"] == pytest.approx(wilson(10, 10).low)
+    assert fact["high"] == 1
+    assert "all seeds agree" in fact["query"]
+
+
+def remedies_init() -> pd.DataFrame:
+    def truth(cell, rng):
+        plain = -5.0 if cell["activation"] == "tanh" else 0.2
+        v = {("batch", "none"): 4.0, ("none", "identity"): 1.1}
+        centre = v.get((cell["norm"], cell["residual"]), plain)
+        return {"vanishing_index": centre + rng.normal(0, 0.01)}
+
+    factors = {"activation": ["tanh", "relu"], "init": ["he", "xavier"], "depth": [20, 50]}
+    arms = {"norm": ["none", "batch"], "residual": ["none", "identity"]}
+    return runs_of("remedies_init", factors | arms, 10, truth)
+
+
+def test_cells_that_a_remedy_harms_are_counted_in_pairs():
+    found = facts_of(remedies_init())
+    harms = {name: found[f"harm.{name}"]["value"] for name in ("batch", "residual")}
+    assert harms == {"batch": 4, "residual": 0}  # |V| of relu: .2 to 4, and to 1.1
+    assert found["harm.batch.cells"]["value"] == found["harm.residual.cells"]["value"] == 8
+    runs = remedies_init().query("norm == 'none'")
+    lacking = facts_of(runs.reset_index(drop=True))["harm.batch"]
+    assert lacking["value"] is None
+    assert lacking["query"].startswith("not in this study: pairs of battery remedies_init")
+
+
+@pytest.mark.parametrize(
+    ("policy", "rates"),
+    [
+        ("tuned(0.01, 0.03; 2 seeds)", (0.01, 0.03)),
+        ("tuned(1e-05; 1 seeds)", (1e-5,)),
+        ("fixed", ()),
+        ("none", ()),
+        ("tuned()", ()),
+    ],
+)
+def test_the_rates_of_a_policy(policy, rates):
+    assert tuned_rates(policy) == rates
+
+
+def test_the_rates_of_a_policy_are_those_that_the_study_writes():
+    from vanishing.study.grid import Settings
+
+    words = dict.fromkeys(("family", "task", "activation", "init"), "x")
+    numbers = dict.fromkeys(("depth", "width", "steps", "batch", "seed"), 1)
+    settings = Settings(**words, **numbers, lr_grid=(1e-5, 0.03, 1.0), tuning_seeds=2)
+    assert tuned_rates(settings.lr_policy) == settings.lr_grid
+
+
+def test_a_rate_at_an_end_of_its_grid_is_counted_by_cell():
+    def truth(cell, _):
+        lr = {4: 0.01, 8: 0.03, 16: 0.1, 32: 0.03}[cell["depth"]]
+        return {"outcome": "slow", "lr": lr, "lr_policy": "tuned(0.01, 0.03, 0.1; 2 seeds)"}
+
+    runs = runs_of("training", {"depth": [4, 8, 16, 32]}, 3, truth, steps=200)
+    found = facts_of(runs)
+    assert (found["tuning.cells"]["value"], found["tuning.edge"]["value"]) == (4, 0.5)
+    fixed = facts_of(runs.assign(lr_policy="fixed"))
+    assert fixed["tuning.cells"]["value"] is fixed["tuning.edge"]["value"] is None
 
 
 def test_verdicts_are_counted(study):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from vanishing.errors import UserError
 from vanishing.report import blocks, facts, html, paper, pdf, progress, rulegraph, svg
@@ -48,8 +49,9 @@ def ledger(words=WORDS) -> pd.DataFrame:
     rows = [
         {"claim": claim, "stratum": "all", "statistic": "slope [decades/layer], weakest stratum",
          "value": -0.25 + i / 10, "low": -0.5 + i / 10, "high": i / 10, "n": 20, "p": 0.01,
-         "p_holm": 0.0002, "verdict": words[i % len(words)], "planned": 40, "done": 39,
-         "diverged": 1, "seeds_needed": None, "reason": "strata differ: a_b=tanh; c=relu"}
+         "p_holm": 0.0002, "p_bh": None, "verdict": words[i % len(words)], "planned": 40,
+         "done": 39, "diverged": 1, "seeds_needed": None,
+         "reason": "strata differ: a_b=tanh; c=relu"}
         for i, claim in enumerate(CLAIMS)
     ]  # fmt: skip
     return LEDGER.frame(rows)
@@ -116,9 +118,10 @@ def source(tmp_path) -> Path:
     folder = tmp_path / "reports" / "paper"
     shutil.copytree(PAPER / "theme", folder / "theme")
     shutil.copy(PAPER / "references.bib", folder)
-    (folder.parent / "claims.yaml").write_text(
-        "claims:\n" + "".join(f"  - {{id: {c}, statement: '{LONG} {c}'}}\n" for c in CLAIMS)
-    )
+    registry = yaml.safe_load((PAPER.parent / "claims.yaml").read_text())
+    for claim in registry["claims"]:
+        claim["statement"] = f"{LONG} {claim['id']}"
+    (folder.parent / "claims.yaml").write_text(yaml.safe_dump(registry))
     (folder / "paper.md").write_text((PAPER / "paper.md").read_text())
     return folder / "paper.md"
 
@@ -302,21 +305,27 @@ def test_study_without_any_run_is_stamped(results):
     assert progress.stamp(*progress.read(results)) == "incomplete: 0 of 6 runs"
 
 
-def smoke(results: Path) -> None:
+def small(results: Path, name: str) -> None:
     plan = json.loads((results / "plan.json").read_text())
-    plan |= {"study": "smoke", "config": {"verdicts": False}}
+    plan |= {"study": name, "config": {"verdicts": False}}
     (results / "plan.json").write_text(json.dumps(plan))
 
 
-def test_smoke_study_is_stamped(source, results):
-    smoke(results)
+@pytest.mark.parametrize("name", ["smoke", "mine"])
+def test_a_study_without_verdicts_is_stamped_whatever_its_name(source, results, name):
+    small(results, name)
     LEDGER.write(ledger(["INCONCLUSIVE"]), results / "claims" / "ledger.parquet")
     page, _ = build(source, results)
-    assert "smoke study: too small for verdicts" in page
+    assert "too small a study for verdicts" in page
 
 
-def test_smoke_study_with_a_decided_claim_is_refused(source, results):
-    smoke(results)
+def test_a_study_named_smoke_may_judge_if_its_config_says_so(results):
+    plan, runs = progress.read(results)
+    assert progress.stamp(plan | {"study": "smoke"}, runs) == ""
+
+
+def test_a_study_without_verdicts_with_a_decided_claim_is_refused(source, results):
+    small(results, "smoke")
     with pytest.raises(UserError, match=r"too small for verdicts.*'C01'"):
         build(source, results)
 
@@ -406,6 +415,24 @@ def test_log_keeps_its_space_in_mathml(source, results):
 def test_statement_of_an_unregistered_claim_is_refused():
     with pytest.raises(UserError, match="states no such claims"):
         blocks.verdicts(ledger(), {"C01": "x"})
+
+
+def test_a_mistake_in_the_registry_is_refused_before_the_table(source):
+    claims = source.parents[1] / "claims.yaml"
+    assert blocks.statements(claims)["C01"] == f"{' '.join(LONG.split())} C01"
+    claims.write_text(claims.read_text().replace("statement:", "statment:", 1))
+    with pytest.raises(UserError, match="no key is called 'statment'"):
+        blocks.statements(claims)
+
+
+def test_reasons_give_holms_p_of_a_primary_test_and_hochbergs_of_a_secondary_one():
+    given = {"stratum": "secondary a_b", "p": 0.5, "p_holm": None, "p_bh": 0.25}
+    rows = LEDGER.frame(ledger().head(1).assign(**given))
+    both = LEDGER.frame(pd.concat([ledger().head(1), rows], ignore_index=True))
+    first, second = blocks.reasons(both).splitlines()[2:]
+    assert "| < 0.001 |" in first
+    assert second.startswith("| C01 a b |")
+    assert "| 0.250 |" in second
 
 
 def test_verdict_table_has_a_row_a_claim():

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 
 from .effects import ALL
-from .estimates import TOLERANCE, calibration, share
+from .estimates import TOLERANCE, calibration
+from .fact import absent, fact
+from .fact_remedies import harms, successes, tuning
 from .measures import Tables, slope, vanishing_index
 from .statistics import Estimate, mean_interval
 from .verdicts import CONDITIONAL, INCOMPLETE, INCONCLUSIVE, REFUTED, SUPPORTED
@@ -19,12 +19,6 @@ ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu")
 INITS = ("torch_default", "xavier", "he", "orthogonal")
 STANDARD_INITS = (*INITS, "lecun")
 VERDICTS = (SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE)
-ARMS = {
-    "plain": ("none", "none"),
-    "batch": ("batch", "none"),
-    "layer": ("layer", "none"),
-    "residual": ("none", "identity"),
-}
 
 
 def facts(
@@ -47,34 +41,10 @@ def facts(
         **_calibration(runs, predictions),
         **_slopes(signal, at_init),
         **_indices(signal, at_init),
-        **_successes(runs),
+        **successes(runs),
+        **harms(runs, at_init),
+        **tuning(runs),
     }
-
-
-def fact(
-    value: object,
-    unit: str,
-    precision: int,
-    query: str,
-    low: float | None = None,
-    high: float | None = None,
-) -> dict:
-    """One fact; what is not finite is null (JSON has no other word for it)."""
-    known = {"value": _plain(value), "unit": unit, "precision": precision}
-    return known | {"low": _plain(low), "high": _plain(high), "query": query}
-
-
-def _plain(value: object) -> object:
-    if value is None or isinstance(value, str):
-        return value
-    number = float(value)
-    if not math.isfinite(number):
-        return None
-    return int(number) if isinstance(value, int | np.integer) else number
-
-
-def _absent(unit: str, why: str) -> dict:
-    return fact(None, unit, 0, f"not in this study: {why}")
 
 
 def _study(runs: pd.DataFrame, plan: dict) -> dict:
@@ -106,7 +76,7 @@ def _counts(runs: pd.DataFrame, plan: dict) -> dict:
 
 def _seeds(runs: pd.DataFrame, query: str) -> dict:
     if runs.empty:
-        return _absent("seeds", f"no {query}")
+        return absent("seeds", f"no {query}")
     least = int(runs.groupby("cell")["seed"].nunique().min())
     return fact(least, "seeds", 0, f"{query}: fewest seeds of a cell")
 
@@ -143,7 +113,7 @@ def _calibration(runs: pd.DataFrame, predictions: pd.DataFrame) -> dict:
     count = fact(len(cells), "cells", 0, f"{query}: cells")
     if cells.empty:
         why = "no cell of battery signal is plain, of width >= 128, and has a theory"
-        error, p = _absent("decades/layer", why), _absent("", why)
+        error, p = absent("decades/layer", why), absent("", why)
     else:
         distance = (cells["measured"] - cells["predicted"]).abs().max()
         error = fact(distance, "decades/layer", 4, f"{query}: largest |measured - predicted|")
@@ -174,8 +144,8 @@ def _indices(signal: pd.DataFrame, layers: pd.DataFrame) -> dict:
     return {
         name: _of_cell(signal, layers, activation, init, depth, vanishing_index, ("decades", 1))
         for name, activation, init in (
-            ("v.sigmoid.depth50", "sigmoid", "torch_default"),
-            ("v.relu_he.depth50", "relu", "he"),
+            ("v.sigmoid.deepest", "sigmoid", "torch_default"),
+            ("v.relu_he.deepest", "relu", "he"),
         )
     }
 
@@ -195,24 +165,8 @@ def _of_cell(
     rows = signal[chosen & (signal["depth"] == depth)] if depth is not None else signal[:0]
     query = f"battery signal, no norm, no residual, {activation}, {init}, depth {depth}"
     if rows.empty:
-        return _absent(unit, f"runs of {query}")
+        return absent(unit, f"runs of {query}")
     values = measure(Tables(rows, layers, pd.DataFrame())).groupby(rows["seed"]).mean().dropna()
     mean: Estimate = mean_interval(values)
     query = f"runs: {query}; mean {measure.__name__} over seeds"
     return fact(mean.value, unit, precision, query, mean.low, mean.high)
-
-
-def _successes(runs: pd.DataFrame) -> dict:
-    training = runs[(runs["split"] != "tuning") & (runs["steps"] > 0)].drop_duplicates("run_id")
-    deep = training[training["depth"] == training["depth"].max()]
-    found = {}
-    for name, (norm, residual) in ARMS.items():
-        rows = deep[(deep["norm"] == norm) & (deep["residual"] == residual)]
-        query = f"judged trainings at the largest depth, norm {norm}, residual {residual}"
-        done = share(rows)
-        found[f"success.{name}.deep"] = (
-            fact(done.value, "1", 2, f"runs: {query}; share trained", done.low, done.high)
-            if len(rows)
-            else _absent("1", query)
-        )
-    return found

@@ -19,11 +19,11 @@ UNTRAINED = (0, (1, 2))
 
 
 def points(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
-    """By depth and arm, over all inits and judged seeds, each with its interval.
+    """By depth and arm, all inits and judged seeds pooled, each with its interval over runs.
 
     ``trained``: the share of runs with that outcome, Wilson's interval. ``accuracy``: the mean test
-    accuracy at the end, a diverged run at chance as it is logged. ``untrained``: the mean accuracy
-    of all networks before their first update, which is chance.
+    accuracy at the end with Student's, a diverged run at chance as it is logged. ``untrained``: the
+    mean accuracy of all networks before their first update, which is chance.
     """
     data = runs[runs["steps"].gt(0) & runs["split"].eq("judged") & runs["outcome"].notna()]
     data = data.drop_duplicates("run_id")

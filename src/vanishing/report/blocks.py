@@ -38,19 +38,10 @@ def standard(results: Path, claims: Path) -> dict[str, str]:
 
 
 def statements(claims: Path) -> dict[str, str]:
-    """What each claim says, by its id: of a list of claims, or of a mapping by id."""
-    try:
-        read = yaml.safe_load(Path(claims).read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        raise UserError(
-            f"no claims at {claims}: the verdict table needs their statements"
-        ) from None
-    entries = read.get("claims", read) if isinstance(read, dict) else read
-    if isinstance(entries, dict):
-        entries = [
-            {"id": key, **entry} for key, entry in entries.items() if isinstance(entry, dict)
-        ]
-    return {entry["id"]: " ".join(entry["statement"].split()) for entry in entries}
+    """What each claim of the registry says, by its id."""
+    from ..analysis.claims import read_claims  # brings pandas and scipy
+
+    return {claim.id: " ".join(claim.statement.split()) for claim in read_claims(claims).claims}
 
 
 def verdicts(ledger: pd.DataFrame, said: Mapping[str, str]) -> str:
@@ -78,7 +69,7 @@ def reasons(ledger: pd.DataFrame) -> str:
     rows = []
     for row in ledger[carries].itertuples():
         name = "" if row.stratum == "all" else f" {row.stratum.removeprefix('secondary ')}"
-        p = row.p if name else row.p_holm
+        p = row.p_bh if name else row.p_holm
         why = f"{badge(row.verdict)} {escaped(row.reason)}"
         rows.append(
             (row.claim + escaped(name.replace("_", " ")), escaped(row.statistic), _p(p), why)

@@ -39,15 +39,15 @@ def batteries(plan: Mapping, runs: pd.DataFrame) -> list[dict]:
 
 
 def judges(plan: Mapping) -> bool:
-    """Whether the study is large enough to decide claims; a smoke study never is."""
-    return plan["study"] != "smoke" and plan["config"].get("verdicts", True)
+    """Whether the study is large enough to decide claims, which its config says."""
+    return plan["config"]["verdicts"]
 
 
 def stamp(plan: Mapping, runs: pd.DataFrame) -> str:
     """What a reader must know before the first number; empty for a whole study."""
     stamps = []
     if not judges(plan):
-        stamps.append(f"{plan['study']} study: too small for verdicts")
+        stamps.append("too small a study for verdicts")
     planned = {run_id for members in plan["members"].values() for run_id in members}
     done = len(planned & set(runs["run_id"]))
     if done < len(planned):
