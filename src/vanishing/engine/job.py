@@ -44,7 +44,7 @@ def run(cohort: dict, tuning: pd.DataFrame | None = None, device: str = "auto") 
     net = MLP.of(cohort, data.inputs.shape[1], data.classes)
     budget, rates = Budget.of(cohort), _rates(cohort, tuning)
     parts = []
-    for members in stacks(len(cohort["runs"]), where):
+    for members in stacks(len(cohort["runs"]), net.width, where):
         started = time.perf_counter()
         chosen = [cohort["runs"][i] for i in members]
         lrs = [rates[i] for i in members]
