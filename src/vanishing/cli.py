@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 
 from .errors import UserError
+from .study import preloaded
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the verb that the arguments name; a user's mistake is shown without a traceback."""
     sys.path.insert(0, str(Path.cwd()))  # a part of the user's own: module:attribute
+    arguments = sys.argv[1:] if arguments is None else arguments
     parsed = _parser().parse_args(arguments)
+    if parsed.run is _train and (status := preloaded.forward(arguments)) is not None:
+        return status
     try:
         return parsed.run(parsed) or 0
     except UserError as error:

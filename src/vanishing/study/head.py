@@ -77,14 +77,19 @@ def only_head(results: Path, patience: float = 5) -> Iterator[None]:
             _write(record, "")
 
 
-def start(command: Sequence[str], results: Path, log: IO) -> subprocess.Popen:
-    """Start ``command`` in a session of its own: a Ctrl-C at the terminal reaches only its head."""
+def start(
+    command: Sequence[str], results: Path, log: IO, variables: Mapping[str, str]
+) -> subprocess.Popen:
+    """Start ``command`` in a session of its own: a Ctrl-C at the terminal reaches only its head.
+
+    Its environment is :func:`environment` with ``variables``.
+    """
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
-        env=environment(os.environ, results),
+        env={**environment(os.environ, results), **variables},
         start_new_session=True,
     )
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -21,9 +21,10 @@ from rich.console import Console
 
 from ..errors import UserError, unknown
 from . import plan as plans
-from . import snakemake_log
+from . import preloaded, snakemake_log
+from .cohort import Cohort
 from .display import Lines, Picture, say
-from .head import only_head, start, stop
+from .head import environment, only_head, start, stop
 from .progress import duration, progress
 from .snakemake_log import Failure
 
@@ -51,8 +52,13 @@ def run_study(
         *("--snakefile", str(snakefile), "--workflow-profile", str(folder)),
         *("--config", f"study={plan.config_path}"),
     ]
-    with only_head(results), _log(results) as log:
-        code, stopped_by = _follow(command, results, log, console, cores)
+    worth_it = len(to_train(plan, results)) > 1
+    with (
+        only_head(results),
+        preloaded.running(environment(os.environ, results), worth_it) as variables,
+        _log(results) as log,
+    ):
+        code, stopped_by = _follow(command, results, log, console, cores, variables)
     if stopped_by:
         say(console, *stopped(stopped_by, config))
         return 128 + stopped_by
@@ -82,10 +88,15 @@ def cores_of(profile: Path) -> int:
     return given if isinstance(given, int) else here or 1
 
 
+def to_train(plan: plans.Plan, results: Path) -> list[Cohort]:
+    """The cohorts of the plan that have no logs yet."""
+    trained = {path.stem for path in results.glob("logs/runs/*.parquet")}
+    return [cohort for id_, cohort in plan.by_id.items() if id_ not in trained]
+
+
 def header(plan: plans.Plan, results: Path, cores: int) -> str:
     """What is to be done, and how long it will take, in one line."""
-    trained = {path.stem for path in results.glob("logs/runs/*.parquet")}
-    left = [cohort for id_, cohort in plan.by_id.items() if id_ not in trained]
+    left = to_train(plan, results)
     runs = sum(len(cohort.members) for cohort in plan.cohorts)
     says = f"{plan.name}: {runs:,} runs in {len(plan.cohorts)} cohorts"
     if not left:
@@ -146,12 +157,17 @@ def _log(results: Path) -> Iterator[IO]:
 
 
 def _follow(
-    command: Sequence[str], results: Path, log: IO, console: Console, cores: int
+    command: Sequence[str],
+    results: Path,
+    log: IO,
+    console: Console,
+    cores: int,
+    variables: Mapping[str, str],
 ) -> tuple[int, int]:
     """Run ``command`` and show how far it is; its exit status, and the signal that stopped us."""
     parent = os.getppid() if "MAKELEVEL" in os.environ else None
     with _signals() as caught:
-        child = start(command, results, log)
+        child = start(command, results, log, variables)
         try:
             display = (Picture if console.is_terminal else Lines)(console, cores)
             with display:

@@ -1,0 +1,139 @@
+"""A process that has loaded torch serves the jobs of a study by forking itself."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from vanishing.study import plan, preloaded
+from vanishing.tables import LAYERS, RUN_LOG
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks after loading torch")
+VANISHING = str(Path(sys.executable).parent / "vanishing")
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The variables by which jobs find the process."""
+    with preloaded.running(dict(os.environ)) as variables:
+        yield variables
+
+
+def cohort_of(folder, steps=6):
+    (folder / "mine.yaml").write_text(
+        "batteries: {b: {family: mlp, task: digits, width: 8, seeds: {judged: 2}, "
+        f"train: {{steps: {steps}, lr: 0.1}}, "
+        "factors: {activation: [tanh], init: [he], depth: [2]}}}"
+    )
+    planned = plan.make(folder / "mine.yaml", folder)
+    plan.write(planned, folder)
+    return folder / "cohorts" / f"{planned.cohorts[0].id}.json"
+
+
+def train(cohort, logs, variables, **options):
+    command = [VANISHING, "train", str(cohort), "--logs", str(logs), "--tuning"]
+    return subprocess.Popen(
+        command, env={**os.environ, **variables}, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def test_a_forked_job_writes_what_a_job_of_its_own_writes(server, tmp_path):
+    cohort = cohort_of(tmp_path)
+    for name, variables in {"forked": server, "alone": {}}.items():
+        job = train(cohort, tmp_path / name, variables)
+        assert "2 of 2 runs" in job.communicate()[1]
+        assert job.returncode == 0
+    for table in (RUN_LOG, LAYERS):
+        forked, alone = (
+            table.read(tmp_path / name / table.name / f"{cohort.stem}.parquet").drop(
+                columns="seconds", errors="ignore"
+            )
+            for name in ("forked", "alone")
+        )
+        pd.testing.assert_frame_equal(forked, alone)
+
+
+def test_a_mistake_is_told_on_the_jobs_own_stream_with_status_2(server, tmp_path):
+    job = train(tmp_path / "none.json", tmp_path, server)
+    assert "there is no cohort" in job.communicate()[1]
+    assert job.returncode == 2
+
+
+def test_a_crash_is_told_with_its_traceback(server, tmp_path):
+    (tmp_path / "bad.json").write_text("{}")
+    job = train(tmp_path / "bad.json", tmp_path, server)
+    assert "KeyError" in job.communicate()[1]
+    assert job.returncode == 1
+
+
+def test_a_relative_path_starts_where_the_job_does(server, tmp_path):
+    cohort = cohort_of(tmp_path)
+    job = train(cohort.relative_to(tmp_path), "logs", server, cwd=tmp_path)
+    job.communicate()
+    assert (tmp_path / "logs" / "runs" / f"{cohort.stem}.parquet").exists()
+
+
+def test_a_killed_job_ends_its_fork(server, tmp_path):
+    job = train(cohort_of(tmp_path, steps=200_000), tmp_path, server)
+    forks = _wait(lambda: [pid for pid in _processes("vanishing.study.preloaded") if _busy(pid)])
+    job.send_signal(signal.SIGKILL)
+    job.communicate()
+    assert _wait(lambda: not set(forks) & set(_processes("vanishing.study.preloaded")))
+
+
+def test_without_the_process_a_job_trains_by_itself(tmp_path):
+    cohort = cohort_of(tmp_path)
+    job = train(cohort, tmp_path, {preloaded.VARIABLE: str(tmp_path / "no-socket")})
+    job.communicate()
+    assert job.returncode == 0
+
+
+def test_the_process_ends_with_the_one_that_started_it():
+    code = (
+        "import os, sys; from vanishing.study import preloaded\n"
+        "with preloaded.running(dict(os.environ)) as variables:\n"
+        "    print(*variables.values(), flush=True)\n"
+        "    sys.stdin.read()"
+    )
+    head = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    path = head.stdout.readline().strip()
+    started = _wait(lambda: _processes(path))
+    head.kill()
+    head.communicate()
+    assert started
+    assert _wait(lambda: not _processes(path))
+
+
+def _wait(until, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not (found := until()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def _processes(word):
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if word in _words(entry.name)]
+
+
+def _words(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return []
+
+
+def _busy(pid):
+    """A fork that has worked for half a second: the serving process itself waits."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return not children and int(fields[1]) in _processes("vanishing.study.preloaded")
