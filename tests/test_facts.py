@@ -24,6 +24,7 @@ NAMES = {
     "runs.total", "runs.trained", "runs.diverged", "cells.total", "seeds.init", "seeds.judged",
     "claims.total", "claims.supported", "claims.refuted", "claims.conditional",
     "claims.inconclusive", "claims.incomplete", "calibration.max_error", "calibration.cells",
+    "calibration.equivalent",
     "calibration.p_tost", "v.sigmoid.deepest", "v.relu_he.deepest", "success.plain.deep",
     "success.batch.deep", "success.layer.deep", "success.residual.deep", "verdict.C01",
     "study.name", "study.seconds", "study.cores", "harm.batch", "harm.batch.cells",
@@ -208,6 +209,7 @@ def test_calibration_is_equivalent_where_theory_is_right_and_not_where_it_is_off
     assert found["calibration.cells"]["value"] == 48
     assert found["calibration.max_error"]["value"] < 0.01
     assert found["calibration.p_tost"]["value"] < 0.05
+    assert found["calibration.equivalent"]["value"] == 48
     off = calibration(runs, predicted(signal(1), lambda row: -0.32))
     assert (off["p_tost"] > 0.05).all()
     assert (off["measured"] - off["predicted"]).to_numpy() == pytest.approx(0.02, abs=0.005)

@@ -17,6 +17,7 @@ from .verdicts import CONDITIONAL, INCOMPLETE, INCONCLUSIVE, REFUTED, SUPPORTED
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu")
 INITS = ("torch_default", "xavier", "he", "orthogonal")
+LEVEL = 0.05  # of the equivalence test of a cell
 STANDARD_INITS = (*INITS, "lecun")
 VERDICTS = (SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE)
 
@@ -111,6 +112,8 @@ def _calibration(runs: pd.DataFrame, predictions: pd.DataFrame) -> dict:
         "no norm, no residual, width >= 128"
     )
     count = fact(len(cells), "cells", 0, f"{query}: cells")
+    passing = int((cells["p_tost"] < LEVEL).sum())
+    equivalent = fact(passing, "cells", 0, f"{query}: p of TOST within {TOLERANCE:g} < {LEVEL:g}")
     if cells.empty:
         why = "no cell of battery signal is plain, of width >= 128, and has a theory"
         error, p = absent("decades/layer", why), absent("", why)
@@ -119,7 +122,12 @@ def _calibration(runs: pd.DataFrame, predictions: pd.DataFrame) -> dict:
         error = fact(distance, "decades/layer", 4, f"{query}: largest |measured - predicted|")
         largest = cells["p_tost"].max(skipna=False)
         p = fact(largest, "", 4, f"{query}: largest p of TOST within {TOLERANCE:g}")
-    return {"calibration.cells": count, "calibration.max_error": error, "calibration.p_tost": p}
+    return {
+        "calibration.cells": count,
+        "calibration.equivalent": equivalent,
+        "calibration.max_error": error,
+        "calibration.p_tost": p,
+    }
 
 
 def _signal(runs: pd.DataFrame) -> pd.DataFrame:
