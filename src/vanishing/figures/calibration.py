@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..analysis.estimates import TOLERANCE
 from . import style
 from .estimates import at_init, means
 
-TOLERANCE = 0.01  # decades per layer: as near as theory is asked to come
 CELL = ["cell", "activation", "init", "norm", "residual", "depth", "width"]
 
 
