@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from vanishing.errors import UserError
-from vanishing.tables import CURVES, LAGS, LEDGER, TABLES, atomic, data_dictionary, provenance_of
+from vanishing.table import atomic, provenance_of
+from vanishing.tables import CURVES, LAGS, LEDGER, TABLES, data_dictionary
 
 ROOT = Path(__file__).parents[1]
 ROW = {"run_id": "a", "step": 0, "lag": 1, "log10_delta_rms": -3.0}

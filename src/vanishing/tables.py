@@ -6,199 +6,7 @@ is said here; ``reports/data-dictionary.md`` is rendered from these declarations
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from .errors import UserError
-from .lazy import Lazy
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-else:
-    pd = Lazy("pandas")
-    pa = Lazy("pyarrow")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its type (``string``, ``int64``, ``float64``, ``float32``, ``bool``) and sense."""
-
-    dtype: str
-    unit: str
-    meaning: str
-    null: str = ""  # what a missing value means; a column without it has none
-
-    @property
-    def arrow(self) -> pa.DataType:
-        """The type on disk; strings repeat in long tables, so they are dictionary-encoded."""
-        if self.dtype == "string":
-            return pa.dictionary(pa.int32(), pa.string())
-        return {"bool": pa.bool_()}.get(self.dtype) or pa.type_for_alias(self.dtype)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A declared table: :meth:`frame` builds one, :meth:`check` refuses what differs from it."""
-
-    name: str
-    row: str
-    key: tuple[str, ...]
-    columns: Mapping[str, Column]
-
-    def without(self, *names: str) -> Table:
-        """The same table before the columns ``names`` are known (a cohort's log, say)."""
-        rest = {name: column for name, column in self.columns.items() if name not in names}
-        key = tuple(name for name in self.key if name not in names)
-        return Table(self.name, self.row, key, rest)
-
-    @property
-    def signature(self) -> str:
-        """Changes when a file of this table can no longer be read as it: names and types."""
-        return " ".join(f"{name}:{column.dtype}" for name, column in self.columns.items())
-
-    def schema(self) -> pa.Schema:
-        """The enforced Arrow schema."""
-        return pa.schema(
-            [
-                pa.field(name, column.arrow, nullable=bool(column.null))
-                for name, column in self.columns.items()
-            ]
-        )
-
-    def frame(
-        self, rows: Iterable[Mapping] | Mapping[str, Iterable] | pd.DataFrame
-    ) -> pd.DataFrame:
-        """A checked data frame with this table's columns, in its order and types."""
-        data = pd.DataFrame(rows if isinstance(rows, Mapping | pd.DataFrame) else list(rows))
-        if data.empty:
-            data = data.reindex(columns=list(self.columns))
-        self._refuse_other_columns(data)
-        typed = {name: _typed(data[name], column) for name, column in self.columns.items()}
-        return self.check(pd.DataFrame(typed))
-
-    def check(self, data: pd.DataFrame) -> pd.DataFrame:
-        """``data`` itself, if it is this table; else a :class:`UserError` that says what differs."""
-        self._refuse_other_columns(data)
-        for name, column in self.columns.items():
-            if not column.null and data[name].isna().any():
-                raise UserError(f"table {self.name!r}: column {name!r} may hold no missing value")
-            if column.dtype != "string" and not _is(data[name], column.dtype):
-                raise UserError(
-                    f"table {self.name!r}: column {name!r} is {data[name].dtype}, "
-                    f"and must be {column.dtype}"
-                )
-        twice = data.duplicated(list(self.key))
-        if twice.any():
-            first = data.loc[twice, list(self.key)].iloc[0].to_dict()
-            raise UserError(f"table {self.name!r}: more than one row has the key {first}")
-        return data
-
-    def _refuse_other_columns(self, data: pd.DataFrame) -> None:
-        missing = [name for name in self.columns if name not in data.columns]
-        unknown = [str(name) for name in data.columns if name not in self.columns]
-        if missing or unknown:
-            raise UserError(
-                f"table {self.name!r}: missing columns {missing}, unknown columns {unknown}"
-            )
-
-    def write(self, data: pd.DataFrame, path: Path, provenance: Mapping | None = None) -> None:
-        """Write ``data`` to ``path`` at once or not at all, with its provenance in the metadata."""
-        import pyarrow.parquet as pq
-
-        table = pa.Table.from_pandas(self.check(data), self.schema(), preserve_index=False)
-        table = table.replace_schema_metadata(
-            {"table": self.name, "provenance": json.dumps(provenance or {}, sort_keys=True)}
-        )
-        with atomic(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-
-    def read(self, path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-        """The table at ``path`` (or some of its columns), checked."""
-        import pyarrow.parquet as pq
-
-        try:
-            table = pq.read_table(path, columns=columns)
-        except FileNotFoundError:
-            raise UserError(f"no table at {path}: it has not been made yet") from None
-        except (pa.ArrowException, OSError) as error:
-            raise UserError(
-                f"{path} cannot be read as the table {self.name!r} ({error}). "
-                "Delete it and start again: it will be made anew."
-            ) from None
-        data = table.to_pandas(
-            strings_to_categorical=False,
-            types_mapper={pa.int64(): pd.Int64Dtype()}.get if self._has_null_integers() else None,
-        )
-        for name, column in self.columns.items():
-            if name in data.columns:
-                data[name] = _typed(data[name], column)
-        return data if columns else self.check(data)
-
-    def _has_null_integers(self) -> bool:
-        return any(c.null and c.dtype == "int64" for c in self.columns.values())
-
-
-def provenance_of(path: Path) -> dict:
-    """The provenance that :meth:`Table.write` put into the file at ``path``."""
-    import pyarrow.parquet as pq
-
-    return json.loads((pq.read_schema(path).metadata or {}).get(b"provenance", b"{}"))
-
-
-def _typed(values: pd.Series, column: Column) -> pd.Series:
-    if column.dtype == "string":
-        return values.astype("str") if not values.isna().any() else values.astype("object")
-    if column.dtype == "int64" and column.null:
-        return values.astype("Int64")
-    if column.dtype.startswith("float"):
-        return pd.to_numeric(values).astype(column.dtype)
-    return values.astype(column.dtype)
-
-
-def _is(values: pd.Series, dtype: str) -> bool:
-    return str(values.dtype).lower() == dtype
-
-
-class atomic:  # noqa: N801 - used as a function
-    """A temporary path beside ``path`` that becomes ``path`` when the block ends without error."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-
-    def __enter__(self) -> Path:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-        os.close(handle)
-        self.temporary = Path(name)
-        return self.temporary
-
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        if kind is not None:
-            self.temporary.unlink(missing_ok=True)
-            return
-        with self.temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        self.temporary.chmod(0o666 & ~_umask())
-        self.temporary.replace(self.path)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` at once or not at all."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
+from .table import Column, Table
 
 _RUN_ID = Column("string", "1", "hash of the run's resolved settings")
 _CELL = Column("string", "1", "hash of the run's settings without seed and learning rate")
@@ -215,17 +23,24 @@ RUNS = Table(
         "cell": _CELL,
         "cohort": Column("string", "1", "the cohort that trained the run"),
         "battery": Column("string", "1", "the block of the config that asks for the run"),
-        "family": Column("string", "1", "kind of network: mlp"),
+        "family": Column("string", "1", "kind of network: mlp or cnn"),
         "task": Column("string", "1", "the data that it learns"),
         "activation": Column("string", "1", "elementwise nonlinearity phi"),
         "init": Column("string", "1", "rule that draws the initial weights"),
         "sigma_w": Column("float64", "1", "sd of a hidden weight times the root of fan_in"),
         "sigma_b": Column("float64", "1", "sd of a hidden bias"),
-        "norm": Column("string", "1", "normalisation of the affine output"),
-        "residual": Column("string", "1", "how a layer's input is added to its output"),
+        "norm": Column("string", "1", "normalisation of a layer's values, or of its weights"),
+        "norm_position": Column("string", "1", "whether the norm stands before or after phi"),
+        "residual": Column("string", "1", "how a block's input joins its output"),
+        "block": Column("int64", "layers", "layers of a residual block"),
         "depth": Column("int64", "layers", "hidden layers"),
-        "width": Column("int64", "units", "units of a hidden layer"),
+        "width": Column("int64", "units", "units of a hidden layer; of a CNN, channels of its first stage"),
+        "stages": Column("int64", "1", "stages of a CNN: each after the first halves the image"),
+        "padding": Column("string", "1", "of a CNN's image at its border: zero or circular"),
+        "loss": Column("string", "1", "what is made small"),
         "optimizer": Column("string", "1", "rule that updates the weights"),
+        "schedule": Column("string", "1", "how the learning rate changes over the training"),
+        "clip": Column("string", "1", "how gradients are clipped before an update"),
         "lr": Column("float64", "1", "learning rate used", null=_UNTRAINED),
         "lr_policy": Column("string", "1", "tuned (with its grid), fixed, or none"),
         "batch": Column("int64", "samples", "samples of an update"),
@@ -248,6 +63,13 @@ RUNS = Table(
         "steps_to_threshold": Column(
             "int64", "updates", "first update with smoothed loss at half of chance",
             null="never reached within the steps (censored)",
+        ),
+        "first_nonfinite_step": Column(
+            "int64", "updates", "the first update whose loss was not finite", null="all were finite"
+        ),
+        "first_nonfinite_layer": Column(
+            "int64", "1", "the first layer with a non-finite h at that update; depth + 1 is the head",
+            null="all were finite",
         ),
         "vanishing_index": Column(
             "float64", "decades", "V at init: log10 rms(delta_1) - log10 rms(delta_L)", null=_CENSORED
@@ -279,6 +101,9 @@ CURVES = Table(
 )  # fmt: skip
 
 _NEEDS_TRAINING = "no update was made before this step"
+_BLOCK_OFF = "the battery does not switch on the block {}"
+_AT_ENDS = _BLOCK_OFF + ", neither the first step nor the last, or non-finite"
+_TOO_LARGE = ", or h_L has more than 1024 values or dh_L/dx more than 2^21"
 LAYERS = Table(
     "layers",
     "a hidden layer of a player of a run at a probe step, measured on the fixed probe batch",
@@ -296,6 +121,10 @@ LAYERS = Table(
         "delta_zero_fraction": Column("float32", "1", "share of dL/dh that is exactly 0"),
         "underflow_fp16": Column("float32", "1", "share of nonzero dL/dW that float16 rounds to 0"),
         "underflow_bf16": Column("float32", "1", "share of nonzero dL/dW that bfloat16 rounds to 0"),
+        "underflow_fp32": Column("float32", "1", "share of nonzero dL/dW that float32 rounds to 0"),
+        "subnormal_fp16": Column("float32", "1", "share of nonzero dL/dW below the smallest normal float16"),
+        "subnormal_fp32": Column("float32", "1", "share of nonzero dL/dW below the smallest normal float32, which is bfloat16's too"),
+        "nonfinite_fraction": Column("float32", "1", "share of h and dL/dh that is not finite"),
         "activation_mean": Column("float64", "1", "mean of a = phi(h)", null="non-finite"),
         "activation_sd": Column("float64", "1", "sd of a = phi(h)", null="non-finite"),
         "q": Column("float64", "1", "mean square of h", null="non-finite"),
@@ -303,6 +132,45 @@ LAYERS = Table(
         "saturation_high": Column("float32", "1", "share of h above the peak of phi' with phi'(h) <= .1 max phi'"),
         "dead_fraction": Column("float32", "1", "share of units with phi'(h) = 0 for every probe input"),
         "update_ratio": Column("float64", "1", "norm of the last update of W over the norm of W", null=_NEEDS_TRAINING),
+        "total_change": Column("float64", "1", "norm of W minus the initial W, over the norm of the initial W", null=_NEEDS_TRAINING + ", or W began as 0"),
+        "consecutive_cosine": Column("float32", "1", "cosine of dL/dW of the last two updates, each on its own batch", null="fewer than two updates, or a zero"),
+        "snr": Column("float64", "1", "squared mean over variance of dL/dW of micro-batches, freed of its bias", null=_BLOCK_OFF.format("noise") + ", or the micro-batches do not differ, or non-finite"),
+        "interference": Column("float64", "1", "norm of what the update of the layers below changes in dL/dW, over the norm of dL/dW", null=_BLOCK_OFF.format("interference") + ", no update was made, dL/dW is 0, or non-finite"),
+        "interference_cosine": Column("float32", "1", "cosine of dL/dW before and after the update of the layers below", null=_BLOCK_OFF.format("interference") + ", no update was made, one of them is 0, or non-finite"),
+        "reset_accuracy": Column("float32", "1", "share right on the training split when this layer alone is set back to its initial values", null=_BLOCK_OFF.format("freeze") + ", not the end, or the run has a non-finite parameter"),
+    },
+)  # fmt: skip
+
+NETWORKS = Table(
+    "networks",
+    "a player of a run at a probe step, as a whole",
+    ("run_id", "step", "player"),
+    {
+        "run_id": _RUN_ID,
+        "step": _STEP,
+        "player": Column("string", "1", "net, or generator and discriminator"),
+        "effective_depth": Column("float64", "layers", "(sum of u)^2 / sum of u^2 with u the total change of each layer", null="no layer has changed"),
+        "stream_growth": Column("float64", "log10", "mean squared gradient of the residual stream where it enters the first block, over that where it leaves the last", null="no residual, not at init, or a gradient is 0"),
+        "effective_rank": Column("float64", "1", "exp(entropy of the normalised singular values) of a_L over the probe batch", null=_AT_ENDS.format("rank") + ", or all of it is 0"),
+        "jacobian_mean_square": Column("float64", "1", "mean squared singular value of dh_L/dx, per sample", null=_AT_ENDS.format("jacobian") + _TOO_LARGE),
+        "jacobian_relative_variance": Column("float64", "1", "variance of the squared singular values of dh_L/dx over their squared mean", null=_AT_ENDS.format("jacobian") + ", or all are 0" + _TOO_LARGE),
+        "jacobian_log10_max": Column("float64", "log10", "largest singular value of dh_L/dx, mean of its log10 over samples", null=_AT_ENDS.format("jacobian") + ", or it is 0" + _TOO_LARGE),
+        "jacobian_log10_min": Column("float64", "log10", "smallest singular value of dh_L/dx, mean of its log10 over samples", null=_AT_ENDS.format("jacobian") + ", or float64 cannot tell it from 0 beside the largest" + _TOO_LARGE),
+        "shattering_cosine": Column("float64", "1", "mean cosine of delta_1 between different inputs, the same gradient of the logits sent back for all", null=_AT_ENDS.format("shattering") + ", or fewer than two are not 0"),
+        "noise_scale": Column("float64", "samples", "trace of the covariance of a sample's gradient over the squared norm of their mean", null=_BLOCK_OFF.format("noise") + ", no mean is left beside the noise, or non-finite"),
+    },
+)  # fmt: skip
+
+FREEZE = Table(
+    "freeze",
+    "a training of a run anew with its first layers kept as they were drawn",
+    ("run_id", "frozen"),
+    {
+        "run_id": _RUN_ID,
+        "frozen": Column("int64", "layers", "hidden layers next to the input that do not learn; 0 is the run itself"),
+        "final_loss": Column("float64", "nats", "mean training loss of the last 10 updates", null="it diverged"),
+        "train_accuracy": Column("float64", "1", "share right on the training split, at the end"),
+        "test_accuracy": Column("float64", "1", "share right on the test split, at the end"),
     },
 )  # fmt: skip
 
@@ -333,6 +201,40 @@ PREDICTIONS = Table(
     },
 )  # fmt: skip
 
+EXPECTED = Table(
+    "expected",
+    "a quantity of a cell's networks, as theory predicts it at init",
+    ("cell", "quantity"),
+    {
+        "cell": _CELL,
+        "quantity": Column("string", "1", "slope, vanishing_index, stream_growth (log10 of the squared gradient of the residual stream where it enters the first block, over that where it leaves the last), or a measure of networks"),
+        "value": Column("float64", "the quantity's", "its prediction: a mean, a variance or a share over networks", null="no theory"),
+        "source": Column("string", "1", "formula and paper; 'none' where there is no theory"),
+    },
+)  # fmt: skip
+
+AGREEMENT = Table(
+    "agreement",
+    "a quantity of a cell of a battery that theory predicts and the study measured, at init",
+    ("battery", "cell", "quantity"),
+    {
+        "battery": RUNS.columns["battery"],
+        "cell": _CELL,
+        "quantity": Column("string", "1", "what is predicted, as in expected"),
+        **{name: RUNS.columns[name] for name in ("family", "task", "activation", "init", "sigma_w", "norm", "norm_position", "residual", "block", "depth", "width", "stages", "padding")},
+        "predicted": Column("float64", "the quantity's", "what theory says"),
+        "measured": Column("float64", "the quantity's", "mean over seeds; a variance or a share over seeds, where the quantity is one"),
+        "low": Column("float64", "the quantity's", "lower end of the 95 % interval", null="fewer than two seeds"),
+        "high": Column("float64", "the quantity's", "upper end of the 95 % interval", null="fewer than two seeds"),
+        "n": Column("int64", "seeds", "seeds that it rests on"),
+        "distance": Column("float64", "the quantity's", "measured minus predicted; of a relative quantity the difference of natural logarithms", null="one of the two is 0"),
+        "tolerance": Column("float64", "the quantity's", "how far off the measurement may be"),
+        "inside": Column("bool", "1", "whether it is no farther off"),
+        "p_tost": Column("float64", "1", "p of the equivalence test within the tolerance", null="not a mean over seeds, or fewer than two"),
+        "source": Column("string", "1", "formula and paper"),
+    },
+)  # fmt: skip
+
 SUMMARY = Table(
     "summary",
     "an outcome of a cell of a battery over its judged seeds",
@@ -340,7 +242,7 @@ SUMMARY = Table(
     {
         "battery": RUNS.columns["battery"],
         "cell": _CELL,
-        **{name: RUNS.columns[name] for name in ("family", "task", "activation", "init", "sigma_w", "norm", "residual", "depth", "width", "optimizer")},
+        **{name: RUNS.columns[name] for name in ("family", "task", "activation", "init", "sigma_w", "norm", "norm_position", "residual", "block", "depth", "width", "optimizer")},
         "outcome": Column("string", "1", "the column of runs that is summarised"),
         "n": Column("int64", "runs", "seeds that it rests on"),
         "value": Column("float64", "the outcome's", "interquartile mean over seeds", null="no run has it"),
@@ -373,9 +275,26 @@ LEDGER = Table(
     },
 )  # fmt: skip
 
-TABLES = {table.name: table for table in (RUNS, CURVES, LAYERS, LAGS, PREDICTIONS, SUMMARY, LEDGER)}
+TABLES = {
+    table.name: table
+    for table in (
+        RUNS,
+        CURVES,
+        LAYERS,
+        NETWORKS,
+        FREEZE,
+        LAGS,
+        PREDICTIONS,
+        EXPECTED,
+        AGREEMENT,
+        SUMMARY,
+        LEDGER,
+    )
+}
 # What a training job can know of a run; the battery and the cell's signal come with the others.
 RUN_LOG = RUNS.without("battery", "signal")
+# What a training job writes; the runs come last, and say that the cohort is done.
+LOGS = {table.name: table for table in (LAYERS, NETWORKS, FREEZE, CURVES, RUN_LOG)}
 
 
 def data_dictionary() -> str:

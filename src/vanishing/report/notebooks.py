@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ..errors import UserError, unknown
-from ..tables import write_text
+from ..table import write_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UserError
-from ..tables import LEDGER, atomic, write_text
+from ..table import atomic, write_text
+from ..tables import LEDGER
 from . import blocks, checks, facts, html, lint, pdf, progress
 
 
@@ -42,7 +43,7 @@ def bound(source: Path, results: Path, tables: Mapping[str, str] | None = None) 
     checks.check(text, source, results / "figures", bibliography)
     plan, runs = progress.read(results)
     if tables is None:
-        tables = blocks.standard(results, source.parent.parent / "claims.yaml")
+        tables = blocks.standard(results, source.parent.parent / "claims.yaml", bibliography)
     verdicts = progress.verdicts(plan, LEDGER.read(results / "claims" / "ledger.parquet"))
     known = facts.load(results / "claims" / "facts.json")
     return facts.bind(text, known, verdicts, tables, source), progress.stamp(plan, runs)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import UserError
-from ..tables import LEDGER, write_text
+from ..table import write_text
+from ..tables import LEDGER
 from .blocks import statements
 from .svg import for_paper
 

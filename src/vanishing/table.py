@@ -1,0 +1,196 @@
+"""What a table is: declared columns that writers and readers check, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import UserError
+from .lazy import Lazy
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+else:
+    pd = Lazy("pandas")
+    pa = Lazy("pyarrow")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its type (``string``, ``int64``, ``float64``, ``float32``, ``bool``) and sense."""
+
+    dtype: str
+    unit: str
+    meaning: str
+    null: str = ""  # what a missing value means; a column without it has none
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """The type on disk; strings repeat in long tables, so they are dictionary-encoded."""
+        if self.dtype == "string":
+            return pa.dictionary(pa.int32(), pa.string())
+        return {"bool": pa.bool_()}.get(self.dtype) or pa.type_for_alias(self.dtype)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A declared table: :meth:`frame` builds one, :meth:`check` refuses what differs from it."""
+
+    name: str
+    row: str
+    key: tuple[str, ...]
+    columns: Mapping[str, Column]
+
+    def without(self, *names: str) -> Table:
+        """The same table before the columns ``names`` are known (a cohort's log, say)."""
+        rest = {name: column for name, column in self.columns.items() if name not in names}
+        key = tuple(name for name in self.key if name not in names)
+        return Table(self.name, self.row, key, rest)
+
+    @property
+    def signature(self) -> str:
+        """Changes when a file of this table can no longer be read as it: names and types."""
+        return " ".join(f"{name}:{column.dtype}" for name, column in self.columns.items())
+
+    def schema(self) -> pa.Schema:
+        """The enforced Arrow schema."""
+        return pa.schema(
+            [
+                pa.field(name, column.arrow, nullable=bool(column.null))
+                for name, column in self.columns.items()
+            ]
+        )
+
+    def frame(
+        self, rows: Iterable[Mapping] | Mapping[str, Iterable] | pd.DataFrame
+    ) -> pd.DataFrame:
+        """A checked data frame with this table's columns, in its order and types."""
+        data = pd.DataFrame(rows if isinstance(rows, Mapping | pd.DataFrame) else list(rows))
+        if data.empty:
+            data = data.reindex(columns=list(self.columns))
+        self._refuse_other_columns(data)
+        typed = {name: _typed(data[name], column) for name, column in self.columns.items()}
+        return self.check(pd.DataFrame(typed))
+
+    def check(self, data: pd.DataFrame) -> pd.DataFrame:
+        """``data`` itself, if it is this table; else a :class:`UserError` on what differs."""
+        self._refuse_other_columns(data)
+        for name, column in self.columns.items():
+            if not column.null and data[name].isna().any():
+                raise UserError(f"table {self.name!r}: column {name!r} may hold no missing value")
+            if column.dtype != "string" and not _is(data[name], column.dtype):
+                raise UserError(
+                    f"table {self.name!r}: column {name!r} is {data[name].dtype}, "
+                    f"and must be {column.dtype}"
+                )
+        twice = data.duplicated(list(self.key))
+        if twice.any():
+            first = data.loc[twice, list(self.key)].iloc[0].to_dict()
+            raise UserError(f"table {self.name!r}: more than one row has the key {first}")
+        return data
+
+    def _refuse_other_columns(self, data: pd.DataFrame) -> None:
+        missing = [name for name in self.columns if name not in data.columns]
+        unknown = [str(name) for name in data.columns if name not in self.columns]
+        if missing or unknown:
+            raise UserError(
+                f"table {self.name!r}: missing columns {missing}, unknown columns {unknown}"
+            )
+
+    def write(self, data: pd.DataFrame, path: Path, provenance: Mapping | None = None) -> None:
+        """Write ``data`` to ``path`` at once or not at all, with its provenance in the metadata."""
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_pandas(self.check(data), self.schema(), preserve_index=False)
+        table = table.replace_schema_metadata(
+            {"table": self.name, "provenance": json.dumps(provenance or {}, sort_keys=True)}
+        )
+        with atomic(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+
+    def read(self, path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+        """The table at ``path`` (or some of its columns), checked."""
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(path, columns=columns)
+        except FileNotFoundError:
+            raise UserError(f"no table at {path}: it has not been made yet") from None
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(
+                f"{path} cannot be read as the table {self.name!r} ({error}). "
+                "Delete it and start again: it will be made anew."
+            ) from None
+        data = table.to_pandas(
+            strings_to_categorical=False,
+            types_mapper={pa.int64(): pd.Int64Dtype()}.get if self._has_null_integers() else None,
+        )
+        for name, column in self.columns.items():
+            if name in data.columns:
+                data[name] = _typed(data[name], column)
+        return data if columns else self.check(data)
+
+    def _has_null_integers(self) -> bool:
+        return any(c.null and c.dtype == "int64" for c in self.columns.values())
+
+
+def provenance_of(path: Path) -> dict:
+    """The provenance that :meth:`Table.write` put into the file at ``path``."""
+    import pyarrow.parquet as pq
+
+    return json.loads((pq.read_schema(path).metadata or {}).get(b"provenance", b"{}"))
+
+
+def _typed(values: pd.Series, column: Column) -> pd.Series:
+    if column.dtype == "string":
+        return values.astype("str") if not values.isna().any() else values.astype("object")
+    if column.dtype == "int64" and column.null:
+        return values.astype("Int64")
+    if column.dtype.startswith("float"):
+        return pd.to_numeric(values).astype(column.dtype)
+    return values.astype(column.dtype)
+
+
+def _is(values: pd.Series, dtype: str) -> bool:
+    return str(values.dtype).lower() == dtype
+
+
+class atomic:  # noqa: N801 - used as a function
+    """A temporary path beside ``path`` that becomes ``path`` when the block ends without error."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def __enter__(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        os.close(handle)
+        self.temporary = Path(name)
+        return self.temporary
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is not None:
+            self.temporary.unlink(missing_ok=True)
+            return
+        with self.temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        self.temporary.chmod(0o666 & ~_umask())
+        self.temporary.replace(self.path)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` at once or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
