@@ -1,7 +1,9 @@
 r"""The moments of an activation at many mean squares q at once: cubic splines in ln q.
 
-A Gaussian mean is smooth in ln q whatever ``phi`` is, on a scale of 1: knots half a unit apart are
-good to some 1e-5. They are computed in blocks, where a q first falls, and kept.
+A Gaussian mean is smooth in ln q, for most ``phi`` on a scale of 1: knots half a unit apart are
+good to some 1e-5. A kink off 0 comes into the reach of h faster, and a wave averages out faster:
+these have finer knots and longer series. Knots are computed in blocks, where a q first falls, and
+kept.
 """
 
 from __future__ import annotations
@@ -16,14 +18,22 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from .gaussian import line
+from .gaussian import nodes
 
 if TYPE_CHECKING:
     from ..parts.activations import Activation
 
-STEP = 0.5  # of ln q between knots
 KNOTS = 8  # a block
-TERMS = 16  # of the Hermite series
+
+
+class Resolution(NamedTuple):
+    """How finely the moments of an activation are followed."""
+
+    step: float  # of ln q between knots
+    terms: int  # of the Hermite series
+
+
+COARSE, FINE = Resolution(0.5, 16), Resolution(0.25, 48)
 
 
 class Ratios(NamedTuple):
@@ -59,7 +69,7 @@ def pairs(activation: Activation, log_q: np.ndarray, c: np.ndarray) -> Pairs:
     in normalised Hermite polynomials. What is left of E f^2 after the last term goes with it.
     """
     weights = _at(1, activation, log_q)  # (..., function, term)
-    powers = c[..., None, None] ** np.arange(TERMS)
+    powers = c[..., None, None] ** np.arange(weights.shape[-1])
     series, constant = (weights * powers).sum(-1), weights[..., 0]
     covariance = (series - constant) / np.maximum(1 - constant, 1e-12)
     found = np.concatenate([series[..., :2], covariance[..., 2:]], axis=-1)
@@ -67,7 +77,7 @@ def pairs(activation: Activation, log_q: np.ndarray, c: np.ndarray) -> Pairs:
 
 
 def _at(kind: int, activation: Activation, log_q: np.ndarray) -> np.ndarray:
-    block = STEP * KNOTS
+    block = _resolution(activation).step * KNOTS
     first, last = math.floor(log_q.min() / block), math.floor(log_q.max() / block) + 1
     return _spline(kind, activation, first, last)(log_q)
 
@@ -80,31 +90,42 @@ def _spline(
     values = np.concatenate([_knots(activation, b)[kind] for b in range(first, last + 1)])
     if not np.isfinite(values).all():
         return lambda log_q: np.full((*log_q.shape, *values.shape[1:]), np.nan)
-    return CubicSpline(STEP * np.arange(first * KNOTS, (last + 1) * KNOTS), values)
+    knots = np.arange(first * KNOTS, (last + 1) * KNOTS)
+    return CubicSpline(_resolution(activation).step * knots, values)
+
+
+def _resolution(activation: Activation) -> Resolution:
+    return FINE if any(activation.kinks) or activation.frequency else COARSE
 
 
 @functools.lru_cache(maxsize=1000)
 def _knots(activation: Activation, block: int) -> tuple[np.ndarray, np.ndarray]:
     """Ratios, (knot, ratio), and shares of E f^2 in a Hermite series, (knot, function, term)."""
-    z, weight = line()
-    log_q = STEP * torch.arange(block * KNOTS, (block + 1) * KNOTS, dtype=torch.float64)
-    h = torch.exp(log_q / 2)[:, None] * z  # (knot, node)
-    square, slope = activation.phi(h) ** 2 @ weight, activation.derivative(h) ** 2 @ weight
-    a, d = activation.phi(h) / square.sqrt()[:, None], activation.derivative(h)
-    lean = h * d / square.sqrt()[:, None]
-    d = d / slope.sqrt()[:, None]
-    means = [m @ weight for m in (a**4, d**4, (a * d) ** 2, lean * a, lean**2)]
-    functions = torch.stack([a, d, a**2, d**2], dim=1)  # (knot, function, node)
-    shares = (functions @ _weighted_polynomials()) ** 2 / (functions**2 @ weight)[..., None]
+    knots = torch.arange(block * KNOTS, (block + 1) * KNOTS, dtype=torch.float64)
+    q = torch.exp(_resolution(activation).step * knots)
+    z, weight = nodes(q, activation.kinks, activation.frequency)
+    h = q.sqrt()[:, None] * z  # (knot, node)
+    phi, slope = activation.phi(h), activation.derivative(h)
+    squares = _means([phi**2, slope**2], weight)
+    a, lean = (f / squares[:, :1].sqrt() for f in (phi, h * slope))
+    d = slope / squares[:, 1:].sqrt()
+    others = _means([a**4, d**4, (a * d) ** 2, lean * a, lean**2], weight)
+    functions = [a, d, a**2, d**2]
+    size = _means([f**2 for f in functions], weight)
+    polynomials = _polynomials(z, weight, _resolution(activation).terms)
+    shares = (torch.stack(functions, dim=1) @ polynomials) ** 2 / size[..., None]
     shares[..., -1] = 1 - shares[..., :-1].sum(-1)
-    return torch.stack([square.log(), slope.log(), *means], dim=1).numpy(), shares.numpy()
+    return torch.cat([squares.log(), others], dim=1).numpy(), shares.numpy()
 
 
-@functools.cache
-def _weighted_polynomials() -> Tensor:
-    """Hermite polynomials, orthonormal under a standard normal, times weights, (node, term)."""
-    z, weight = line()
+def _means(functions: list[Tensor], weight: Tensor) -> Tensor:
+    """The mean of each function of (knot, node), as (knot, function)."""
+    return (torch.stack(functions, dim=1) @ weight[..., None])[..., 0]
+
+
+def _polynomials(z: Tensor, weight: Tensor, terms: int) -> Tensor:
+    """Orthonormal Hermite polynomials at ``z`` times weights, (..., node, term)."""
     p = [torch.ones_like(z), z]
-    for k in range(2, TERMS):
+    for k in range(2, terms):
         p.append((z * p[-1] - math.sqrt(k - 1) * p[-2]) / math.sqrt(k))
-    return torch.stack(p, dim=1) * weight[:, None]
+    return torch.stack(p, dim=-1) * weight[..., None]

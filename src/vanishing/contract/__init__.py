@@ -1,0 +1,1 @@
+"""What every part of a kind must keep, one of the user's own too: what it breaks, in sentences."""
