@@ -1,6 +1,7 @@
-"""Rules that draw the initial weights, each stating the standard deviation that it draws with.
+"""Rules that draw the initial weights, each stating mean, spread and law of what it draws.
 
-A weight has the shape (fan_in, fan_out): a layer maps ``a`` to ``a @ W + b``.
+A weight is a matrix (fan_in, units): a layer maps ``a`` to ``a @ W + b``. A convolution's fan_in
+counts channel by channel the pixels of the kernel, row by row.
 """
 
 from __future__ import annotations
@@ -10,89 +11,240 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..lazy import Lazy
+from ..errors import UserError
+from .architecture import Place
+from .laws import Law, delta_orthogonal, identity, normal, orthogonal, sparse, uniform
 from .registry import Registry
 
 if TYPE_CHECKING:
-    import torch
     from torch import Generator, Tensor
-else:
-    torch = Lazy("torch")
 
 
-def normal(fan_in: int, fan_out: int, generator: Generator) -> Tensor:
-    """Independent standard normal entries."""
-    return torch.randn(fan_in, fan_out, generator=generator)
-
-
-def uniform(fan_in: int, fan_out: int, generator: Generator) -> Tensor:
-    """Independent uniform entries with mean 0 and variance 1."""
-    return math.sqrt(3) * (2 * torch.rand(fan_in, fan_out, generator=generator) - 1)
-
-
-def orthogonal(fan_in: int, fan_out: int, generator: Generator) -> Tensor:
-    """A Haar-random (semi-)orthogonal matrix, scaled so that the mean square of an entry is 1."""
-    draw = torch.randn(max(fan_in, fan_out), min(fan_in, fan_out), generator=generator)
-    basis, triangle = torch.linalg.qr(draw)
-    basis = basis * triangle.diagonal().sign()  # makes the draw uniform over the group
-    return math.sqrt(max(fan_in, fan_out)) * (basis if fan_in >= fan_out else basis.T)
+def _zero(place: Place) -> float:  # noqa: ARG001
+    return 0.0
 
 
 @dataclass(frozen=True)
 class Init:
-    """Weights and biases of a layer: ``law`` says how they are spread, the two stds how widely."""
+    """Weights and biases of a layer: ``law`` says how they are spread, the two stds how widely.
 
-    weight_std: Callable[[int, int], float]
+    An entry is weight_mean + weight_std times an entry of mean square 1 of the law.
+    """
+
+    weight_std: Callable[[Place], float]
     source: str
-    bias_std: Callable[[int, int], float] = lambda fan_in, fan_out: 0.0
-    law: Callable[[int, int, Generator], Tensor] = normal
+    bias_std: Callable[[Place], float] = _zero
+    law: Law = normal
+    weight_mean: Callable[[Place], float] = _zero
+    formula: str = ""
+    unit_variance: bool = False  # scaled after the draw so that z has variance 1 on real samples
+    families: tuple[str, ...] = ("mlp", "cnn")
+    may_be_zero: bool = False  # all weights of a unit may be 0
+    needs_block: int = 0  # a residual net with at least so many layers a block; 0: any net
 
-    def draw(self, fan_in: int, fan_out: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """A weight (fan_in, fan_out) and a bias (1, fan_out), in float32.
+    def draw(self, place: Place, generator: Generator) -> tuple[Tensor, Tensor]:
+        """A weight (fan_in, units) and a bias (1, units), in float32.
 
         The bias is drawn even where its std is 0, so that arms with one seed share all draws.
         """
-        weight = self.weight_std(fan_in, fan_out) * self.law(fan_in, fan_out, generator)
+        weight = self.weight_std(place) * self.law.draw(place, generator) + self.weight_mean(place)
         bias_law = uniform if self.law is uniform else normal
-        return weight, self.bias_std(fan_in, fan_out) * bias_law(1, fan_out, generator)
+        row = bias_law.draw(Place(1, place.units), generator)
+        return weight, self.bias_std(place) * row
 
 
 INITS: Registry[Init] = Registry("init", Init)
 
 
+def fan_in(variance: float) -> Callable[[Place], float]:
+    """The std of entries of variance ``variance`` / fan_in, so that sigma_w^2 = variance."""
+    return lambda place: math.sqrt(variance / place.fan_in)
+
+
+def fan_out(variance: float) -> Callable[[Place], float]:
+    """The std of entries of variance ``variance`` / fan_out."""
+    return lambda place: math.sqrt(variance / place.fan_out)
+
+
+def _xavier(place: Place) -> float:
+    return math.sqrt(2 / (place.fan_in + place.fan_out))
+
+
+def _spread(sigma_w: float, sigma_b: float, law: Law, formula: str, source: str) -> Init:
+    return Init(
+        lambda place: sigma_w / math.sqrt(place.fan_in),
+        source,
+        lambda place: sigma_b,
+        law,
+        formula=formula,
+    )
+
+
 def gaussian(sigma_w: float, sigma_b: float = 0.0) -> Init:
     """W ~ N(0, sigma_w^2 / fan_in), b ~ N(0, sigma_b^2)."""
-    return Init(
-        lambda fan_in, fan_out: sigma_w / math.sqrt(fan_in),
-        "Poole et al. 2016",
-        lambda fan_in, fan_out: sigma_b,
-    )
+    formula = "W ~ N(0, sigma_w² / fan_in), b ~ N(0, sigma_b²)"
+    return _spread(sigma_w, sigma_b, normal, formula, "Poole et al. 2016")
+
+
+def uniform_init(sigma_w: float, sigma_b: float = 0.0) -> Init:
+    """W ~ U(-c, c) with c^2 = 3 sigma_w^2 / fan_in, b ~ U(-d, d) with d^2 = 3 sigma_b^2."""
+    formula = "W ~ U(−c, c), c² = 3 sigma_w² / fan_in; b ~ U(−d, d), d² = 3 sigma_b²"
+    return _spread(sigma_w, sigma_b, uniform, formula, "LeCun et al. 1998")
+
+
+def preset(sigma_w: float) -> Init:
+    """A gaussian init with a name of its own."""
+    formula = f"W ~ N(0, {sigma_w:g}² / fan_in), b = 0"
+    return _spread(sigma_w, 0.0, normal, formula, "Poole et al. 2016")
 
 
 def orthogonal_init(gain: float = 1.0) -> Init:
     """W = gain Q with orthonormal rows or columns: for a square W, sigma_w = gain."""
     return Init(
-        lambda fan_in, fan_out: gain / math.sqrt(max(fan_in, fan_out)),
+        lambda place: gain / math.sqrt(max(place.fan_in, place.units)),
         "Saxe, McClelland, Ganguli 2014",
         law=orthogonal,
+        formula="W = gain Q, QᵀQ = 1 or QQᵀ = 1",
     )
 
 
+def _centre_rms(place: Place) -> float:
+    """Root mean square of the entries of an isometry that fills the kernel's centre only."""
+    channels = place.fan_in // place.field
+    return math.sqrt(min(channels, place.units) / (place.fan_in * place.units))
+
+
+def delta_orthogonal_init(gain: float = 1.0) -> Init:
+    """W = gain Q at the centre of the kernel and 0 around it: every pixel apart is an isometry."""
+    return Init(
+        lambda place: gain * _centre_rms(place),
+        "Xiao et al. 2018",
+        law=delta_orthogonal,
+        formula="W = gain Q at the kernel's centre, else 0",
+        families=("cnn",),
+    )
+
+
+def identity_init(gain: float = 1.0) -> Init:
+    """W = gain at equal indices of input and output (at the kernel's centre), else 0."""
+    return Init(
+        lambda place: gain * _centre_rms(place),
+        "Le, Jaitly, Hinton 2015",
+        law=identity,
+        formula="W = gain · 1",
+        may_be_zero=True,  # where there are more units than inputs
+    )
+
+
+def sparse_init(connections: float = 15, sigma: float = 1.0) -> Init:
+    """Each unit has ``connections`` inputs at random, with weights N(0, sigma^2), and no others."""
+    if connections < 1 or connections != int(connections):
+        raise UserError(
+            f"init 'sparse': connections must be a whole number from 1 on, and {connections:g} came"
+        )
+    return Init(
+        lambda place: sigma * math.sqrt(min(connections, place.fan_in) / place.fan_in),
+        "Martens 2010",
+        law=sparse(int(connections)),
+        formula="N(0, sigma²) for so many inputs of a unit, else 0",
+    )
+
+
+def constant(value: float = 0.01) -> Init:
+    """Every weight alike: all units of a layer stay the same (symmetry)."""
+    return Init(
+        _zero, "Rumelhart et al. 1986", weight_mean=lambda place: value, formula="W = value, b = 0"
+    )
+
+
+def _critical(place: Place) -> float:
+    from ..theory.fixed_points import critical_sigma_w
+
+    sigma_w = critical_sigma_w(place.activation)
+    if sigma_w is None:
+        raise UserError(
+            "init 'critical': this activation has no edge of chaos at sigma_b = 0 (chi_1 never "
+            "rises through 1): leave the combination out by `exclude`, or give a gaussian init."
+        )
+    return sigma_w / math.sqrt(place.fan_in)
+
+
+def _fixup(place: Place) -> float:
+    """He, 0 in the head and at the end of a branch, smaller in the rest of it."""
+    if place.head or place.ends_block:
+        return 0.0
+    shrunk = place.blocks ** (-1 / (2 * place.block - 2)) if place.in_block else 1.0
+    return math.sqrt(2 / place.fan_in) * shrunk
+
+
+INITS.add(
+    "zeros",
+    Init(_zero, "Rumelhart et al. 1986", formula="W = 0, b = 0", may_be_zero=True),
+)
+INITS.add("constant", constant)
 # nn.Linear draws weights and biases from U(-1, 1) / sqrt(fan_in): sigma_w^2 = 1/3.
 INITS.add(
     "torch_default",
     Init(
-        lambda fan_in, fan_out: 1 / math.sqrt(3 * fan_in),
-        "LeCun et al. 1998, as in torch.nn.Linear",
-        lambda fan_in, fan_out: 1 / math.sqrt(3 * fan_in),
-        uniform,
+        fan_in(1 / 3), "LeCun et al. 1998, as in torch.nn.Linear", fan_in(1 / 3), uniform,
+        formula="W, b ~ U(−1, 1) / √fan_in",
     ),
-)
-INITS.add("lecun", Init(lambda fan_in, fan_out: 1 / math.sqrt(fan_in), "LeCun et al. 1998"))
+)  # fmt: skip
+INITS.add("lecun", Init(fan_in(1), "LeCun et al. 1998", formula="W ~ N(0, 1 / fan_in), b = 0"))
 INITS.add(
     "xavier",
-    Init(lambda fan_in, fan_out: math.sqrt(2 / (fan_in + fan_out)), "Glorot, Bengio 2010"),
+    Init(_xavier, "Glorot, Bengio 2010", formula="W ~ N(0, 2 / (fan_in + fan_out)), b = 0"),
 )
-INITS.add("he", Init(lambda fan_in, fan_out: math.sqrt(2 / fan_in), "He et al. 2015"))
+INITS.add(
+    "xavier_uniform",
+    Init(
+        _xavier, "Glorot, Bengio 2010", law=uniform,
+        formula="W ~ U(−c, c), c² = 6 / (fan_in + fan_out), b = 0",
+    ),
+)  # fmt: skip
+INITS.add("he", Init(fan_in(2), "He et al. 2015", formula="W ~ N(0, 2 / fan_in), b = 0"))
+INITS.add(
+    "he_uniform",
+    Init(
+        fan_in(2), "He et al. 2015", law=uniform, formula="W ~ U(−c, c), c² = 6 / fan_in, b = 0"
+    ),
+)  # fmt: skip
+INITS.add(
+    "he_fan_out", Init(fan_out(2), "He et al. 2015", formula="W ~ N(0, 2 / fan_out), b = 0")
+)  # fmt: skip
+INITS.add(
+    "he_fan_out_uniform",
+    Init(
+        fan_out(2), "He et al. 2015", law=uniform, formula="W ~ U(−c, c), c² = 6 / fan_out, b = 0"
+    ),
+)  # fmt: skip
 INITS.add("orthogonal", orthogonal_init)
+INITS.add("delta_orthogonal", delta_orthogonal_init)
+INITS.add("identity", identity_init)
 INITS.add("gaussian", gaussian)
+INITS.add("uniform", uniform_init)
+INITS.add("too_small", preset(0.25))
+INITS.add("too_large", preset(4.0))
+INITS.add("sparse", sparse_init)
+INITS.add(
+    "lsuv",
+    Init(
+        lambda place: 1 / math.sqrt(max(place.fan_in, place.units)), "Mishkin, Matas 2016",
+        law=orthogonal, unit_variance=True,
+        formula="W = Q / sd(a Q) over real samples, layer by layer; b = 0",
+    ),
+)  # fmt: skip
+INITS.add(
+    "critical",
+    Init(
+        _critical, "Schoenholz et al. 2017",
+        formula="W ~ N(0, sigma_w² / fan_in) with chi_1(sigma_w) = 1 at q*, b = 0",
+    ),
+)  # fmt: skip
+INITS.add(
+    "fixup",
+    Init(
+        _fixup, "Zhang, Dauphin, Ma 2019", needs_block=2, may_be_zero=True,
+        formula="he · B^(−1 / (2m − 2)) in B branches of m layers; 0 at their ends and in the head",
+    ),
+)  # fmt: skip

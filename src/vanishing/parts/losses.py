@@ -27,6 +27,7 @@ class Loss:
     per_sample: Callable[[Tensor, Tensor], Tensor]
     chance: Callable[[int], float]
     source: str
+    formula: str = ""
 
 
 LOSSES: Registry[Loss] = Registry("loss", Loss)
@@ -36,4 +37,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
 
 
-LOSSES.add("cross_entropy", Loss(_cross_entropy, math.log, "-log softmax(logits)[label]"))
+LOSSES.add(
+    "cross_entropy",
+    Loss(_cross_entropy, math.log, "Bridle 1990", "−log softmax(logits)[label]"),
+)
