@@ -1,4 +1,4 @@
-"""What the networks learn: real data, embedded or the user's own.
+"""What the networks learn: real data, embedded, downloaded or the user's own.
 
 Every input is brought to mean 0 and mean square 1 (per sample, unless told otherwise), so that the
 first layer of the theory starts at q_0 = 1.
@@ -6,32 +6,43 @@ first layer of the theory starts at q_0 = 1.
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
+import tarfile
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..lazy import Lazy
+from .downloads import SETS, fetch, unpacked
 
 if TYPE_CHECKING:
     import numpy as np
 else:
     np = Lazy("numpy")
 
-TEST_FRACTION = 0.2  # of the samples; which ones, the run's seed says
+# Of all samples, a published test set's among them; which ones, the run's seed says: seeds pair the
+# arms of a contrast, and a split of their own makes them independent of one another.
+TEST_FRACTION = 0.2
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+_CHANNELS = (1, 3, 4)  # of an image: grey, red green blue, and these with an opacity
+_RECORD = 1 + 3 * 32 * 32  # bytes of a sample of CIFAR-10: label, then red, green, blue
+_BLOCK = 8192  # samples in float64 at a time: all of CIFAR-10 would take 4 GB
 
 
 @dataclass(frozen=True)
 class Data:
-    """Inputs (samples, inputs) in float32, labels (samples) in int64 from 0 to classes - 1."""
+    """Inputs (samples, inputs) in float32, labels (samples) in int64 from 0 to classes - 1.
+
+    Images are flattened in the order of ``image``: channels, height, width.
+    """
 
     inputs: np.ndarray
     labels: np.ndarray
+    image: tuple[int, int, int] | None = None  # channels, height, width; None: no image
 
     @property
     def classes(self) -> int:
@@ -45,10 +56,28 @@ def digits() -> Data:
     file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if file.exists():  # importing scikit-learn would cost each job a second
         table = np.loadtxt(file, delimiter=",")
-        return _data(table[:, :-1], table[:, -1], "sample", "digits")
+        return _data(table[:, :-1].reshape(-1, 8, 8), table[:, -1], "sample", "digits")
     from sklearn.datasets import load_digits
 
-    return _data(*load_digits(return_X_y=True), "sample", "digits")
+    sample = load_digits()
+    return _data(sample.images, sample.target, "sample", "digits")
+
+
+def mnist(folder: str | None = None, samples: int | None = None, scale: str = "sample") -> Data:
+    """70,000 handwritten digits of 28 x 28 (LeCun, Cortes, Burges 1998)."""
+    return _published("mnist", folder, samples, scale)
+
+
+def fashion_mnist(
+    folder: str | None = None, samples: int | None = None, scale: str = "sample"
+) -> Data:
+    """70,000 pieces of clothing of 28 x 28 (Xiao, Rasul, Vollgraf 2017)."""
+    return _published("fashion_mnist", folder, samples, scale)
+
+
+def cifar10(folder: str | None = None, samples: int | None = None, scale: str = "sample") -> Data:
+    """60,000 photographs of 3 x 32 x 32 in 10 classes (Krizhevsky 2009)."""
+    return _published("cifar10", folder, samples, scale)
 
 
 def idx(images: str, labels: str, scale: str = "sample") -> Data:
@@ -72,7 +101,16 @@ def npz(path: str, x: str = "x", y: str = "y", scale: str = "sample") -> Data:
 
 
 # The files of each task are those of its settings that name one.
-TASKS: dict[str, Callable[..., Data]] = {"digits": digits, "idx": idx, "npz": npz}
+TASKS: dict[str, Callable[..., Data]] = {
+    "digits": digits, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10,
+    "idx": idx, "npz": npz,
+}  # fmt: skip
+
+
+def prepare(spec: dict) -> None:
+    """Download now what :func:`load` would download later, in a job that may have no network."""
+    if spec["kind"] in SETS:
+        fetch(spec["kind"], spec.get("folder"))
 
 
 def load(spec: dict) -> Data:
@@ -81,22 +119,78 @@ def load(spec: dict) -> Data:
     return TASKS[spec["kind"]](**settings)
 
 
+def _published(kind: str, folder: str | None, samples: int | None, scale: str) -> Data:
+    """A well-known set, of which the first ``samples`` after a shuffle that is always the same."""
+    files = fetch(kind, folder)
+    read = _cifar_samples if kind == "cifar10" else _idx_samples
+    images, labels = read(kind, files)
+    name = f"{kind} in {next(iter(files.values())).parent}"
+    if samples is not None:
+        if samples > len(labels):
+            raise UserError(f"{name} holds {len(labels)} samples, and samples: {samples} came.")
+        # The generator that numpy keeps as it is: a newer one may shuffle otherwise some day.
+        chosen = np.random.RandomState(0).permutation(len(labels))[:samples]
+        images, labels = images[chosen], labels[chosen]
+    return _data(images, labels, scale, name)
+
+
+def _idx_samples(kind: str, files: dict[str, Path]) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of IDX files of a set, one after the other."""
+    pairs = [
+        (_read_idx(files[images]), _read_idx(files[labels]))
+        for images, labels in SETS[kind].groups.values()
+        if images in files
+    ]
+    for images, labels in pairs:
+        if images.shape != (*labels.shape, *SETS[kind].image[1:]):
+            where = next(iter(files.values())).parent
+            raise UserError(
+                f"{kind} in {where}: images {images.shape} and labels {labels.shape} are not those "
+                "of n samples of 28 x 28: give images of your own as task idx."
+            )
+    return tuple(np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
+
+
+def _cifar_samples(kind: str, files: dict[str, Path]) -> tuple[np.ndarray, np.ndarray]:
+    """CIFAR-10's binary version, as files or as the archive of them."""
+    names = [name for group in SETS[kind].groups.values() for name in group]
+    batches = []
+    for name, path in files.items():
+        batches += [(path, unpacked(path))] if name in names else _members(path, names)
+    for path, raw in batches:
+        if not raw or len(raw) % _RECORD or max(raw[::_RECORD]) > 9:
+            raise UserError(
+                f"{path} is not CIFAR-10's binary version: {len(raw)} bytes, where each sample "
+                f"takes {_RECORD} and begins with a label from 0 to 9."
+            )
+    table = np.frombuffer(b"".join(raw for _, raw in batches), np.uint8).reshape(-1, _RECORD)
+    return table[:, 1:].reshape(-1, 3, 32, 32), table[:, 0]
+
+
+def _members(path: Path, names: Iterable[str]) -> list[tuple[Path, bytes]]:
+    """The files ``names`` of an archive, in this order, read without unpacking it to disk."""
+    try:
+        with tarfile.open(path) as archive:
+            inside = {Path(m.name).name: m for m in archive if m.isfile()}
+            missing = [name for name in names if name not in inside]
+            if missing:
+                raise UserError(f"{path} lacks {', '.join(missing)}.")
+            return [(path / name, archive.extractfile(inside[name]).read()) for name in names]
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is damaged: {error}.") from None
+
+
 def _read_idx(path: Path) -> np.ndarray:
     """An IDX file: two zero bytes, type, rank, then the sizes, all big-endian."""
-    raw = path.read_bytes()
-    try:
-        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError) as error:
-        raise UserError(f"{path} is damaged: {error}.") from None
+    raw = unpacked(path)
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in _IDX_TYPES:
         raise UserError(f"{path} is not an IDX file (it begins with {raw[:4]!r}).")
-    sizes = np.frombuffer(raw, ">u4", raw[3], 4).astype(int)
-    values = np.frombuffer(raw, _IDX_TYPES[raw[2]], offset=4 + 4 * raw[3])
-    if values.size != sizes.prod():
-        raise UserError(
-            f"{path} is cut off: {values.size} values, and its head promises {sizes.prod()}."
-        )
-    return values.reshape(sizes)
+    head, kind = 4 + 4 * raw[3], np.dtype(_IDX_TYPES[raw[2]])
+    sizes = np.frombuffer(raw[4:head].ljust(head - 4, b"\0"), ">u4").astype(int)
+    promised = head + kind.itemsize * sizes.prod()
+    if len(raw) < head or len(raw) != promised:
+        raise UserError(f"{path} is cut off: {len(raw)} bytes, and its head promises {promised}.")
+    return np.frombuffer(raw, kind, offset=head).reshape(sizes)
 
 
 def _data(inputs: np.ndarray, labels: np.ndarray, scale: str, name: str) -> Data:
@@ -105,20 +199,40 @@ def _data(inputs: np.ndarray, labels: np.ndarray, scale: str, name: str) -> Data
             f"{name}: inputs {inputs.shape} and labels {labels.shape} do not go together: give one "
             "label a sample, and at least 10 samples."
         )
-    inputs = np.asarray(inputs, np.float64).reshape(len(inputs), -1)
-    if not np.isfinite(inputs).all():
-        raise UserError(f"{name}: the inputs hold values that are not finite.")
+    inputs = _channels_first(inputs, name)
+    image = (1, *inputs.shape[1:])[-3:] if inputs.ndim in (3, 4) else None
+    scaled = _standardised(inputs.reshape(len(inputs), -1), scale, name)
     values = np.unique(labels)
     if len(values) < 2 or len(values) > len(labels) // 2:
         raise UserError(f"{name}: the labels hold {len(values)} classes; give 2 or more, repeated.")
-    return Data(
-        _standardised(inputs, scale).astype(np.float32), np.searchsorted(values, labels)
-    )  # fmt: skip
+    return Data(scaled, np.searchsorted(values, labels), image)
 
 
-def _standardised(inputs: np.ndarray, scale: str) -> np.ndarray:
+def _channels_first(inputs: np.ndarray, name: str) -> np.ndarray:
+    """Images (samples, channels, height, width) of images in this order or with channels last.
+
+    1, 3 or 4 as the last size, and as it alone, says that it counts channels.
+    """
+    if inputs.ndim != 4 or inputs.shape[-1] not in _CHANNELS:
+        return inputs
+    if inputs.shape[1] in _CHANNELS:
+        raise UserError(
+            f"{name}: of images {inputs.shape}, the second size or the last may count the channels:"
+            " give grey images as (samples, height, width), and what is no image as (samples, "
+            "inputs)."
+        )
+    return np.moveaxis(inputs, -1, 1)
+
+
+def _standardised(inputs: np.ndarray, scale: str, name: str) -> np.ndarray:
     """Mean 0 and mean square 1: of every sample, or of every feature over the samples."""
-    axis = {"sample": 1, "feature": 0}[scale]
-    centred = inputs - inputs.mean(axis, keepdims=True)
-    sd = centred.std(axis, keepdims=True)
-    return centred / np.where(sd > 0, sd, 1)
+    result = np.empty(inputs.shape, np.float32)
+    axis, block = {"sample": (1, _BLOCK), "feature": (0, len(inputs))}[scale]
+    for start in range(0, len(inputs), block):
+        values = np.asarray(inputs[start : start + block], np.float64)
+        if not np.isfinite(values).all():
+            raise UserError(f"{name}: the inputs hold values that are not finite.")
+        centred = values - values.mean(axis, keepdims=True)
+        sd = centred.std(axis, keepdims=True)
+        result[start : start + block] = centred / np.where(sd > 0, sd, 1)
+    return result
