@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 from collections import defaultdict
@@ -13,38 +12,41 @@ import pandas as pd
 import torch
 
 from ..errors import UserError
+from ..parts.combinations import impossible
 from ..parts.inits import INITS
-from ..parts.tasks import Data, load
-from ..tables import CURVES, LAYERS, RUN_LOG
+from ..parts.tasks import load
+from ..tables import CURVES, FREEZE, LAYERS, LOGS, NETWORKS, RUN_LOG
 from ..theory.slope import slope
-from .devices import choose, stacks
+from .devices import choose, keep_freed_memory, stacks
 from .measures import outcome, smoothed, steps_to_threshold
-from .network import MLP
-from .training import Budget, Trace, train_stack
+from .network import Network
+from .stack import Budget
+from .training import Trace, train_stack
 
 CURVE_POINTS = 60  # of the training loss of a run, besides the probe steps
+_KEYS = (*LAYERS.key,)
 _RESULTS = (
     "outcome", "final_loss", "final_train_accuracy", "final_test_accuracy", "steps_to_threshold",
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class Logs:
-    """The tables of a cohort."""
-
-    runs: pd.DataFrame
-    curves: pd.DataFrame
-    layers: pd.DataFrame
+Logs = dict[str, pd.DataFrame]
+# What all runs of a cohort share, as the table of runs names it.
+SHARED = (
+    "family", "task", "activation", "norm", "norm_position", "residual", "block", "depth", "width",
+    "stages", "padding", "loss", "optimizer", "schedule", "clip", "batch", "steps",
+)  # fmt: skip
 
 
 def run(cohort: dict, tuning: pd.DataFrame | None = None, device: str = "auto") -> Logs:
     """Train a cohort as its JSON describes it; ``tuning`` are the runs that give its rates."""
     torch.set_num_threads(1)  # as many jobs as cores is faster than threads on these sizes
+    keep_freed_memory()
     where, data = choose(device), load(cohort["data_source"])
-    net = MLP.of(cohort, data.inputs.shape[1], data.classes)
-    budget, rates = Budget.of(cohort), _rates(cohort, tuning)
-    parts = []
-    for members in stacks(len(cohort["runs"]), net.width, where):
+    _refuse_impossible(cohort, data.image)
+    net, budget = Network.of(cohort, data), Budget.of(cohort)
+    rates, parts = _rates(cohort, tuning), []
+    for members in stacks(len(cohort["runs"]), net.architecture, where):
         started = time.perf_counter()
         chosen = [cohort["runs"][i] for i in members]
         lrs = [rates[i] for i in members]
@@ -52,17 +54,24 @@ def run(cohort: dict, tuning: pd.DataFrame | None = None, device: str = "auto") 
             net, budget, data, [r["init"] for r in chosen], [r["seed"] for r in chosen], lrs, where
         )  # fmt: skip
         seconds = (time.perf_counter() - started) / len(chosen)
-        parts.append(_logs(cohort, net, budget, data, chosen, lrs, trace, seconds, str(where)))
+        used = {"seconds": seconds, "device": str(where)}
+        parts.append(_logs(cohort, net, budget, data.classes, chosen, lrs, trace, used))
         print(f"{members.stop} of {len(cohort['runs'])} runs", file=sys.stderr, flush=True)  # noqa: T201
-    runs, curves, layers = (pd.concat(tables) for tables in zip(*parts, strict=True))
-    return Logs(RUN_LOG.frame(runs), CURVES.frame(curves), LAYERS.frame(layers))
+    return {n: table.frame(pd.concat([part[n] for part in parts])) for n, table in LOGS.items()}
+
+
+def _refuse_impossible(cohort: dict, image: tuple[int, int, int] | None) -> None:
+    """Refuse what a plan could not: a part of the user's own may not go with the others."""
+    for init in sorted({run["init"] for run in cohort["runs"]}):
+        reason = impossible({**cohort, "init": init, "image": image})
+        if reason:
+            raise UserError(f"cohort {cohort['id']}: {reason}.")
 
 
 def write(logs: Logs, folder: Path, cohort: str, provenance: dict) -> None:
-    """Write the three tables; ``runs`` comes last, and says that the cohort is done."""
-    LAYERS.write(logs.layers, folder / "layers" / f"{cohort}.parquet", provenance)
-    CURVES.write(logs.curves, folder / "curves" / f"{cohort}.parquet", provenance)
-    RUN_LOG.write(logs.runs, folder / "runs" / f"{cohort}.parquet", provenance)
+    """Write every table; ``runs`` comes last, and says that the cohort is done."""
+    for name, table in LOGS.items():
+        table.write(logs[name], folder / name / f"{cohort}.parquet", provenance)
 
 
 def _rates(cohort: dict, tuning: pd.DataFrame | None) -> list[float | None]:
@@ -99,43 +108,54 @@ def best_rate(tuning: pd.DataFrame) -> float:
 
 def _logs(
     cohort: dict,
-    net: MLP,
+    net: Network,
     budget: Budget,
-    data: Data,
+    classes: int,
     members: list[dict],
     lrs: list[float | None],
     trace: Trace,
-    seconds: float,
-    device: str,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The rows of a stack in the three tables."""
+    used: dict,
+) -> Logs:
+    """The rows of a stack in every table; ``used`` are its time and device."""
     shared = {
         "cohort": cohort["id"],
         "split": cohort["split"] if cohort["split"] == "tuning" else "judged",
-        "seconds": seconds,
-        "device": device,
-        **{k: cohort[k] for k in ("family", "task", "activation", "norm", "residual", "depth")},
-        **{k: cohort[k] for k in ("width", "optimizer", "batch", "steps")},
+        **used,
+        **{name: cohort[name] for name in SHARED},
     }
     runs = []
     for i, (member, lr) in enumerate(zip(members, lrs, strict=True)):
-        init = INITS[member["init"]]
         own = {k: member[k] for k in ("run_id", "cell", "init", "seed", "lr_policy")}
-        sigmas = {
-            "sigma_w": init.weight_std(net.width, net.width) * net.width**0.5,
-            "sigma_b": init.bias_std(net.width, net.width),
-        }
-        results = {**_signal(trace, i), **_results(trace, i, budget, data.classes)}
-        runs.append({**shared, **own, **sigmas, "lr": lr, **results})
+        results = {**_signal(trace, i), **_results(trace, i, budget, classes)}
+        runs.append({**shared, **own, **_sigmas(net, member["init"]), "lr": lr, **results})
     ids = [member["run_id"] for member in members]
-    return pd.DataFrame(runs), _curves(ids, trace, budget.steps), _layers(ids, trace)
+    return {
+        "runs": pd.DataFrame(runs),
+        "curves": _curves(ids, trace, budget.steps),
+        "layers": _layers(ids, trace),
+        "networks": _networks(ids, trace),
+        "freeze": _freeze(ids, trace, budget, classes),
+    }
+
+
+def _sigmas(net: Network, init: str) -> dict[str, float]:
+    """sigma_w and sigma_b of the hidden layer in the middle."""
+    rule, place = INITS[init], net.places[(net.depth + 1) // 2]
+    place = net.places[0] if place.head else place
+    mean_square = rule.weight_std(place) ** 2 + rule.weight_mean(place) ** 2
+    return {
+        "sigma_w": (mean_square * place.fan_in) ** 0.5,
+        "sigma_b": rule.bias_std(place),
+    }
 
 
 def _signal(trace: Trace, i: int) -> dict:
-    """Vanishing indices and slope of run ``i`` at its first probe, the initial network."""
-    first = trace.measures[0]
+    """Vanishing indices and slope of run ``i`` as it begins, and where it stops being finite."""
+    first, (step, layer) = trace.measures[0], trace.first_nonfinite[i]
     delta, g = first["log10_delta_rms"][i], first["log10_grad_rms"][i]
     return {
+        "first_nonfinite_step": step or None,
+        "first_nonfinite_layer": layer or None,
         "vanishing_index": delta[0] - delta[-1],
         "weight_vanishing_index": g[0] - g[-1],
         "slope": float(slope(delta)),
@@ -179,14 +199,39 @@ def _curves(ids: list[str], trace: Trace, steps: int) -> pd.DataFrame:
 
 
 def _layers(ids: list[str], trace: Trace) -> pd.DataFrame:
-    """A row a run, probe step and layer."""
+    """A row a run, probe step and layer; a block that is off leaves its columns missing."""
     columns = defaultdict(list)
     for step, measures in trace.measures.items():
         runs, depth = measures["q"].shape
         columns["run_id"].append(np.repeat(ids, depth))
         columns["step"].append(np.full(runs * depth, step))
         columns["layer"].append(np.tile(np.arange(1, depth + 1), runs))
-        for name, values in measures.items():
-            columns[name].append(values.ravel())
+        missing = np.full((runs, depth), np.nan)
+        for name in LAYERS.columns:
+            if name not in _KEYS:
+                columns[name].append(measures.get(name, missing).ravel())
     data = {name: np.concatenate(values) for name, values in columns.items()}
     return pd.DataFrame({**data, "player": "net"}).replace([np.inf, -np.inf], np.nan)
+
+
+def _networks(ids: list[str], trace: Trace) -> pd.DataFrame:
+    """A row a run and probe step."""
+    rows = [
+        pd.DataFrame({"run_id": ids, "step": step, "player": "net", **measures})
+        for step, measures in trace.of_network.items()
+    ]
+    found = pd.concat(rows).reindex(columns=list(NETWORKS.columns))
+    return found.replace([np.inf, -np.inf], np.nan)
+
+
+def _freeze(ids: list[str], trace: Trace, budget: Budget, classes: int) -> pd.DataFrame:
+    """A row a run and number of frozen layers, 0 being the run itself; none without the block."""
+    rows = []
+    for frozen, found in ({0: trace} | trace.frozen if trace.frozen else {}).items():
+        for i, run_id in enumerate(ids):
+            ended = _results(found, i, budget, classes)
+            names = ("final_loss", "final_train_accuracy", "final_test_accuracy")
+            loss, train, test = (ended[name] for name in names)
+            row = {"run_id": run_id, "frozen": frozen, "final_loss": loss}
+            rows.append(row | {"train_accuracy": train, "test_accuracy": test})
+    return pd.DataFrame(rows, columns=list(FREEZE.columns))

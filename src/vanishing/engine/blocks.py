@@ -1,0 +1,89 @@
+"""The expensive measures, in blocks that a battery switches on, and the steps where each is due."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from .interference import interference
+from .jacobian import jacobian, shattering, stream_growth
+from .layer_reset import reset_accuracy
+from .network import forward
+from .noise import noise
+from .probes import Measures, doubled, probed_buffers
+from .singular_values import effective_rank, of_jacobian
+
+if TYPE_CHECKING:
+    from .stack import Stack, Update
+
+
+def at_probe(stack: Stack, step: int, last: Update | None) -> tuple[Measures, dict[str, Tensor]]:
+    """What the blocks measure after ``step`` updates: by layer (runs, depth), and whole (runs).
+
+    In float64, on the probe batch; the growth of a residual stream's gradient belongs to no block
+    and is measured at init. Interference is measured on the batch of the ``last`` update, and the
+    accuracy of a net with a layer set back as all accuracies.
+    """
+    due = blocks_due(stack.budget.blocks, step, stack.budget.steps)
+    of_layers, of_network = {}, {}
+    if "freeze" in due:
+        of_layers["reset_accuracy"] = reset_accuracy(
+            stack.net, stack.parameters, stack.initial, stack.buffers, stack.samples
+        )
+    skips = step == 0 and stack.net.architecture.blocks > 0
+    if not (due - {"freeze"} or skips):
+        return of_layers, of_network
+    exact, buffers = doubled(stack.parameters), probed_buffers(stack.buffers)
+    x, labels = stack.samples.at(stack.samples.probe)
+    if skips:
+        of_network["stream_growth"] = stream_growth(
+            stack.net, exact, buffers, stack.budget.loss, x.double(), labels
+        )
+    if "noise" in due:
+        of_layers["snr"], of_network["noise_scale"] = noise(
+            stack.net, exact, buffers, stack.budget.loss, x.double(), labels
+        )
+    if "interference" in due:
+        of_layers |= interference(
+            stack.net, doubled(last.before), exact, buffers,
+            stack.budget.loss, last.x.double(), last.labels,
+        )  # fmt: skip
+    return of_layers, of_network | _of_ends(stack, due, exact, buffers)
+
+
+def _of_ends(stack: Stack, due: set[str], exact: dict, buffers: dict) -> dict[str, Tensor]:
+    """What is measured of a net as it begins and as it ends."""
+    net, found = stack.net, {}
+    x = stack.samples.at(stack.samples.probe)[0].double()
+    if "jacobian" in due and (rows := jacobian(net, exact, buffers, x)) is not None:
+        found |= of_jacobian(rows)
+    if "shattering" in due:
+        found["shattering_cosine"] = shattering(net, exact, buffers, x)
+    if "rank" in due:
+        every = x.expand(len(exact["W"][0]), *x.shape)
+        _, _, a = forward(net, exact, every, buffers, learning=False)
+        found["effective_rank"] = effective_rank(a[-1])
+    return found
+
+
+def blocks_due(blocks: tuple[str, ...], step: int, steps: int) -> set[str]:
+    """Which of ``blocks`` (see :mod:`vanishing.parts.measure_blocks`) are due after a step."""
+    when = {
+        "jacobian": step in (0, steps),
+        "shattering": step in (0, steps),
+        "rank": step in (0, steps),
+        "noise": True,
+        "interference": step > 0,
+        "freeze": step == steps > 0,
+    }
+    return {block for block in blocks if when[block]}
+
+
+def frozen_layers(depth: int) -> list[int]:
+    """How many layers next to the input a freeze curve freezes: quarters of the depth, 0 left out.
+
+    >>> frozen_layers(8), frozen_layers(2)
+    ([2, 4, 6, 8], [1, 2])
+    """
+    return sorted({round(depth * share / 4) for share in (1, 2, 3, 4)} - {0})

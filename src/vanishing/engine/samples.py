@@ -1,0 +1,77 @@
+"""Which samples each run trains on, in which order, and what else its seed decides on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..parts.tasks import TEST_FRACTION, Data
+from .initial import generator_of
+from .network import Network
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The data on the device, and which samples each run trains on, in which order."""
+
+    inputs: Tensor  # (samples, inputs)
+    labels: Tensor  # (samples)
+    train: Tensor  # (runs, training samples): indices
+    test: Tensor  # (runs, test samples): indices
+    order: Tensor  # (steps, runs, batch): indices
+    probe: Tensor  # (probe batch): indices, for all runs
+
+    def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs (..., inputs) and labels (...) of ``indices`` of any shape."""
+        return self.inputs[indices], self.labels[indices]
+
+    def first(self, count: int) -> Tensor:
+        """Inputs (runs, count, inputs) of the first training samples of every run."""
+        return self.inputs[self.train[:, :count]]
+
+
+def samples_of(
+    data: Data, seeds: list[int], steps: int, batch: int, probe_batch: int, device: torch.device
+) -> Samples:
+    """Split and order of each seed: the same in every arm, whatever stack the run is in."""
+    n = len(data.labels)
+    tests = max(1, round(n * TEST_FRACTION))
+    splits = torch.stack([torch.randperm(n, generator=generator_of(s, "split")) for s in seeds])
+    train, test = splits[:, tests:], splits[:, :tests]
+    if steps and batch > n - tests:
+        raise UserError(f"batch {batch} is more than the {n - tests} training samples.")
+    pairs = zip(train, seeds, strict=True)
+    order = [_epochs(rows, steps, batch, seed) for rows, seed in pairs]
+    # Not the first samples: a file may be sorted by class. One batch for all runs and steps.
+    probe = torch.randperm(n, generator=generator_of(0, "probe"))[:probe_batch]
+    return Samples(
+        torch.from_numpy(data.inputs).to(device),
+        torch.from_numpy(data.labels).to(device),
+        train.to(device),
+        test.to(device),
+        torch.stack(order, dim=1).to(device),
+        probe.to(device),
+    )
+
+
+def _epochs(rows: Tensor, steps: int, batch: int, seed: int) -> Tensor:
+    """(steps, batch) indices: each sample once an epoch, newly ordered; a rest is dropped."""
+    generator, a_epoch = generator_of(seed, "order"), max(1, len(rows) // batch)
+    epochs = [
+        rows[torch.randperm(len(rows), generator=generator)[: a_epoch * batch]].view(-1, batch)
+        for _ in range(-(-steps // a_epoch))
+    ]
+    return torch.cat(epochs)[:steps] if epochs else rows.new_empty(0, batch)
+
+
+def survivals(net: Network, seeds: list[int], steps: int, device: torch.device) -> Tensor | None:
+    """Which residual blocks survive each update, (steps, runs, blocks); None where all do."""
+    survival, blocks = net.residual.survival, net.architecture.blocks
+    if survival is None or not steps:
+        return None
+    chance = torch.tensor([survival(block, blocks) for block in range(1, blocks + 1)])
+    drawn = [torch.rand(steps, blocks, generator=generator_of(s, "survival")) for s in seeds]
+    return (torch.stack(drawn, dim=1) < chance).to(device)
