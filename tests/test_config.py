@@ -33,7 +33,7 @@ def read(tmp_path):
     return read
 
 
-@pytest.mark.parametrize("name", ["smoke", "laptop"])
+@pytest.mark.parametrize("name", [path.stem for path in (ROOT / "workflow/config").glob("*.yaml")])
 def test_our_configs_are_good(name):
     planned = plan.make(ROOT / f"workflow/config/{name}.yaml")
     assert planned.cohorts
@@ -56,10 +56,16 @@ def test_the_readme_example_is_good(tmp_path, monkeypatch):
     ("changes", "message"),
     [
         ({"widht": 3}, "no key is called 'widht'. Did you mean 'width'"),
-        ({"family": "mpl"}, "batteries.b.family: Input should be 'mlp', and 'mpl' came"),
+        ({"family": "mpl"}, "batteries.b.family: Input should be 'mlp' or 'cnn', and 'mpl' came"),
         ({"task": "digit"}, "no task is called 'digit'. Did you mean 'digits'"),
         ({"task": {"idx": {"images": "x"}}}, "batteries.b.task.idx.labels: this key is missing"),
         ({"task": {"npz": {"path": "no.npz"}}}, "there is no file .*no.npz"),
+        ({"task": {"npz": None}}, "batteries.b.task.npz.path: this key is missing"),
+        ({"task": ["digits"]}, "give one task: digits, mnist, fashion_mnist, cifar10, "),
+        ({"task": {"mnist": {"folder": "no"}}}, "there is no folder .*/no "),
+        ({"task": {"mnist": {"folder": "."}}}, r"lacks files of mnist: train-images-idx3-ubyte, .*must hold"),
+        ({"task": {"mnist": {"samples": 9}}}, "samples: .*greater than or equal to 10, and 9 came"),
+        ({"task": {"cifar10": {"sample": 99}}}, "no key is called 'sample'. Did you mean 'samples'"),
         ({"task": {"npz": {"path": "x", "nam": "y"}}}, "no key is called 'nam'. Did you mean 'name'"),
         ({"factors": {**GOOD["factors"], "depth": []}}, "factors.depth: List should have at least 1"),
         ({"factors": {**GOOD["factors"], "depth": [2, 2]}}, "2 stands twice"),
@@ -67,7 +73,7 @@ def test_the_readme_example_is_good(tmp_path, monkeypatch):
         ({"factors": {**GOOD["factors"], "depth": 2}}, "factors.depth: .*valid list, and 2 came"),
         ({"factors": {**GOOD["factors"], "norm": ["bacth"]}}, "no norm is called 'bacth'. Did you mean"),
         ({"factors": {**GOOD["factors"], "norm": ["batch"]}, "train": {**GOOD["train"], "batch": 1}},
-         "norm batch needs a batch of at least 2"),
+         "norm 'batch' needs a batch of at least 2"),
         ({"seeds": {"judged": 2}}, "seeds.tuning is 0"),
         ({"seeds": {"tuning": 1, "judged": 0}}, "seeds.judged: .*greater than or equal to 1"),
         ({"train": {"steps": 4, "lr": 0.1}}, "seeds.tuning is given, and train.lr is no list"),

@@ -8,14 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..parts.architecture import Architecture
 from ..parts.registry import source_file
-from .grid import FIRST_TUNING_SEED, Settings, digest
+from .grid import FIRST_TUNING_SEED, Grid, Settings, digest
 
 # What all runs of a cohort share; init, learning rate and seed vary inside it.
 GRAPH = (
     "family", "task", "data", "depth", "width", "activation", "norm", "residual", "batch",
-    "optimizer", "loss", "steps",
+    "optimizer", "loss", "steps", "norm_position", "block", "stages", "padding", "schedule", "clip",
 )  # fmt: skip
+PLAIN = {"residual": "none"}  # stands for a part that only a job may import
+FREEZE_SAMPLES = 500  # of an update, which a pass over a training split of some 1,500 costs
 PROBE_COST = 3  # a probe's pass in float64, with its statistics, over a training pass in float32
 
 
@@ -37,6 +40,8 @@ class Graph:
     split: str
     probe_steps: tuple[int, ...]
     probe_batch: int
+    blocks: tuple[str, ...]  # of expensive measures
+    image: tuple[int, int, int] | None  # channels, height, width of a sample
     task: tuple[tuple[str, str], ...]
 
     def __getitem__(self, name: str) -> object:
@@ -46,13 +51,31 @@ class Graph:
     def flops(self) -> float:
         """Floating point operations of a run, from the graph alone.
 
-        A pass forward and back costs 6 operations a weight and sample; the input layer and the
-        head count as one hidden layer.
+        A pass forward and back costs 6 operations a weight, sample and pixel; the input layer and
+        the head count as hidden layers. A freeze curve trains four times more, and sets back each
+        layer once; a Jacobian goes back once for each unit.
         """
-        weights = (self["depth"] + 1) * self["width"] ** 2
         trained = self["steps"] * self["batch"]
         probed = PROBE_COST * len(self.probe_steps) * self.probe_batch
-        return 6.0 * weights * (trained + probed)
+        ends = PROBE_COST * self.probe_batch * (1 + (self["steps"] > 0))  # init and end
+        if "freeze" in self.blocks:
+            trained = 5 * trained + self["depth"] * FREEZE_SAMPLES
+        if "interference" in self.blocks:
+            probed *= 1 + self["depth"]
+        if "jacobian" in self.blocks:
+            probed += ends * self["width"]
+        if "shattering" in self.blocks:
+            probed += ends * self.probe_batch / 4
+        return 6.0 * self.multiplications * (trained + probed)
+
+    @property
+    def multiplications(self) -> int:
+        """Of a forward pass of a sample, from the graph alone."""
+        # Whatever the data's size: the input layer and the head count as hidden ones.
+        image = self.image and (self["width"], *self.image[1:])
+        own = ":" in self["residual"]
+        settings = {**dict(self.settings), **(PLAIN if own else {})}
+        return Architecture.of(settings, self["width"], self["width"], image).multiplications
 
 
 @dataclass(frozen=True)
@@ -66,9 +89,10 @@ class Cohort:
     def id(self) -> str:
         """Readable graph and a hash of all contents: ``tanh-d8-w32-6e7fca0b12``."""
         g = self.graph
-        name = re.sub(r"[^a-z0-9]+", "_", str(g["activation"]).lower()).strip("_")
+        family = "" if g["family"] == "mlp" else f"{g['family']}-"
+        name = family + re.sub(r"[^a-z0-9]+", "_", str(g["activation"]).lower()).strip("_")
         # The data are known by their sha256, which is among the settings, and not by their path.
-        named = [g.settings, g.split, g.probe_steps, g.probe_batch]
+        named = [g.settings, g.split, g.probe_steps, g.probe_batch, g.blocks]
         content = digest([named, [m.run_id for m in self.members]])
         return f"{name}-d{g['depth']}-w{g['width']}-{content[:10]}"
 
@@ -80,7 +104,8 @@ class Cohort:
     @property
     def own_parts(self) -> list[Path]:
         """The files of the parts that are the user's own (``module:attribute``)."""
-        shared = [self.graph[k] for k in ("activation", "norm", "residual", "optimizer", "loss")]
+        kinds = ("activation", "norm", "residual", "optimizer", "loss", "schedule", "clip")
+        shared = [self.graph[kind] for kind in kinds]
         labels = {*shared, *(m.settings.init for m in self.members)}
         return sorted({file for label in labels if (file := source_file(str(label)))})
 
@@ -90,7 +115,11 @@ class Cohort:
             "id": self.id,
             **dict(self.graph.settings),
             "split": self.graph.split,
-            "probes": {"steps": list(self.graph.probe_steps), "batch": self.graph.probe_batch},
+            "probes": {
+                "steps": list(self.graph.probe_steps),
+                "batch": self.graph.probe_batch,
+                "blocks": list(self.graph.blocks),
+            },
             "data_source": dict(self.graph.task),
             "runs": [
                 {
@@ -115,10 +144,10 @@ def tuning_runs(member: Member) -> list[tuple[str, float, int]]:
     return [(member.cell, rate, seed) for rate in s.lr_grid for seed in seeds]
 
 
-def graph_of(settings: Settings, split: str, probes: tuple, task: dict) -> Graph:
-    """The graph that ``settings`` belongs to."""
+def graph_of(settings: Settings, split: str, probes: tuple, grid: Grid) -> Graph:
+    """The graph that ``settings`` belongs to; ``probes`` are their steps, batch and blocks."""
     shared = tuple((name, getattr(settings, name)) for name in GRAPH)
-    return Graph(shared, split, *probes, tuple(sorted(task.items())))
+    return Graph(shared, split, *probes, grid.image, tuple(sorted(grid.task.items())))
 
 
 def layout(

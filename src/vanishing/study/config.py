@@ -9,168 +9,56 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from .. import strict_yaml
-from ..errors import UserError, unknown
-from ..parts.activations import ACTIVATIONS
-from ..parts.inits import INITS
-from ..parts.losses import LOSSES
+from ..parts.measure_blocks import BLOCKS
 from ..parts.norms import NORMS
-from ..parts.optimizers import OPTIMIZERS
-from ..parts.registry import Registry
-from ..parts.residuals import RESIDUALS
-from ..strict_yaml import Strict
-
-
-class Block(Strict):
-    """A block of the config: no value is converted, "3" is no number."""
-
-    model_config = ConfigDict(strict=True)
-
-
-def _part(registry: Registry) -> object:
-    """A field that holds a part: checked, and turned into its label."""
-
-    def label(spec: object) -> str:
-        try:
-            return registry.label(spec)
-        except UserError as error:
-            raise ValueError(str(error)) from None
-
-    names = {"enum": sorted(registry)}
-    own = {"type": "string", "pattern": ":", "description": "your own: module:attribute"}
-    with_parameters = {"type": "object", "minProperties": 1, "maxProperties": 1}
-    schema = {"anyOf": [names, own, with_parameters], "title": registry.kind}
-    return Annotated[str, BeforeValidator(label), WithJsonSchema(schema)]
-
-
-_RATE = {"type": "number", "exclusiveMinimum": 0}
-
-
-def _no_twins(values: list) -> list:
-    twins = [value for position, value in enumerate(values) if value in values[:position]]
-    if twins:
-        raise ValueError(f"{twins[0]!r} stands twice; give each value once.")
-    return values
-
-
-def _axis(item: object) -> object:
-    return Annotated[list[item], Field(min_length=1), AfterValidator(_no_twins)]
-
-
-def _rates(given: object) -> object:
-    """A rate alone is fixed, a list is tuned over: as tuples of one and of several floats."""
-    if isinstance(given, list) and len(given) < 2:
-        raise ValueError(
-            "a list of rates is tuned over: give two or more, or one without brackets."
-        )
-    return [_as_float(rate) for rate in given] if isinstance(given, list) else [_as_float(given)]
-
-
-def _as_float(value: object) -> object:
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _steps(given: object) -> object:
-    """``log`` is the default schedule; it stands as None where a list would stand."""
-    return None if given == "log" else given
-
-
-Positive = Annotated[int, Field(ge=1)]
-Number = Annotated[float, BeforeValidator(_as_float), Field(gt=0, allow_inf_nan=False)]
-Rates = Annotated[
-    list[Number],
-    AfterValidator(_no_twins),
-    BeforeValidator(_rates),
-    WithJsonSchema({"anyOf": [_RATE, {"type": "array", "items": _RATE, "minItems": 2}]}),
-]
-Activation = _part(ACTIVATIONS)
-Init = _part(INITS)
-Norm = _part(NORMS)
-Residual = _part(RESIDUALS)
-Optimizer = _part(OPTIMIZERS)
-LossName = _part(LOSSES)
+from .fields import (
+    Activation,
+    Block,
+    ClipName,
+    Init,
+    LossName,
+    Norm,
+    Number,
+    Optimizer,
+    Padding,
+    Position,
+    Positive,
+    Rates,
+    Residual,
+    ScheduleName,
+    axis,
+    steps_or_log,
+)
+from .tasks import TASK_SCHEMA, Task
 
 
 class Factors(Block):
     """The axes that every study crosses."""
 
-    activation: _axis(Activation)
-    init: _axis(Init)
-    norm: _axis(Norm) = ["none"]
-    residual: _axis(Residual) = ["none"]
-    depth: _axis(Positive)
+    activation: axis(Activation)
+    init: axis(Init)
+    norm: axis(Norm) = ["none"]
+    residual: axis(Residual) = ["none"]
+    depth: axis(Positive)
 
 
 class Vary(Block):
     """Other axes, crossed with the factors."""
 
-    width: _axis(Positive) | None = None
-    optimizer: _axis(Optimizer) | None = None
-    loss: _axis(LossName) | None = None
-    batch: _axis(Positive) | None = None
-    steps: _axis(Positive) | None = None
-
-
-class Idx(Block):
-    """Arrays of the user's own in IDX files, gzipped or not."""
-
-    images: str
-    labels: str
-    scale: Literal["sample", "feature"] = "sample"
-    name: str | None = None
-
-
-class Npz(Block):
-    """Arrays of the user's own in an .npz file."""
-
-    path: str
-    x: str = "x"
-    y: str = "y"
-    scale: Literal["sample", "feature"] = "sample"
-    name: str | None = None
-
-
-_TASK_SCHEMA = {
-    "anyOf": [
-        {"const": "digits"},
-        {"type": "object", "required": ["idx"], "properties": {"idx": Idx.model_json_schema()}},
-        {"type": "object", "required": ["npz"], "properties": {"npz": Npz.model_json_schema()}},
-    ]
-}
-
-
-class Embedded(Block):
-    """Data that comes with the packages."""
-
-
-class Task(Block):
-    """What is learned, under its one key; ``digits`` alone is short for ``{digits: {}}``."""
-
-    digits: Embedded | None = None
-    idx: Idx | None = None
-    npz: Npz | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_key(cls, given: object) -> object:
-        given = {given: {}} if isinstance(given, str) else given
-        if not isinstance(given, dict) or len(given) != 1:
-            raise ValueError(
-                "give one task: digits, {idx: {images: FILE, labels: FILE}} or {npz: {path: FILE}}."
-            )
-        [name] = given
-        if name not in cls.model_fields:
-            raise ValueError(unknown("task", str(name), cls.model_fields))
-        return given
+    width: axis(Positive) | None = None
+    norm_position: axis(Position) | None = None
+    block: axis(Positive) | None = None
+    stages: axis(Positive) | None = None
+    padding: axis(Padding) | None = None
+    optimizer: axis(Optimizer) | None = None
+    schedule: axis(ScheduleName) | None = None
+    clip: axis(ClipName) | None = None
+    loss: axis(LossName) | None = None
+    batch: axis(Positive) | None = None
+    steps: axis(Positive) | None = None
 
 
 class Exclude(Block):
@@ -193,6 +81,8 @@ class Train(Block):
     steps: Annotated[int, Field(ge=0)]
     lr: Rates | None = None
     optimizer: Optimizer = "sgd"
+    schedule: ScheduleName = "constant"
+    clip: ClipName = "none"
     loss: LossName = "cross_entropy"
     batch: Positive = 64
 
@@ -203,11 +93,14 @@ class Train(Block):
 
 
 class Probes(Block):
-    """When all is measured (``log``: 0, 1, 2, 4, ... and the end), and on how many samples."""
+    """When all is measured (``log``: 0, 1, 2, 4, ... and the end), and on how many samples.
+
+    ``blocks`` switches expensive measures on.
+    """
 
     steps: Annotated[
-        _axis(Annotated[int, Field(ge=0)]) | None,
-        BeforeValidator(_steps),
+        axis(Annotated[int, Field(ge=0)]) | None,
+        BeforeValidator(steps_or_log),
         WithJsonSchema(
             {
                 "anyOf": [
@@ -217,21 +110,28 @@ class Probes(Block):
             }
         ),
     ] = None
-    batch: Annotated[int, Field(ge=2)] = 64
+    batch: Positive = 64
+    blocks: axis(Literal[tuple(BLOCKS)]) | None = None
 
 
-_VARIED = ("optimizer", "loss", "batch")  # axes that may stand in train instead
+# Axes that may stand in train instead, or in the battery itself.
+_OF_TRAIN = ("optimizer", "schedule", "clip", "loss", "batch")
+_OF_BATTERY = ("norm_position", "block", "stages", "padding")
 
 
 class Battery(Block):
     """A named block of runs: family, task, factors, seeds, training budget, probes."""
 
-    family: Literal["mlp"]
-    task: Annotated[Task, WithJsonSchema(_TASK_SCHEMA)]
+    family: Literal["mlp", "cnn"]
+    task: Annotated[Task, WithJsonSchema(TASK_SCHEMA)]
     factors: Factors
     vary: Vary = Vary()
     exclude: list[Exclude] = []
     width: Positive | None = None
+    norm_position: Position = "before"
+    block: Positive = 1
+    stages: Positive = 1
+    padding: Padding = "zero"
     seeds: Seeds
     train: Train
     probes: Probes = Probes()
@@ -263,14 +163,22 @@ class Battery(Block):
         wrong = []
         if (self.width is None) == (self.vary.width is None):
             wrong.append("give either width, or a list of widths in vary.width.")
-        given = self.train.model_fields_set
-        twice = [name for name in _VARIED if name in given and getattr(self.vary, name)]
-        wrong += [f"give either train.{name} or vary.{name}." for name in twice]
+        for names, given, where in (
+            (_OF_TRAIN, self.train.model_fields_set, "train."),
+            (_OF_BATTERY, self.model_fields_set, ""),
+        ):
+            twice = [name for name in names if name in given and getattr(self.vary, name)]
+            wrong += [f"give either {where}{name} or vary.{name}." for name in twice]
+        pixels = [n for n in ("stages", "padding") if n in self.model_fields_set]
+        pixels += [n for n in ("stages", "padding") if getattr(self.vary, n)]
+        if self.family != "cnn":
+            wrong += [f"{n} is of a CNN, and family {self.family} came." for n in pixels]
         if self.vary.steps and not self.train.steps:
             wrong.append("vary.steps has no sense with train.steps: 0, where nothing is trained.")
-        smallest = min(self.vary.batch or [self.train.batch])
-        if any(norm == "batch" for norm in self.factors.norm) and smallest < 2:
-            wrong.append("norm batch needs a batch of at least 2 to take statistics over.")
+        if self.probes.batch < 2 and any(
+            ":" not in norm and NORMS[norm].mixes_samples for norm in self.factors.norm
+        ):
+            wrong.append("probes.batch must be at least 2 where a norm takes statistics over it.")
         return wrong
 
 

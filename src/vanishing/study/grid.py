@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError, unknown
-from ..parts.registry import Registry
-from .config import ACTIVATIONS, INITS, LOSSES, NORMS, OPTIMIZERS, RESIDUALS, Battery
+from ..parts import downloads
+from ..parts.combinations import canonical, impossible, unknown_parts
+from ..parts.image_shapes import image_of
+from .config import Battery
+from .fields import REGISTRIES
 
 # Tuning seeds come from a range of their own, so that more judged seeds never meet them.
 FIRST_TUNING_SEED = 1_000_000
-_PARTS: dict[str, Registry] = {
-    "activation": ACTIVATIONS, "init": INITS, "norm": NORMS, "residual": RESIDUALS,
-    "optimizer": OPTIMIZERS, "loss": LOSSES,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,12 @@ class Settings:
     lr: float | None = None  # None: tuned, or nothing is trained
     lr_grid: tuple[float, ...] = ()  # tuned: the rates tried ...
     tuning_seeds: int = 0  # ... and on how many seeds
+    schedule: str = "constant"
+    clip: str = "none"
+    norm_position: str = "before"  # or after phi
+    block: int = 1  # layers of a residual block
+    stages: int = 1  # of a CNN
+    padding: str = "zero"  # of a CNN
     data: str = ""  # sha256 of the user's own data
     probe_batch: int = 64  # samples that everything but accuracy is measured on
 
@@ -100,6 +105,7 @@ class Grid:
     tuning: tuple[Settings, ...]
     excluded: tuple[Excluded, ...]
     task: dict = field(default_factory=dict)  # what parts.tasks.load needs
+    image: tuple[int, int, int] | None = None  # channels, height, width of a sample
 
     @property
     def cells(self) -> int:
@@ -110,7 +116,8 @@ class Grid:
 def expand(battery: Battery, name: str, folder: Path) -> Grid:
     """The runs of a battery, seeds outermost; file names are taken from ``folder``."""
     task, label, data = _task(battery, folder)
-    cells, excluded = _cells(battery, name)
+    image = image_of(task)
+    cells, excluded = _cells(battery, name, image)
     train = battery.train
     tuned = tuple(sorted(train.lr)) if train.tuned else ()
     shared = {"family": battery.family, "task": label, "data": data}
@@ -133,10 +140,12 @@ def expand(battery: Battery, name: str, folder: Path) -> Grid:
         for cell in cells
         for rate in tuned
     ]
-    return Grid(tuple(judged), tuple(tuning), tuple(excluded), task)
+    return Grid(tuple(judged), tuple(tuning), tuple(excluded), task, image)
 
 
-def _cells(battery: Battery, name: str) -> tuple[list[dict], list[Excluded]]:
+def _cells(
+    battery: Battery, name: str, image: tuple[int, int, int] | None
+) -> tuple[list[dict], list[Excluded]]:
     axes = _axes(battery)
     cells = [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
     excluded = []
@@ -152,16 +161,37 @@ def _cells(battery: Battery, name: str) -> tuple[list[dict], list[Excluded]]:
         cells = [c for c in cells if c not in out]
     if not cells:
         raise UserError(f"batteries.{name}.exclude: leaves out every cell.")
-    return cells, excluded
+    return _possible(cells, battery.family, image, name), excluded
+
+
+def _possible(
+    cells: list[dict], family: str, image: tuple[int, int, int] | None, name: str
+) -> list[dict]:
+    """The cells as networks, each once; refuses those that no network can be."""
+    named = [{"family": family, "image": image, **cell} for cell in cells]
+    reasons = [impossible(c) for c in named if not unknown_parts(c)]
+    wrong = list(dict.fromkeys(reason for reason in reasons if reason))
+    if wrong:
+        raise UserError(
+            "\n".join(
+                f"batteries.{name}: {reason}. Leave these cells out by exclude, or take the level "
+                "from its axis."
+                for reason in wrong
+            )
+        )
+    alike = {tuple(canonical(cell).items()): None for cell in cells}
+    return [dict(items) for items in alike]
 
 
 def _axes(battery: Battery) -> dict[str, list]:
     """Every axis of a cell with its values; the first varies slowest."""
     vary = {k: v for k, v in battery.vary.model_dump().items() if v is not None}
     single = {
-        "width": [battery.width], "optimizer": [battery.train.optimizer],
-        "loss": [battery.train.loss], "batch": [battery.train.batch],
-        "steps": [battery.train.steps],
+        "width": [battery.width], "norm_position": [battery.norm_position],
+        "block": [battery.block], "stages": [battery.stages], "padding": [battery.padding],
+        "optimizer": [battery.train.optimizer], "schedule": [battery.train.schedule],
+        "clip": [battery.train.clip], "loss": [battery.train.loss],
+        "batch": [battery.train.batch], "steps": [battery.train.steps],
     }  # fmt: skip
     return {**battery.factors.model_dump(), **single, **vary}
 
@@ -173,7 +203,7 @@ def _checked(when: dict, axes: dict[str, list], where: str) -> dict[str, list]:
         if axis not in axes:
             raise UserError(f"{where}.when: {unknown('axis', axis, axes)}")
         values = given if isinstance(given, list) else [given]
-        labels = [_PARTS[axis].label(v) if axis in _PARTS else v for v in values]
+        labels = [REGISTRIES[axis].label(v) if axis in REGISTRIES else v for v in values]
         for label in labels:
             if label not in axes[axis]:
                 known = ", ".join(map(str, axes[axis]))
@@ -187,12 +217,25 @@ def _task(battery: Battery, folder: Path) -> tuple[dict, str, str]:
     [(kind, own)] = battery.task.model_dump(exclude_none=True).items()
     if not own:
         return {"kind": kind}, kind, ""
+    if kind in downloads.SETS:
+        return _published(kind, own, folder)
     name = own.pop("name", None)
     files = {key: _file(folder, own[key]) for key in ("images", "labels", "path") if key in own}
     label = name or next(iter(files.values())).name.split(".")[0]
     contents = {key: hashlib.sha256(file.read_bytes()).hexdigest() for key, file in files.items()}
     own.update({key: str(file) for key, file in files.items()})
     return {"kind": kind, **own}, f"{kind}:{label}", digest({**own, **contents})
+
+
+def _published(kind: str, own: dict, folder: Path) -> tuple[dict, str, str]:
+    """A well-known set, known by the content of its files: in the cache or any folder it is one."""
+    given = own.pop("folder", None)
+    where = given and str((folder / Path(given).expanduser()).resolve())
+    data = digest({**own, **downloads.contents(kind, where)})
+    some = [f"samples={own['samples']}"] if "samples" in own else []
+    chosen = ", ".join([*downloads.part(kind, where), *some])
+    task = {"kind": kind, **own, **({"folder": where} if where else {})}
+    return task, f"{kind}({chosen})" if chosen else kind, data
 
 
 def _file(folder: Path, name: str) -> Path:

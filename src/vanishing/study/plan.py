@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import UserError, unknown
-from ..tables import write_text
+from ..table import write_text
 from . import config, grid
 from .cohort import Cohort, Graph, Member, graph_of, layout, tuning_runs
 
@@ -144,27 +144,34 @@ def _wanted(
     """Every run of every battery, once, under its graph."""
     wanted: dict[Graph, list[Member]] = defaultdict(list)
     seen: dict[str, tuple[Graph, str]] = {}
-    for name, g in grids.items():
-        for settings, split in [
-            *((s, "tuning") for s in g.tuning),
-            *((s, "judged") for s in g.judged),
-        ]:
-            probes = _probes(read.batteries[name].probes, settings.steps)
-            graph = graph_of(settings, split if settings.steps else "init", probes, g.task)
-            member = Member(settings, graph.split, settings.run_id, settings.cell)
-            first, other = seen.setdefault(member.run_id, (graph, name))
-            if first != graph:
-                raise UserError(
-                    f"{path}: batteries {other!r} and {name!r} hold the same run with different "
-                    "probes or splits: give them the same probes, or make their runs differ."
-                )
-            if other == name:
-                wanted[graph].append(member)
-    return wanted  # fmt: skip
+    asked = [
+        (name, settings, split, settings.run_id)
+        for name, g in grids.items()
+        for split, runs in (("tuning", g.tuning), ("judged", g.judged))
+        for settings in runs
+    ]
+    blocks: dict[str, set[str]] = defaultdict(set)  # of expensive measures: what any battery asks
+    for name, _, _, run_id in asked:
+        blocks[run_id] |= set(read.batteries[name].probes.blocks or ())
+    for name, settings, split, run_id in asked:
+        steps, batch = _probes(read.batteries[name].probes, settings.steps)
+        probes = (steps, batch, tuple(sorted(blocks[run_id])))
+        graph = graph_of(settings, split if settings.steps else "init", probes, grids[name])
+        member = Member(settings, graph.split, run_id, settings.cell)
+        first, other = seen.setdefault(run_id, (graph, name))
+        if first != graph:
+            raise UserError(
+                f"{path}: batteries {other!r} and {name!r} hold the same run with different "
+                "probe steps, splits or files of one content: make these alike, or their runs "
+                "differ."
+            )
+        if other == name:
+            wanted[graph].append(member)
+    return wanted
 
 
-def _probes(probes: config.Probes, steps: int) -> tuple[tuple[int, ...], int]:
-    """The probe steps (always with 0 and the end) and the probe batch."""
+def _probes(probes: config.Probes, steps: int) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
+    """The probe steps (always with 0 and the end), the probe batch, the expensive blocks."""
     if probes.steps is None:
         chosen = {2**k for k in range(steps.bit_length()) if 2**k < steps}
     else:

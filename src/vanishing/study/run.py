@@ -20,6 +20,7 @@ import yaml
 from rich.console import Console
 
 from ..errors import UserError, unknown
+from ..parts import tasks
 from . import plan as plans
 from . import preloaded, snakemake_log
 from .cohort import Cohort
@@ -52,7 +53,10 @@ def run_study(
         *("--snakefile", str(snakefile), "--workflow-profile", str(folder)),
         *("--config", f"study={plan.config_path}"),
     ]
-    worth_it = len(to_train(plan, results)) > 1
+    left = to_train(plan, results)
+    for task in {cohort.graph.task for cohort in left}:
+        tasks.prepare(dict(task))
+    worth_it = len(left) > 1
     with (
         only_head(results),
         preloaded.running(environment(os.environ, results), worth_it) as variables,
