@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -70,10 +72,12 @@ def _gather(a: argparse.Namespace) -> None:
 def _predict(a: argparse.Namespace) -> None:
     from .provenance import provenance
     from .study.plan import config_digest
-    from .tables import PREDICTIONS
-    from .theory.study import predictions
+    from .tables import EXPECTED, PREDICTIONS
+    from .theory.study import of_networks, predictions
 
-    PREDICTIONS.write(predictions(a.results), a.out, provenance(config_digest(a.results)))
+    stamp = provenance(config_digest(a.results))
+    PREDICTIONS.write(predictions(a.results), a.out, stamp)
+    EXPECTED.write(of_networks(a.results), a.out.with_name("expected.parquet"), stamp)
 
 
 def _judge(a: argparse.Namespace) -> None:
@@ -109,9 +113,21 @@ def _publish(a: argparse.Namespace) -> None:
     publish(a.results, a.root)
 
 
+def _parts(a: argparse.Namespace) -> None:
+    from .report.listing import text
+
+    width = min(120, max(100, shutil.get_terminal_size((110, 24)).columns))
+    listed = text(a.kind, a.family, width)
+    try:
+        print(listed, flush=True)  # noqa: T201
+    except BrokenPipeError:  # the reader has seen enough: `vanishing parts | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _schema(a: argparse.Namespace) -> None:
     from .study.config import json_schema
-    from .tables import data_dictionary, write_text
+    from .table import write_text
+    from .tables import data_dictionary
 
     write_text(a.root / "workflow/config/schema.json", json_schema())
     write_text(a.root / "reports/data-dictionary.md", data_dictionary())
@@ -151,7 +167,9 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = verb("predict", _predict, "Write what mean-field theory predicts of every cell.")
     predict.add_argument("results", **results)
-    predict.add_argument("--out", type=Path, required=True, help="predictions.parquet")
+    predict.add_argument(
+        "--out", type=Path, required=True, help="predictions.parquet; expected.parquet goes beside"
+    )
 
     judge = verb("judge", _judge, "Judge the claims: summary, ledger and facts from the tables.")
     judge.add_argument("results", **results)
@@ -168,6 +186,14 @@ def _parser() -> argparse.ArgumentParser:
     publish = verb("publish", _publish, "Copy a study's verdicts to README and reports/published.")
     publish.add_argument("results", **results)
     publish.add_argument("--root", type=Path, default=Path())
+
+    parts = verb(
+        "parts", _parts, "List every part: formula, source, chi_1, and what it combines with."
+    )
+    parts.add_argument(
+        "kind", nargs="?", metavar="KIND", help="activation, init, norm, ...: one kind"
+    )
+    parts.add_argument("--family", help="only what networks of this family can have: mlp or cnn")
 
     docs = verb("docs", _schema, "Write the config's JSON schema and the data dictionary.")
     docs.add_argument("--root", type=Path, default=Path())

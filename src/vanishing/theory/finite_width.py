@@ -29,12 +29,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .cell import weights
 from .head import heads
 from .interpolation import Pairs, Ratios, pairs, ratios
 from .slope import slope
 
 if TYPE_CHECKING:
-    from .predictions import Cell
+    from .cell import Cell
 
 NETWORKS = 32  # drawn at a time
 MOST = 512
@@ -80,9 +81,9 @@ def _group(cell: Cell, rng: np.random.Generator) -> np.ndarray:
 def forward(cell: Cell, rng: np.random.Generator) -> list[Layer] | None:
     """Draw q layer by layer; None where it leaves float64, or neither weights nor phi vary."""
     layers, log_k = [], np.zeros((NETWORKS, cell.samples))
-    c, fan_in = np.full(NETWORKS, cell.correlation), cell.inputs
-    for _ in range(cell.depth):
-        log_q, by_weights = _affine(cell, fan_in, cell.width, log_k)
+    c, width = np.full(NETWORKS, cell.correlation), cell.architecture.width
+    for number in range(1, cell.depth + 1):
+        log_q, by_weights = _affine(cell, number, log_k)
         if not (np.abs(log_q).max() < REACH and by_weights.max() > 0):
             return None
         m = ratios(cell.activation, log_q)
@@ -90,21 +91,25 @@ def forward(cell: Cell, rng: np.random.Generator) -> list[Layer] | None:
             return None
         c = 1 - by_weights.mean(1) * (1 - c)
         alike = pairs(cell.activation, np.log(np.exp(log_q).mean(1)), c)
-        of_k, of_slope = _fluctuations(rng, m, alike, cell.width)
+        of_k, of_slope = _fluctuations(rng, m, alike, width)
         log_k = m.log_square + of_k
         layers.append(Layer(log_q, m, log_k, of_slope, by_weights, alike))
         joint = 1 + alike.square * (m.kurtosis.mean(1) - 1)
-        c, fan_in = np.sqrt(_cos2(alike.phi**2, joint, cell.width)), cell.width
+        c = np.sqrt(_cos2(alike.phi**2, joint, width))
     return layers
 
 
-def _affine(
-    cell: Cell, fan_in: int, fan_out: int, log_k: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def sigma_w2_back(cell: Cell) -> np.ndarray:
+    """Units times the variance of a weight, of the hidden layers from 2 on."""
+    n = cell.architecture.width
+    return np.array([n * weights(cell, layer).variance for layer in range(2, cell.depth + 1)])
+
+
+def _affine(cell: Cell, layer: int, log_k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ln of q = sigma_w^2 K + sigma_b^2, and the share of the weights in it."""
-    stds = cell.init.weight_std(fan_in, fan_out), cell.init.bias_std(fan_in, fan_out)
-    log_w, log_b = (2 * math.log(std) if std > 0 else -math.inf for std in stds)
-    log_w = log_w + math.log(fan_in) + log_k
+    variances = weights(cell, layer)
+    log_w, log_b = (math.log(var) if var > 0 else -math.inf for var in variances)
+    log_w = log_w + math.log(cell.place(layer).fan_in) + log_k
     log_q = np.logaddexp(log_w, log_b)
     return log_q, np.exp(log_w - np.maximum(log_q, -1e9))  # 0 where both are 0
 
@@ -142,12 +147,12 @@ def backward(cell: Cell, layers: list[Layer], rng: np.random.Generator) -> list[
     mean cos^2 of the r's of two samples. Among units across a, phi'^2 has the mean
     :math:`E\phi'^2 + (E\phi'^2 - E\phi^2\phi'^2 / E\phi^2) / n`.
     """
-    n = cell.width
-    log_w = math.log(n) + 2 * math.log(cell.init.weight_std(n, n)) - 1 / n  # across a
+    n = cell.architecture.width
     log_r, along, cos2 = _head(cell, layers[-1].log_k)
     log_delta = []
-    for layer in reversed(layers):
+    for number, layer in reversed(list(enumerate(layers, 1))):
         m, alike = layer.m, layer.alike
+        log_w = math.log(n * weights(cell, number).variance) - 1 / n  # across a
         var_r = 2 * m.kurtosis_slope / n
         of_r = np.sqrt(var_r) * _shared(rng, cos2, along.shape) - var_r / 2
         growth = m.log_slope + layer.of_slope + of_r + (1 - m.both) / n + np.log1p(along * m.both)
@@ -164,10 +169,10 @@ def backward(cell: Cell, layers: list[Layer], rng: np.random.Generator) -> list[
 
 def _head(cell: Cell, log_k: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``log_r``, ``along`` and ``cos2`` of dL/da at the last hidden layer."""
-    n = cell.width
-    log_q, by_weights = _affine(cell, n, cell.classes, log_k)
-    head = heads(log_q, cell.classes)
-    log_r = np.log(head.error) + 2 * math.log(cell.init.weight_std(n, cell.classes)) - 1 / n
+    n, last = cell.architecture.width, cell.depth + 1
+    log_q, by_weights = _affine(cell, last, log_k)
+    head = heads(log_q, cell.architecture.classes)
+    log_r = np.log(head.error) + math.log(weights(cell, last).variance) - 1 / n
     return log_r, by_weights * head.along / head.error / n, head.alike.mean(1)
 
 

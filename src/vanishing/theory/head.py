@@ -25,8 +25,7 @@ def softmax_head(q: float, classes: int, draws: int = 20_000) -> Head:
 
     Labels are independent of the logits and equally often; good to about .002 of the error.
     """
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(draws, classes, generator=generator, dtype=torch.float64)
+    z = _draws(draws, classes)
     size = min(math.sqrt(q), 1e100)
     p = torch.softmax(size * z, dim=1)  # (draw, class)
     certainty = (p**2).sum(1)
@@ -34,6 +33,12 @@ def softmax_head(q: float, classes: int, draws: int = 20_000) -> Head:
     along = ((z * p).sum(1, keepdim=True) - z).square().mean()
     alike = (certainty**2 + 1 / classes - 2 / classes**2).mean() / (error**2).mean()
     return Head(float(error.mean()), float(along) * size**2, float(alike))
+
+
+@functools.cache
+def _draws(draws: int, classes: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(draws, classes, generator=generator, dtype=torch.float64)
 
 
 def heads(log_q: np.ndarray, classes: int) -> Head:

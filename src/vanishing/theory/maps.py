@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from ..parts.norms import EPSILON
-from .gaussian import expect, expect_pair
+from .gaussian import Function, expect, expect_pair
 
 if TYPE_CHECKING:
     from ..parts.activations import Activation
@@ -41,7 +40,17 @@ def moments(activation: Activation, q: float) -> Moments:
         both = d**2 * a
         return torch.stack([a, a**2, d**2, h * d, h * d * a, both, both * a])  # (moment, node)
 
-    return Moments(*expect(terms, q).tolist())
+    return Moments(*mean(activation, terms, q).tolist())
+
+
+def mean(activation: Activation, f: Function, q: float | Tensor) -> Tensor:
+    """The mean of ``f(h)``, which turns and bends where ``activation`` does; ``q`` of any shape."""
+    return expect(f, q, activation.kinks, activation.frequency)
+
+
+def mean_pair(activation: Activation, f: Function, q: float, c: float) -> float:
+    """The mean of ``f(u) f(v)``, likewise, where u and v have correlation ``c``."""
+    return expect_pair(f, f, q, c, activation.kinks, activation.frequency)
 
 
 def q_map(
@@ -51,7 +60,7 @@ def q_map(
 
     ``q`` may have any shape. Poole et al. 2016.
     """
-    return sigma_w**2 * expect(lambda h: activation.phi(h) ** 2, q) + sigma_b**2
+    return sigma_w**2 * mean(activation, lambda h: activation.phi(h) ** 2, q) + sigma_b**2
 
 
 def chi_1(activation: Activation, q: float | Tensor, sigma_w: float) -> Tensor:
@@ -60,7 +69,7 @@ def chi_1(activation: Activation, q: float | Tensor, sigma_w: float) -> Tensor:
     Gradients vanish with depth where chi_1 < 1, and explode where chi_1 > 1. For a network without
     norm and residual; ``q`` may have any shape. Schoenholz et al. 2017.
     """
-    return sigma_w**2 * expect(lambda h: activation.derivative(h) ** 2, q)
+    return sigma_w**2 * mean(activation, lambda h: activation.derivative(h) ** 2, q)
 
 
 def chi_1_batch(activation: Activation) -> float:
@@ -86,51 +95,5 @@ def c_map(
     :math:`(\sigma_w^2 E[\phi(u)\phi(v)] + \sigma_b^2) / q'`, where u and v have correlation ``c``
     and q' is ``q_map``. Poole et al. 2016.
     """
-    pair = sigma_w**2 * expect_pair(activation.phi, activation.phi, q, c) + sigma_b**2
+    pair = sigma_w**2 * mean_pair(activation, activation.phi, q, c) + sigma_b**2
     return pair / float(q_map(activation, q, sigma_w, sigma_b))
-
-
-class Stream(NamedTuple):
-    """The activations ``a`` that a layer passes on, over units (and samples)."""
-
-    mean: float  # E a
-    square: float  # E a^2
-    spread: float  # mean over units of the variance of a over the batch
-
-
-INPUT = Stream(0.0, 1.0, 1.0)  # inputs are standardised per sample, and taken as uncorrelated
-
-
-def normalised(norm: str, stream: Stream, var_w: float, var_b: float) -> tuple[float, float] | None:
-    """The mean square of ``h``, and what the norm divides squared signals and gradients by.
-
-    ``var_w`` is sigma_w^2, ``var_b`` sigma_b^2. Without a norm: (sigma_w^2 E a^2 + sigma_b^2, 1).
-    A norm divides by the variance v of the affine output, over the batch (a bias drops out) or over
-    the units: (v / (v + eps), v + eps). None for a norm without a formula.
-    """
-    square = var_w * stream.square + var_b
-    if norm == "none":
-        return square, 1.0
-    variance = {"batch": var_w * stream.spread, "layer": square}.get(norm)
-    if variance is None:
-        return None
-    return variance / (variance + EPSILON), variance + EPSILON
-
-
-def added(residual: str, stream: Stream, m: Moments, first: bool) -> Stream | None:
-    """The stream after a layer: ``phi(h)``, plus what came in where there is a residual.
-
-    Given what came in, ``h`` of a unit is Gaussian and independent of the unit's own ``a``, so
-    means multiply: E(a + phi)^2 = E a^2 + 2 E a E phi + E phi^2. Over a batch, with correlations
-    averaged out, the spreads add. None for a residual without a formula.
-    """
-    own = Stream(m.mean, m.square, m.square - m.mean**2)
-    if residual == "none" or (residual == "identity" and first):
-        return own
-    if residual != "identity":
-        return None
-    return Stream(
-        stream.mean + own.mean,
-        stream.square + 2 * stream.mean * own.mean + own.square,
-        stream.spread + own.spread,
-    )

@@ -1,249 +1,145 @@
-r"""The predicted profile of ``q`` and of the gradient by layer, for every cell of a study.
+"""The predicted profile of ``q`` and of the gradient by layer, for every cell of a study.
 
-A plain network is predicted at its own width, by :mod:`.finite_width`; one with a norm or a
-residual here, in the mean field.
-
-Going back, with :math:`G_l = E(dL/da_l)^2` and :math:`D_l = E \delta_l^2` per unit,
-:math:`D_l = E\phi'(h_l)^2 G_l` and :math:`G_{l-1} = [G_l] + n_l\, \mathrm{var}(W_l) D_l / s_l`:
-``n_l`` units, ``s_l`` what the norm divides squares by, ``[G_l]`` there only where a residual adds
-a_{l-1} to a_l. It starts at the head, :math:`G_L = \mathrm{var}(W) E \sum_k (p_k - y_k)^2`.
-Beside it goes the part of the gradient that points along the signal (:class:`Along`).
+A plain MLP is predicted at its own width, by :mod:`.finite_width`; one with a norm of its values, a
+residual or an init fitted to data, and every CNN, by :mod:`.mean_field`.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ..parts.activations import ACTIVATIONS
-from ..parts.inits import INITS
+from ..parts.residuals import concatenate, gated
 from ..tables import PREDICTIONS
-from . import finite_width
-from .head import softmax_head
+from . import finite_width, mean_field
+from .cell import without_theory
 from .interpolation import ratios
-from .maps import INPUT, Moments, Stream, added, moments, normalised
 from .slope import slope
 
 if TYPE_CHECKING:
-    from ..parts.activations import Activation
-    from ..parts.inits import Init
+    from collections.abc import Mapping
+
+    from .cell import Cell
 
 PLAIN = (
     "chi_1 = sigma_w^2 E phi'^2 (Poole et al. 2016, Schoenholz et al. 2017), with q_l and gradient "
     "fluctuating to order 1/width (after Hanin and Rolnick 2018)"
 )
-BATCH = "chi_1 = E phi'^2 / Var phi at infinite batch (Yang et al. 2019)"
-LAYER = "chi_1 = E phi'^2 / (E phi^2 + sigma_b^2 / sigma_w^2) (mean field)"
+RULES = {
+    "none": "chi_1 = sigma_w^2 E phi'^2 (Poole et al. 2016, Schoenholz et al. 2017)",
+    "batch": "chi_1 = E phi'^2 / Var phi at infinite batch (Yang et al. 2019)",
+    "layer": "chi_1 = E phi'^2 / (E phi^2 + sigma_b^2 / sigma_w^2) (mean field)",
+    "group": "chi_1 = E phi'^2 / E phi^2 over a sphere in as many dimensions as a group has units",
+    "standardised": "chi_1 = E phi'^2 / Var phi(N(0, 1)) (after Brock et al. 2021)",
+    "fitted": "chi_1 = E phi'^2 / E phi^2 at q = 1, to which the init is fitted (mean field)",
+}
+RULES |= {"rms": RULES["layer"], "weight": RULES["none"], "spectral": RULES["none"]}
+SPECTRAL = ", sigma_w^2 over the square of the largest singular value (Johnstone 2001)"
 RESIDUAL = "; a block multiplies E(dL/da)^2 by 1 + chi (after Yang and Schoenholz 2017)"
+SCALED = (
+    "; a block multiplies the stream's squared gradient by 1 + f^2 chi, f its branch's factor "
+    "(after Yang and Schoenholz 2017, Hayou et al. 2021)"
+)
+GATED = "; gates and branches are averaged over as independent Gaussians (mean field)"
+DENSE = "; squared gradients of all later layers add (mean field)"
+BORDER = "; pixel by pixel, with what a border of zeros takes out (after Xiao et al. 2018)"
+AFTER_PHI = "; the norm's division behind phi (mean field)"
 NO_THEORY = "none"
 
 
-# A label with parameters makes a new part at every look-up: one part a label, or caches never hit.
-_activation = functools.cache(ACTIVATIONS.__getitem__)
-_init = functools.cache(INITS.__getitem__)
-
-
-class Cell(NamedTuple):
-    """What a prediction depends on."""
-
-    activation: Activation
-    init: Init
-    norm: str
-    residual: str
-    depth: int
-    width: int
-    inputs: int  # of a sample
-    classes: int
-    samples: int  # in the batch that is measured
-    correlation: float  # root mean square cosine of two inputs
-
-
-class Layer(NamedTuple):
-    """A hidden layer, seen going forward; ``carry`` is n var(W) / s of the module's formula."""
-
-    q: float
-    m: Moments
-    carry: float
-    skips: bool  # a residual adds the layer's input to its output
-    came: Stream  # the layer's input
-    pull: float  # sigma_w^2 / q, or 0 with a norm: it takes out what points along h
-    fresh: float  # share of W's inputs left once what points along a is set apart
-
-
-class Along(NamedTuple):
-    r"""The part of dL/da that points along the signal, which the mean field takes as none.
-
-    W and ``h = a W`` are not independent: given h, W is :math:`a h^T / |a|^2` plus a fresh draw, so
-    a layer sends back :math:`\kappa a` beside random noise. This starts at a share of 1/width, and
-    where a signal's length is unstable (a residual relu without a norm, gelu near its critical
-    sigma_w) it grows faster than the rest and soon outweighs it. It is K a_l + F, and F depends
-    on layers after l only.
-    """
-
-    k: float
-    mean: float  # E F
-    square: float  # E F^2
-
-    def scaled(self, by: float) -> Along:
-        """The same, of a gradient ``by`` times as large."""
-        return Along(self.k * by, self.mean * by, self.square * by**2)
-
-
 class Profile(NamedTuple):
-    """A cell's prediction; arrays have one value a layer, layer 1 first."""
+    """A cell's prediction; arrays have one value a layer, layer 1 first.
+
+    Where a branch has the factor 0 at init, gradients within it are 0 and have no logarithm.
+    """
 
     q: np.ndarray
     chi_1: np.ndarray
     log10_delta_rms: np.ndarray
     slope: float
+    stream_growth: float  # log10 of the stream's squared gradient, first block's input over end
     source: str
 
 
-def predict(cells: pd.DataFrame) -> pd.DataFrame:
-    """The table of predictions.
+def predict(cells: Mapping[str, Cell]) -> pd.DataFrame:
+    """The table of predictions of cells by name.
 
-    ``cells`` has the columns cell and those of :class:`Cell`; names of parts are their labels.
     Null, and source 'none', where there is no formula or a value leaves float64.
     """
-    frames = [_rows(row.cell, profile(_cell(row))) for row in cells.itertuples()]
+    frames = [_rows(name, profile(cell)) for name, cell in cells.items()]
     return PREDICTIONS.frame(pd.concat(frames, ignore_index=True) if frames else [])
 
 
 @functools.lru_cache(maxsize=10_000)
 def profile(cell: Cell) -> Profile:
     """The prediction for ``cell``; cells that share a recursion of q share its quadratures."""
-    plain = cell.norm == "none" and cell.residual == "none"
-    found = of_finite_width(cell) if plain else of_mean_field(cell)
-    if found is None or not all(np.isfinite(values).all() for values in found):
-        return _without_theory(cell.depth)
-    q, chi, log_delta = found
-    return Profile(q, np.append(np.nan, chi), log_delta, float(slope(log_delta)), _source(cell))
+    if without_theory(cell):
+        return _nothing(cell.depth)
+    found = of_finite_width(cell) if at_its_width(cell) else of_mean_field(cell)
+    if found is None:
+        return _nothing(cell.depth)
+    q, chi, log_delta, growth = found
+    inside_zero = math.isfinite(growth)  # of a residual whose branches count 0 times
+    if not np.isfinite(q).all() or not (inside_zero or np.isfinite([*chi, *log_delta]).all()):
+        return _nothing(cell.depth)
+    chi = np.append(np.nan, chi)
+    return Profile(q, chi, log_delta, float(slope(log_delta)), growth, source(cell))
 
 
-def of_finite_width(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """q, chi_1 from layer 2 on, and log10 of rms(delta), of a plain network; None if undefined."""
+def at_its_width(cell: Cell) -> bool:
+    """Whether the prediction is one at finite width."""
+    independent = cell.plain and cell.kind != "standardised" and not cell.init.unit_variance
+    return independent and cell.architecture.family == "mlp" and cell.init.law.cdf is not None
+
+
+Found = tuple[np.ndarray, np.ndarray, np.ndarray, float]
+
+
+def of_finite_width(cell: Cell) -> Found | None:
+    """q, chi_1 from layer 2 on, log10 of rms(delta), of a plain network; None if undefined."""
     log_q, log_delta = finite_width.profiles(cell)
     if not np.isfinite(log_q).all():
         return None
-    var_w = cell.width * cell.init.weight_std(cell.width, cell.width) ** 2
-    chi = var_w * np.exp(ratios(cell.activation, math.log(10) * log_q[:-1]).log_slope)
-    return 10**log_q, chi, log_delta
+    before = math.log(10) * log_q[: max(1, cell.depth - 1)]
+    slopes = np.exp(ratios(cell.activation, before).log_slope)[: cell.depth - 1]
+    return 10**log_q, finite_width.sigma_w2_back(cell) * slopes, log_delta, math.nan
 
 
-def of_mean_field(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """The same by the module's formula; None where a part has none."""
-    walked = forward(cell)
-    if walked is None:
+def of_mean_field(cell: Cell) -> Found | None:
+    """The same by :mod:`.mean_field`, and the stream's growth; None where a part has no formula."""
+    layers = mean_field.forward(cell)
+    start = mean_field.head(cell, layers[-1].out) if layers else None
+    if start is None:
         return None
-    layers, stream = walked
-    log_delta, chi = backward(layers, *head(cell, stream))
-    return np.array([layer.q for layer in layers]), chi, log_delta / 2
+    found = mean_field.backward(cell, layers, start)
+    bare = mean_field.backward(cell, *mean_field.bare(layers, start))
+    chi = 10 ** (bare.delta[:-1] - bare.delta[1:])
+    growth = bare.stream[0] - bare.stream[-1] if len(bare.stream) else math.nan
+    return np.array([layer.q.mean() for layer in layers]), chi, found.delta / 2, growth
 
 
-def forward(cell: Cell) -> tuple[list[Layer], Stream] | None:
-    """The layers and the stream that reaches the head; None where a part has no formula."""
-    stream, layers, fan_in = INPUT, [], cell.inputs
-    for number in range(1, cell.depth + 1):
-        var = cell.init.weight_std(fan_in, cell.width) ** 2
-        var_b = cell.init.bias_std(fan_in, cell.width) ** 2
-        scaled = normalised(cell.norm, stream, fan_in * var, var_b)
-        if scaled is None:
-            return None
-        q, divisor = scaled
-        m = moments(cell.activation, q)
-        first = number == 1
-        pull = fan_in * var / q if cell.norm == "none" and q > 0 else 0.0
-        fresh = 1 - 1 / fan_in if pull else 1.0
-        skips = cell.residual != "none" and not first
-        layers.append(Layer(q, m, cell.width * var / divisor, skips, stream, pull, fresh))
-        stream = added(cell.residual, stream, m, first)
-        if stream is None:
-            return None
-        fan_in = cell.width
-    return layers, stream
+def source(cell: Cell) -> str:
+    """Formula and paper of a cell's prediction."""
+    if at_its_width(cell):
+        return PLAIN + SPECTRAL * (cell.kind == "spectral")
+    fitted = cell.init.unit_variance and cell.normed == "none" and not cell.norm.weigh
+    found = RULES["fitted" if fitted else cell.kind] + SPECTRAL * (cell.kind == "spectral")
+    if cell.normed != "none" and not cell.norm_first:
+        found += AFTER_PHI
+    if cell.residual.skips:
+        added = {gated: GATED, concatenate: DENSE}.get(cell.residual.add, SCALED)
+        simple = all(factor == 1 for factor in mean_field.factors(cell))
+        found += RESIDUAL if added is SCALED and simple else added
+    return found + BORDER * (cell.architecture.family == "cnn")
 
 
-def backward(layers: list[Layer], log_head: float, along: Along) -> tuple[np.ndarray, np.ndarray]:
-    """log10 of E delta^2 by layer, and the mean field's factor from each to the layer before.
-
-    ``log_head`` is log10 of G_L, and ``along`` is in units of its root: so is all below, layer by
-    layer, since a squared gradient of 200 sigmoid layers underflows in float64.
-    """
-    log_g, log_delta = log_head, []
-    for layer in reversed(layers):
-        delta_along, following = along_before(layer, along)
-        delta = layer.m.derivative + delta_along
-        growth = float(layer.skips) + layer.fresh * layer.carry * delta
-        log_delta.append(log_g + _log10(delta))
-        log_g += _log10(growth)
-        along = following.scaled(growth**-0.5) if growth > 0 else following
-    chi = [_chi_1(layer, before) for before, layer in itertools.pairwise(layers)]
-    return np.array(log_delta[::-1]), np.array(chi)
-
-
-def along_before(layer: Layer, along: Along) -> tuple[float, Along]:
-    r"""E delta^2 of the part along the signal, and that part of the gradient one layer back.
-
-    With the layer's own phi apart, dL/da_l is K phi + rest. :math:`E[\phi'^2 (K\phi + rest)^2]`
-    comes first; then :math:`\kappa = \sigma_w^2 (K E[h\phi'\phi] + E[rest] E[h\phi']) / q`.
-    """
-    k, mean, square = along
-    m, came = layer.m, layer.came
-    through = k if layer.skips else 0.0  # the share of ``came`` in what the layer puts out
-    rest = through * came.mean + mean
-    rest_square = through**2 * came.square + 2 * through * came.mean * mean + square
-    delta = k**2 * m.fourth + 2 * k * rest * m.tilt + rest_square * m.derivative
-    kappa = layer.pull * (k * m.pull + rest * m.lean)
-    if not layer.skips:
-        return delta, Along(kappa, 0.0, 0.0)
-    later = mean + k * m.mean, square + 2 * mean * k * m.mean + k**2 * m.square
-    return delta, Along(k + kappa, *later)
-
-
-def _chi_1(layer: Layer, before: Layer) -> float:
-    if layer.m.derivative <= 0:
-        return math.nan
-    return (float(layer.skips) / layer.m.derivative + layer.carry) * before.m.derivative
-
-
-def head(cell: Cell, stream: Stream) -> tuple[float, Along]:
-    """log10 of E(dL/da_L)^2, and the part along the signal in units of its root."""
-    var = cell.init.weight_std(cell.width, cell.classes) ** 2
-    q = cell.width * var * stream.square + cell.init.bias_std(cell.width, cell.classes) ** 2
-    if not 0 < q < math.inf:
-        return math.nan, Along(0.0, 0.0, 0.0)
-    error, along, _ = softmax_head(q, cell.classes)
-    return _log10(var * error), Along(math.sqrt(var * along / error) / q, 0.0, 0.0)
-
-
-def _log10(x: float) -> float:
-    return math.log10(x) if 0 < x < math.inf else math.nan
-
-
-def _source(cell: Cell) -> str:
-    rule = {"none": PLAIN, "batch": BATCH, "layer": LAYER}[cell.norm]
-    return rule if cell.residual == "none" else rule + RESIDUAL
-
-
-def _without_theory(depth: int) -> Profile:
+def _nothing(depth: int) -> Profile:
     nothing = np.full(depth, np.nan)
-    return Profile(nothing, nothing, nothing, math.nan, NO_THEORY)
-
-
-def _cell(row: tuple) -> Cell:
-    return Cell(
-        _activation(row.activation),
-        _init(row.init),
-        str(row.norm),
-        str(row.residual),
-        *(int(n) for n in (row.depth, row.width, row.inputs, row.classes, row.samples)),
-        float(row.correlation),
-    )
+    return Profile(nothing, nothing, nothing, math.nan, math.nan, NO_THEORY)
 
 
 def _rows(name: str, found: Profile) -> pd.DataFrame:
