@@ -8,13 +8,15 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from vanishing.tables import LAYERS, PREDICTIONS, RUNS
+from vanishing.analysis.agreement import agreement
+from vanishing.tables import EXPECTED, LAYERS, NETWORKS, PREDICTIONS, RUNS
 
 SIGMA = {"torch_default": 3**-0.5, "xavier": 1.0, "he": 2**0.5, "lecun": 1.0, "orthogonal": 1.0}
 DEFAULTS = {
     "family": "mlp", "task": "digits", "activation": "tanh", "init": "xavier", "norm": "none",
     "residual": "none", "depth": 20, "width": 128, "optimizer": "none", "lr_policy": "none",
-    "batch": 64, "steps": 0,
+    "batch": 64, "steps": 0, "norm_position": "before", "block": 1, "stages": 1, "padding": "zero",
+    "loss": "cross_entropy", "schedule": "constant", "clip": "none",
 }  # fmt: skip
 
 
@@ -80,6 +82,15 @@ def predicted(runs: pd.DataFrame, slope: Callable[[pd.Series], float]) -> pd.Dat
         for _, row in cells.iterrows()
         for layer in (1, 2)
     )
+
+
+def agreed(runs: pd.DataFrame, slope: Callable[[pd.Series], float]) -> pd.DataFrame:
+    """The agreement of ``runs`` with a theory that says ``slope`` of each cell alone."""
+    rows = [
+        {"cell": row["cell"], "quantity": "slope", "value": slope(row), "source": "planted"}
+        for _, row in runs.drop_duplicates("cell").iterrows()
+    ]
+    return agreement(runs, no_layers(), NETWORKS.frame([]), EXPECTED.frame(rows))
 
 
 def layers_of(runs: pd.DataFrame, profile: Callable[[int], dict], layers: int = 8) -> pd.DataFrame:

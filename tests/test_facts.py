@@ -10,14 +10,14 @@ import pytest
 from scipy import stats
 
 from vanishing.analysis.claims import read_claims
-from vanishing.analysis.estimates import calibration, signal_class, signals, success, summary
+from vanishing.analysis.estimates import signal_class, signals, success, summary
 from vanishing.analysis.fact_remedies import tuned_rates
 from vanishing.analysis.facts import facts
 from vanishing.analysis.ledger import judge
 from vanishing.analysis.proportions import wilson
 from vanishing.tables import SUMMARY
 
-from .planted import members, no_layers, no_predictions, normal, predicted, runs_of
+from .planted import agreed, members, no_layers, no_predictions, normal, runs_of
 
 REGISTRY = Path(__file__).parents[1] / "reports" / "claims.yaml"
 NAMES = {
@@ -25,7 +25,8 @@ NAMES = {
     "claims.total", "claims.supported", "claims.refuted", "claims.conditional",
     "claims.inconclusive", "claims.incomplete", "calibration.max_error", "calibration.cells",
     "calibration.equivalent",
-    "calibration.p_tost", "v.sigmoid.deepest", "v.relu_he.deepest", "success.plain.deep",
+    "calibration.p_tost", "agreement.pairs", "agreement.inside",
+    "v.sigmoid.deepest", "v.relu_he.deepest", "success.plain.deep",
     "success.batch.deep", "success.layer.deep", "success.residual.deep", "verdict.C01",
     "study.name", "study.seconds", "study.cores", "harm.batch", "harm.batch.cells",
     "harm.residual", "harm.residual.cells", "tuning.cells", "tuning.edge",
@@ -59,19 +60,19 @@ def training() -> pd.DataFrame:
     return runs_of("training", factors, 10, truth, steps=200)
 
 
-def facts_of(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> dict:
-    predictions = no_predictions() if predictions is None else predictions
+def facts_of(runs: pd.DataFrame, agreement: pd.DataFrame | None = None) -> dict:
+    agreement = agreed(runs[:0], lambda row: 0.0) if agreement is None else agreement
     planned = members(runs)
     registry = read_claims(REGISTRY)
-    ledger = judge(runs, no_layers(), predictions, registry, planned, True, 0)
+    ledger = judge(runs, no_layers(), no_predictions(), registry, planned, True, 0)
     plan = {"study": "planted", "members": planned, "cores": 2}
-    return facts(runs, no_layers(), predictions, ledger, plan)
+    return facts(runs, no_layers(), agreement, ledger, plan)
 
 
 @pytest.fixture(scope="module")
 def study() -> tuple[pd.DataFrame, dict]:
     runs = pd.concat([signal(), training()], ignore_index=True)
-    theory = predicted(runs[runs["battery"] == "signal"], lambda row: -0.301)
+    theory = agreed(runs[runs["battery"] == "signal"], lambda row: -0.301)
     return runs, facts_of(runs, theory)
 
 
@@ -210,13 +211,16 @@ def test_calibration_is_equivalent_where_theory_is_right_and_not_where_it_is_off
     assert found["calibration.max_error"]["value"] < 0.01
     assert found["calibration.p_tost"]["value"] < 0.05
     assert found["calibration.equivalent"]["value"] == 48
-    off = calibration(runs, predicted(signal(1), lambda row: -0.32))
+    assert found["agreement.pairs"]["value"] == 48
+    assert found["agreement.inside"]["value"] == 1
+    off = agreed(runs[runs["battery"] == "signal"], lambda row: -0.32)
     assert (off["p_tost"] > 0.05).all()
-    assert (off["measured"] - off["predicted"]).to_numpy() == pytest.approx(0.02, abs=0.005)
+    assert not off["inside"].any()
+    assert off["distance"].to_numpy() == pytest.approx(0.02, abs=0.005)
 
 
 def test_a_cell_without_theory_is_not_calibrated():
-    assert calibration(signal(2), no_predictions()).empty
+    assert agreed(signal(2), lambda row: np.nan).empty
     assert facts_of(signal(2))["calibration.p_tost"]["value"] is None
 
 

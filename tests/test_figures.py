@@ -10,6 +10,7 @@ import pytest
 
 from vanishing.analysis.claims import Registry
 from vanishing.figures import (
+    agreement,
     calibration,
     ledger,
     phase,
@@ -20,7 +21,7 @@ from vanishing.figures import (
 )
 from vanishing.figures.estimates import at_init as shown_at_init
 from vanishing.parts.activations import ACTIVATIONS
-from vanishing.tables import CURVES, LAYERS, LEDGER, PREDICTIONS, RUNS
+from vanishing.tables import AGREEMENT, CURVES, LAYERS, LEDGER, PREDICTIONS, RUNS
 
 from . import planted
 
@@ -67,6 +68,11 @@ def predictions(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
+def agreed(runs: pd.DataFrame) -> pd.DataFrame:
+    return planted.agreed(runs, lambda row: -0.5 if row["activation"] == "sigmoid" else -0.1)
+
+
+@pytest.fixture(scope="module")
 def curves(runs: pd.DataFrame) -> pd.DataFrame:
     ids = runs.loc[runs["steps"] > 0, "run_id"]
     return CURVES.frame(
@@ -105,11 +111,12 @@ def judged() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def drawn(runs, layers, predictions, curves) -> dict:
+def drawn(runs, layers, predictions, agreed, curves) -> dict:
     """Every figure with the data that it shows."""
     data = {
         profiles: profiles.points(runs, layers, predictions),
-        calibration: calibration.points(runs, predictions),
+        calibration: calibration.points(agreed),
+        agreement: agreement.points(agreed),
         phase: phase.points(runs, predictions),
         trainability: trainability.points(runs, curves),
         remedies: remedies.points(runs),
@@ -140,7 +147,8 @@ def test_empty_tables_give_a_figure_that_says_what_is_missing() -> None:
     predictions, ledgers = PREDICTIONS.frame([]), LEDGER.frame([])
     empty = [
         profiles.draw(profiles.points(runs, layers, predictions)),
-        calibration.draw(calibration.points(runs, predictions)),
+        calibration.draw(calibration.points(AGREEMENT.frame([]))),
+        agreement.draw(agreement.points(AGREEMENT.frame([]))),
         phase.draw(phase.points(runs, predictions)),
         trainability.draw(trainability.points(runs, curves)),
         remedies.draw(remedies.points(runs)),
@@ -211,8 +219,8 @@ def test_a_saved_figure_has_the_sentinel_colours_and_a_notebook_shows_others(
         assert not re.search(r"(fill|stroke): ?#(000000|ffffff|262626)", svg), name
 
 
-def test_points_of_the_calibration_are_means_with_student_intervals(runs, predictions) -> None:
-    points = calibration.points(runs, predictions)
+def test_points_of_the_calibration_are_means_with_student_intervals(runs, agreed) -> None:
+    points = calibration.points(agreed)
     one = points[points["activation"].eq("sigmoid") & points["norm"].eq("none")].iloc[0]
     slopes = runs.loc[runs["cell"] == one["cell"], "slope"]
     assert one["value"] == pytest.approx(slopes.mean())

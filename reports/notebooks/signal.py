@@ -24,13 +24,14 @@ results = "results/laptop"
 # %%
 from pathlib import Path
 
-from vanishing.figures import calibration, profiles, style
-from vanishing.tables import LAYERS, PREDICTIONS, RUNS
+from vanishing.figures import agreement, calibration, profiles, style
+from vanishing.tables import AGREEMENT, LAYERS, PREDICTIONS, RUNS
 
 tables, figures = Path(results) / "tables", Path(results) / "figures"
 runs = RUNS.read(tables / "runs.parquet")
 layers = LAYERS.read(tables / "layers.parquet")
 predictions = PREDICTIONS.read(tables / "predictions.parquet")
+agreed = AGREEMENT.read(tables / "agreement.parquet")
 
 # %% [markdown]
 # ## Layer by layer
@@ -56,11 +57,20 @@ style.save(profiles.draw(profile), figures / "profiles.svg", profile)
 # band is the tolerance asked of the theory.
 
 # %%
-cells = calibration.points(runs, predictions)
+cells = calibration.points(agreed)
 style.save(calibration.draw(cells), figures / "calibration.svg", cells)
 
 # %% [markdown]
-# Theory is that of very wide layers. Where a cell lies outside the band, look first whether its
-# signal is unstable: there a finite width decides, seed by seed, which way it goes, and intervals
-# are wide. With batch norm the theory also takes the batch as infinite and its samples as unlike
-# each other.
+# Where a cell lies outside the band, look first whether its signal is unstable: there a finite
+# width decides, seed by seed, which way it goes, and intervals are wide.
+#
+# ## Everything that theory predicts
+#
+# Each panel is a quantity for which there is a formula: besides the slope, the index $V$ and,
+# where a battery measures them, what becomes of the likeness of two inputs' gradients
+# (shattering), the singular values of the input-output Jacobian, the spread over networks, and
+# the share of networks that are dead at birth. A ring is a cell outside the tolerance.
+
+# %%
+everything = agreement.points(agreed)
+style.save(agreement.draw(everything), figures / "agreement.svg", everything)

@@ -4,10 +4,11 @@ rule judge:
         plan=f"{RESULTS}/plan.json",
         tables=expand(
             f"{RESULTS}/tables/{{table}}.parquet",
-            table=["runs", "layers", "curves", "predictions"],
+            table=["runs", "layers", "networks", "predictions", "expected"],
         ),
         claims="reports/claims.yaml",
     output:
+        agreement=f"{RESULTS}/tables/agreement.parquet",
         summary=f"{RESULTS}/tables/summary.parquet",
         ledger=f"{RESULTS}/claims/ledger.parquet",
         facts=f"{RESULTS}/claims/facts.json",

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from vanishing.provenance import fingerprint as code
 from vanishing.study import plan
-from vanishing.tables import CURVES, LAYERS, RUN_LOG
+from vanishing.tables import LOGS
 
 PLAN = plan.make(config.get("study", "laptop"))
 RESULTS = f"results/{PLAN.name}"

@@ -4,7 +4,14 @@ rule notebook:
         source=lambda wildcards: NOTEBOOKS[wildcards.notebook],
         tables=expand(
             f"{RESULTS}/tables/{{table}}.parquet",
-            table=["runs", "curves", "layers", "predictions", "summary"],
+            table=[
+                "runs",
+                "curves",
+                "layers",
+                "predictions",
+                "agreement",
+                "summary",
+            ],
         ),
         ledger=f"{RESULTS}/claims/ledger.parquet",
         claims="reports/claims.yaml",
@@ -19,6 +26,7 @@ rule notebook:
             "figures",
             "analysis",
             "parts",
+            "table",
             "tables",
             "report.notebooks",
             packages=["matplotlib"],

@@ -12,6 +12,8 @@ rule plan:
         code=code(
             "strict_yaml",
             "study.config",
+            "study.fields",
+            "study.tasks",
             "study.grid",
             "study.cohort",
             "study.plan",

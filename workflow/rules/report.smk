@@ -40,7 +40,14 @@ rule paper:
     conda:
         "../../environment.yml"
     params:
-        code=code("report", "tables", packages=["pypandoc_binary", "typst"]),
+        code=code(
+            "report",
+            "parts",
+            "theory",
+            "table",
+            "tables",
+            packages=["pypandoc_binary", "typst"],
+        ),
         results=subpath(input.plan, parent=True),
         out=subpath(output.html, parent=True),
     shell:

@@ -5,18 +5,16 @@ rule gather:
         logs=[
             f"{RESULTS}/logs/{table}/{cohort}.parquet"
             for cohort in PLAN.by_id
-            for table in ("runs", "curves", "layers")
+            for table in LOGS
         ],
     output:
-        expand(
-            f"{RESULTS}/tables/{{table}}.parquet", table=["runs", "curves", "layers"]
-        ),
+        expand(f"{RESULTS}/tables/{{table}}.parquet", table=LOGS),
     log:
         f"{RESULTS}/logs/gather.log",
     conda:
         "../../environment.yml"
     params:
-        code=code("analysis", "tables"),
+        code=code("analysis", "table", "tables"),
         results=subpath(input.plan, parent=True),
     shell:
         "vanishing gather {params.results:q} 2> {log:q}"

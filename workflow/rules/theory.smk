@@ -3,13 +3,14 @@ rule predict:
     input:
         plan=f"{RESULTS}/plan.json",
     output:
-        f"{RESULTS}/tables/predictions.parquet",
+        layers=f"{RESULTS}/tables/predictions.parquet",
+        networks=f"{RESULTS}/tables/expected.parquet",
     log:
         f"{RESULTS}/logs/predict.log",
     conda:
         "../../environment.yml"
     params:
-        code=code("theory", "parts", "tables", extra_files=PLAN.own_parts),
+        code=code("theory", "parts", "table", "tables", extra_files=PLAN.own_parts),
         results=subpath(input.plan, parent=True),
     shell:
-        "vanishing predict {params.results:q} --out {output:q} 2> {log:q}"
+        "vanishing predict {params.results:q} --out {output.layers:q} 2> {log:q}"

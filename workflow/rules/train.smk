@@ -10,9 +10,7 @@ rule train:
     input:
         tuning=tuning_logs,
     output:
-        runs=f"{RESULTS}/logs/runs/{{cohort}}.parquet",
-        curves=f"{RESULTS}/logs/curves/{{cohort}}.parquet",
-        layers=f"{RESULTS}/logs/layers/{{cohort}}.parquet",
+        **{name: f"{RESULTS}/logs/{name}/{{cohort}}.parquet" for name in LOGS},
     log:
         f"{RESULTS}/logs/train/{{cohort}}.log",
     conda:
@@ -22,7 +20,7 @@ rule train:
         mem_mb=2000,
     params:
         code=training_code,
-        tables="; ".join(table.signature for table in (RUN_LOG, CURVES, LAYERS)),
+        tables="; ".join(table.signature for table in LOGS.values()),
         results=subpath(output.runs, ancestor=3),
         device=PLAN.study.device,
     shell:

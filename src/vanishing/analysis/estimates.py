@@ -1,4 +1,4 @@
-"""What each cell's runs show: classes of signal, summaries over seeds, measured against theory."""
+"""What each cell's runs show: classes of signal, summaries over seeds."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pandas as pd
 from ..tables import SUMMARY
 from .measures import MEASURES, Tables, vanishing_index
 from .proportions import wilson
-from .statistics import Estimate, equivalence, interquartile_mean, mean_interval
+from .statistics import Estimate, interquartile_mean, mean_interval
 
 HEALTHY, SEVERE = 1.0, 3.0  # decades of |V|
-TOLERANCE = 0.01  # decades per layer between measured and predicted slope
 # The columns of runs that are summarised, and what a missing value counts as: the worst rank.
 OUTCOMES = {
     "vanishing_index": None,  # bounded by the measure of that name
@@ -110,26 +109,3 @@ def share(runs: pd.DataFrame) -> Estimate:
 
 def _numbers(estimate: Estimate) -> dict:
     return {name: getattr(estimate, name) for name in ("value", "low", "high", "n")}
-
-
-def calibration(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Measured against predicted slope, a row a battery and cell that has both.
-
-    Columns: battery, cell, the factors, sigma_w, predicted, measured (mean over seeds), low, high
-    (95 %), n, p_tost (equivalence within .01 decades per layer). Judged seeds only.
-    """
-    predicted = predictions.dropna(subset="slope").groupby("cell")["slope"].first()
-    judged = runs[(runs["split"] != "tuning") & runs["cell"].isin(predicted.index)]
-    judged = judged.dropna(subset="slope")
-    factors = ["task", "activation", "init", "sigma_w", "norm", "residual", "depth", "width"]
-    rows = []
-    for (battery, cell), part in judged.groupby(["battery", "cell"]):
-        slopes = part.groupby("seed")["slope"].first().to_numpy(float)
-        mean, theory = mean_interval(slopes), float(predicted[cell])
-        rows.append(
-            {"battery": battery, "cell": cell, **{f: part[f].iloc[0] for f in factors}}
-            | {"predicted": theory, "measured": mean.value, "low": mean.low, "high": mean.high}
-            | {"n": mean.n, "p_tost": equivalence(slopes, theory, TOLERANCE).p}
-        )
-    last = ["predicted", "measured", "low", "high", "n", "p_tost"]
-    return pd.DataFrame(rows, columns=["battery", "cell", *factors, *last])

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from .agreement import QUANTITIES, TOLERANCE
 from .effects import ALL
-from .estimates import TOLERANCE, calibration
 from .fact import absent, fact
 from .fact_remedies import harms, successes, tuning
 from .measures import Tables, slope, vanishing_index
@@ -25,7 +25,7 @@ VERDICTS = (SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE)
 def facts(
     runs: pd.DataFrame,
     layers: pd.DataFrame,
-    predictions: pd.DataFrame,
+    agreement: pd.DataFrame,
     ledger: pd.DataFrame,
     plan: dict,
 ) -> dict[str, dict]:
@@ -39,7 +39,8 @@ def facts(
         **_study(runs, plan),
         **_counts(runs, plan),
         **_claims(ledger),
-        **_calibration(runs, predictions),
+        **_calibration(agreement),
+        **_agreement(agreement),
         **_slopes(signal, at_init),
         **_indices(signal, at_init),
         **successes(runs),
@@ -98,18 +99,36 @@ def _claims(ledger: pd.DataFrame) -> dict:
     return {"claims.total": fact(len(verdicts), "claims", 0, query), **counts, **words}
 
 
-def _calibration(runs: pd.DataFrame, predictions: pd.DataFrame) -> dict:
-    cells = calibration(runs[runs["battery"] == "signal"], predictions)
-    cells = cells[
-        cells["activation"].isin(ACTIVATIONS)
-        & cells["init"].isin(STANDARD_INITS)
-        & (cells["norm"] == "none")
-        & (cells["residual"] == "none")
-        & (cells["width"] >= 128)
+def _agreement(agreement: pd.DataFrame) -> dict:
+    cells = agreement.drop_duplicates(["cell", "quantity"])
+    query = "agreement: a row a cell and quantity"
+    count = len(cells)
+    share = float(cells["inside"].mean()) if count else None
+    kinds = cells["quantity"].nunique()
+    return {
+        "agreement.pairs": fact(count, "", 0, query),
+        "agreement.quantities": fact(kinds, "", 0, f"{query}; of these, quantities"),
+        "agreement.known": fact(len(QUANTITIES), "", 0, "analysis.agreement.QUANTITIES"),
+        "agreement.inside": fact(share, "", 3, f"{query}; share with inside true")
+        if count
+        else absent("", "no cell has both a prediction and a measurement"),
+    }
+
+
+def _calibration(agreement: pd.DataFrame) -> dict:
+    cells = agreement[
+        (agreement["battery"] == "signal")
+        & (agreement["quantity"] == "slope")
+        & (agreement["family"] == "mlp")
+        & agreement["activation"].isin(ACTIVATIONS)
+        & agreement["init"].isin(STANDARD_INITS)
+        & (agreement["norm"] == "none")
+        & (agreement["residual"] == "none")
+        & (agreement["width"] >= 128)
     ]
     query = (
-        "calibration: battery signal, activation sigmoid, tanh, relu or gelu, a standard init, "
-        "no norm, no residual, width >= 128"
+        "agreement: battery signal, slope, activation sigmoid, tanh, relu or gelu, a standard "
+        "init, no norm, no residual, width >= 128"
     )
     count = fact(len(cells), "cells", 0, f"{query}: cells")
     passing = int((cells["p_tost"] < LEVEL).sum())
@@ -118,7 +137,7 @@ def _calibration(runs: pd.DataFrame, predictions: pd.DataFrame) -> dict:
         why = "no cell of battery signal is plain, of width >= 128, and has a theory"
         error, p = absent("decades/layer", why), absent("", why)
     else:
-        distance = (cells["measured"] - cells["predicted"]).abs().max()
+        distance = cells["distance"].abs().max()
         error = fact(distance, "decades/layer", 4, f"{query}: largest |measured - predicted|")
         largest = cells["p_tost"].max(skipna=False)
         p = fact(largest, "", 4, f"{query}: largest p of TOST within {TOLERANCE:g}")

@@ -1,4 +1,4 @@
-"""The cohorts' logs put together: the tables ``runs``, ``curves``, ``layers`` of a study."""
+"""The cohorts' logs put together: the tables of a study that its trainings fill."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..tables import CURVES, LAYERS, RUN_LOG, RUNS, Table
+from ..table import Table
+from ..tables import CURVES, FREEZE, LAYERS, NETWORKS, RUN_LOG, RUNS
 from .estimates import signals
 
 
 def gather(results: Path) -> dict[str, pd.DataFrame]:
-    """The three tables from the logs of the plan's cohorts, as many of them as are there.
+    """The tables from the logs of the plan's cohorts, as many of them as are there.
 
     A run that two batteries ask for was trained once: it has a row in ``runs`` for each of them.
     Runs of a cohort that no battery asks for any more are left out.
@@ -24,11 +25,12 @@ def gather(results: Path) -> dict[str, pd.DataFrame]:
         columns=["battery", "run_id"],
     )
     runs = wanted.merge(_logs(results, RUN_LOG, cohorts), on="run_id", how="inner")
-    curves, layers = (
-        _only(_logs(results, table, cohorts), set(runs["run_id"])) for table in (CURVES, LAYERS)
-    )
-    runs["signal"] = signals(runs, layers)
-    return {"runs": RUNS.frame(runs), "curves": curves, "layers": layers}
+    logs = {
+        table.name: _only(_logs(results, table, cohorts), set(runs["run_id"]))
+        for table in (CURVES, LAYERS, NETWORKS, FREEZE)
+    }
+    runs["signal"] = signals(runs, logs["layers"])
+    return {"runs": RUNS.frame(runs), **logs}
 
 
 def _logs(results: Path, table: Table, cohorts: list[str]) -> pd.DataFrame:

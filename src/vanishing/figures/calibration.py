@@ -8,21 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..analysis.estimates import TOLERANCE
+from ..analysis.agreement import TOLERANCE
 from . import style
-from .estimates import at_init, means
-
-CELL = ["cell", "activation", "init", "norm", "residual", "depth", "width"]
 
 
-def points(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """The mean slope of each cell of an init battery with its interval, and its prediction."""
-    data = at_init(runs)
-    predicted = predictions.drop_duplicates("cell").set_index("cell")["slope"]
-    measured = means(data, CELL, "slope")
-    measured["predicted"] = predicted.reindex(measured["cell"]).to_numpy()
-    measured["difference"] = measured["value"] - measured["predicted"]
-    return measured.dropna(subset="predicted").reset_index(drop=True)
+def points(agreement: pd.DataFrame) -> pd.DataFrame:
+    """The mean slope of each cell at init with its interval, and its prediction."""
+    slopes = agreement[agreement["quantity"] == "slope"].drop_duplicates("cell")
+    found = slopes.rename(columns={"measured": "value", "distance": "difference"})
+    return found.reset_index(drop=True)
 
 
 @style.styled

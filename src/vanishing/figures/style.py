@@ -23,13 +23,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..parts.activations import ACTIVATIONS
-from ..tables import write_text
+from ..table import write_text
 
 TEXT, GRID, BACKGROUND = "#010203", "#040506", "#070809"
 ON_PAPER = {TEXT: "#1c1c1e", GRID: "#d8d8dc", BACKGROUND: "#ffffff"}
 WIDTH = 6.3  # inches: 160 mm, the width of the paper's text
 PALETTE = ("#808080", "#d55e00", "#0072b2", "#009e73", "#b87700", "#b25aa0", "#8c6239", "#d1416f",
-           "#5b8c1a", "#6f6bd1")  # fmt: skip
+           "#5b8c1a", "#6f6bd1", "#dd3bf3", "#f0253b", "#f532b3", "#de715b", "#7154ef", "#309fa6",
+           "#5f7744", "#a15b6a", "#9a88b8", "#9c932b", "#6396b9", "#2ba63c")  # fmt: skip
 MARKERS = {"none": "o", "batch": "s", "layer": "^"}
 MORE_MARKERS = "DvP*Xh"
 SIZE = 8  # points

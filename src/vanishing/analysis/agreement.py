@@ -1,0 +1,162 @@
+"""Does theory say what is measured? Every predicted quantity of a cell beside its measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ..tables import AGREEMENT
+from .proportions import wilson
+from .statistics import Estimate, equivalence, mean_interval
+
+TOLERANCE = 0.01  # decades per layer between measured and predicted slope
+FACTORS = (
+    "family", "task", "activation", "init", "sigma_w", "norm", "norm_position", "residual", "block",
+    "depth", "width", "stages", "padding",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What theory predicts of a cell: how it is measured, and how far off it may be.
+
+    ``of(values)`` estimates it from one value a seed. ``relative``: the distance is that of the
+    natural logarithms, else it is the difference.
+    """
+
+    says: str
+    unit: str
+    tolerance: float
+    of: Callable[[np.ndarray], Estimate] = mean_interval
+    relative: bool = False
+    offset: float = 0.0  # added to both before the logarithm
+
+    def distance(self, measured: float, predicted: float) -> float:
+        """How far the measurement lies from the prediction, with its sign."""
+        if not self.relative:
+            return measured - predicted
+        found, said = measured + self.offset, predicted + self.offset
+        return float(np.log(found / said)) if found > 0 < said else np.nan
+
+
+def variance(values: np.ndarray) -> Estimate:
+    """The variance of a sample, with the 95 % interval of a Gaussian one (chi-squared)."""
+    n = len(values)
+    if n < 2:
+        return Estimate(np.nan, np.nan, np.nan, n)
+    found = float(values.var(ddof=1))
+    high, low = (found * (n - 1) / stats.chi2.ppf(p, n - 1) for p in (0.025, 0.975))
+    return Estimate(found, low, high, n)
+
+
+def share(values: np.ndarray) -> Estimate:
+    """The share of seeds at which something is so, with Wilson's interval."""
+    return wilson(int(values.sum()), len(values))
+
+
+QUANTITIES = {
+    "slope": Quantity("slope of log10 rms(delta)", "decades/layer", TOLERANCE),
+    "vanishing_index": Quantity("vanishing index V", "decades", 0.2),
+    "stream_growth": Quantity("growth of the squared gradient of a residual stream", "log10", 0.3),
+    "shattering_cosine": Quantity("cosine of delta_1 between inputs", "1", 0.03),
+    "jacobian_mean_square": Quantity(
+        "mean squared singular value of dh_L/dx", "1", 0.15, relative=True
+    ),
+    # 1 + the relative variance is the mean of s^4 over the squared mean of s^2.
+    "jacobian_relative_variance": Quantity(
+        "relative variance of the squared singular values", "1", 0.15, relative=True, offset=1.0
+    ),
+    "log_q_variance": Quantity(
+        "variance over networks of ln q_L", "1", 0.25, variance, relative=True
+    ),
+    "born_dead": Quantity("share of networks with a dead layer", "1", 0.1, share),
+}
+
+
+def agreement(
+    runs: pd.DataFrame, layers: pd.DataFrame, networks: pd.DataFrame, expected: pd.DataFrame
+) -> pd.DataFrame:
+    """The table ``agreement``: a row a battery, cell and quantity that is predicted and measured.
+
+    Judged seeds only, each of them once, whatever its learning rates.
+    """
+    predicted = expected.dropna(subset="value")
+    judged = runs[(runs["split"] != "tuning") & runs["cell"].isin(predicted["cell"])]
+    values = _values(judged, layers, networks)
+    theory = predicted.set_index(["cell", "quantity"])
+    rows = []
+    for (battery, cell, quantity), part in values.groupby(["battery", "cell", "quantity"]):
+        if (cell, quantity) in theory.index:
+            said = theory.loc[(cell, quantity)]
+            rows.append(
+                {"battery": battery, "cell": cell, "quantity": quantity}
+                | {name: part[name].iloc[0] for name in FACTORS}
+                | _row(QUANTITIES[quantity], part["value"].to_numpy(float), said)
+            )
+    return AGREEMENT.frame(rows)
+
+
+def _row(quantity: Quantity, values: np.ndarray, said: pd.Series) -> dict:
+    found, predicted = quantity.of(values), float(said["value"])
+    off = quantity.distance(found.value, predicted)
+    p = np.nan
+    if quantity.of is mean_interval and not quantity.relative:
+        p = equivalence(values, predicted, quantity.tolerance).p
+    return {
+        "predicted": predicted,
+        "measured": found.value,
+        "low": found.low,
+        "high": found.high,
+        "n": found.n,
+        "distance": off,
+        "tolerance": quantity.tolerance,
+        "inside": bool(abs(off) <= quantity.tolerance),
+        "p_tost": p,
+        "source": said["source"],
+    }
+
+
+def _values(runs: pd.DataFrame, layers: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
+    """One value a battery, cell, quantity and seed, with the factors beside it."""
+    seeds = runs.drop_duplicates(["battery", "cell", "seed"])
+    at_init = networks[networks["step"] == 0].set_index("run_id")
+    start = layers[layers["step"] == 0]
+    last = start[start["layer"] == start.groupby("run_id")["layer"].transform("max")]
+    of_run = {
+        "slope": seeds.set_index("run_id")["slope"],
+        "vanishing_index": seeds.set_index("run_id")["vanishing_index"],
+        **{name: at_init[name] for name in QUANTITIES if name in at_init},
+        "log_q_variance": np.log(last.set_index("run_id")["q"].where(lambda q: q > 0)),
+        "born_dead": start.groupby("run_id")["dead_fraction"].max().eq(1).astype(float),
+    }
+    keys = ["battery", "cell", "seed", *FACTORS]
+    parts = [
+        seeds[keys].assign(
+            quantity=name, value=seeds["run_id"].map(values[~values.index.duplicated()]).to_numpy()
+        )
+        for name, values in of_run.items()
+    ]
+    return pd.concat(parts, ignore_index=True).dropna(subset="value")
+
+
+def held(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a quantity: cells, how many lie inside, tolerance, and the distance that 95 % keep."""
+    rows = [
+        {
+            "quantity": name,
+            "cells": len(part),
+            "inside": int(part["inside"].sum()),
+            "tolerance": part["tolerance"].iloc[0],
+            "kept_by_95": float(part["distance"].abs().quantile(0.95, interpolation="higher")),
+            "largest": float(part["distance"].abs().max()),
+        }
+        for name, part in table.groupby("quantity")
+    ]
+    columns = ["quantity", "cells", "inside", "tolerance", "kept_by_95", "largest"]
+    found = pd.DataFrame(rows, columns=columns)
+    order = {name: n for n, name in enumerate(QUANTITIES)}
+    return found.sort_values("quantity", key=lambda s: s.map(order)).reset_index(drop=True)
