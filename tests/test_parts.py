@@ -1,117 +1,218 @@
-"""The contract that every registered part keeps, because it is registered."""
+"""The contract that every registered part keeps, because it is registered, and what it catches."""
 
+import dataclasses
 import inspect
+import math
+import re
 
 import pytest
 import torch
 
+from vanishing.contract.inits import init_problems
+from vanishing.contract.norms import norm_problems
+from vanishing.contract.optimizers import (
+    clip_problems,
+    optimizer_problems,
+    schedule_problems,
+)
+from vanishing.contract.residuals import residual_problems
 from vanishing.errors import UserError
 from vanishing.parts.activations import ACTIVATIONS
 from vanishing.parts.inits import INITS
+from vanishing.parts.laws import Law, normal, uniform
 from vanishing.parts.losses import LOSSES
 from vanishing.parts.norms import NORMS
 from vanishing.parts.optimizers import OPTIMIZERS
 from vanishing.parts.residuals import RESIDUALS
+from vanishing.parts.schedules import CLIPS, SCHEDULES, Clip, Schedule
 
-REGISTRIES = [ACTIVATIONS, INITS, NORMS, RESIDUALS, OPTIMIZERS, LOSSES]
-NEEDED = {"gaussian": "gaussian(sigma_w=1.5, sigma_b=0.3)"}  # parts without defaults
-
-
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_derivative_equals_finite_differences(name):
-    activation = ACTIVATIONS[name]
-    h = torch.linspace(-4, 4, 400, dtype=torch.float64)  # no node at a kink in 0
-    difference = (activation.phi(h + 1e-6) - activation.phi(h - 1e-6)) / 2e-6
-    torch.testing.assert_close(activation.derivative(h), difference, rtol=1e-6, atol=1e-8)
-
-
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation_keeps_shape_and_dtype(name):
-    for dtype in (torch.float32, torch.float64):
-        a = ACTIVATIONS[name].phi(torch.randn(2, 3, 4, dtype=dtype))
-        assert a.shape == (2, 3, 4)
-        assert a.dtype == dtype
-
-
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_saturated_units_are_those_with_a_small_derivative(name):
-    activation = ACTIVATIONS[name]
-    h = torch.linspace(-8, 8, 1000, dtype=torch.float64)
-    low, high = activation.saturated(h, activation.derivative(h))
-    flat = activation.derivative(h).abs() <= 0.1 * activation.peak[1]
-    assert torch.equal(low | high, flat)
-    assert not (low & high).any()
+CONTRACTS = [
+    (INITS, init_problems),
+    (NORMS, norm_problems),
+    (RESIDUALS, residual_problems),
+    (OPTIMIZERS, optimizer_problems),
+    (SCHEDULES, schedule_problems),
+    (CLIPS, clip_problems),
+]
+REGISTRIES = [ACTIVATIONS, LOSSES, *(registry for registry, _ in CONTRACTS)]
+NEEDED = {  # parts without defaults, by kind and name
+    ("init", "gaussian"): "gaussian(sigma_w=1.5, sigma_b=0.3)",
+    ("init", "uniform"): "uniform(sigma_w=1.5, sigma_b=0.3)",
+    ("clip", "norm"): "norm(limit=1)",
+    ("clip", "value"): "value(limit=0.5)",
+}
+EVERY = [
+    pytest.param(
+        registry, problems, NEEDED.get((registry.kind, name), name), id=f"{registry.kind}-{name}"
+    )
+    for registry, problems in CONTRACTS
+    for name in registry
+]
 
 
-def test_sigmoid_saturates_on_both_sides_alike_and_relu_below_only():
-    h = torch.linspace(-8, 8, 1001, dtype=torch.float64)
-    sigmoid, relu = ACTIVATIONS["sigmoid"], ACTIVATIONS["relu"]
-    low, high = sigmoid.saturated(h, sigmoid.derivative(h))
-    assert low.sum() == high.sum() > 0
-    low, high = relu.saturated(h, relu.derivative(h))
-    assert torch.equal(low, h <= 0)
-    assert not high.any()
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("name", INITS)
-@pytest.mark.parametrize(("fan_in", "fan_out"), [(300, 300), (200, 400), (400, 200)])
-def test_draws_have_their_stated_spread(name, fan_in, fan_out):
-    init = INITS[NEEDED.get(name, name)]
-    w, b = init.draw(fan_in, fan_out, torch.Generator().manual_seed(0))
-    assert w.shape == (fan_in, fan_out)
-    assert b.shape == (1, fan_out)
-    assert w.mean().abs() < 5 * init.weight_std(fan_in, fan_out) / w.numel() ** 0.5
-    # 5 standard errors: the relative sd of a sample sd is at most 1 / sqrt(2 n)
-    assert w.std().item() == pytest.approx(init.weight_std(fan_in, fan_out), rel=5 / 400)
-    assert b.std().item() == pytest.approx(init.bias_std(fan_in, fan_out), rel=0.25)
+@pytest.mark.parametrize(("registry", "problems", "label"), EVERY)
+def test_every_part_keeps_its_contract(registry, problems, label):
+    assert problems(registry[label]) == []
 
 
-@pytest.mark.parametrize("name", INITS)
-def test_init_draws_the_same_from_the_same_seed_only(name):
-    init = INITS[NEEDED.get(name, name)]
-    first, again, other = (init.draw(8, 8, torch.Generator().manual_seed(s))[0] for s in (0, 0, 1))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+# What the contract catches
 
 
-def test_torch_default_draws_as_nn_linear_does():
-    layer = torch.nn.Linear(400, 300)
-    w, b = INITS["torch_default"].draw(400, 300, torch.Generator().manual_seed(0))
-    assert w.abs().max().item() == pytest.approx(layer.weight.abs().max().item(), rel=1e-3)
-    assert w.std().item() == pytest.approx(layer.weight.std().item(), rel=0.02)
-    assert b.std().item() == pytest.approx(layer.bias.std().item(), rel=0.15)
+def varied(part, **fields):
+    return dataclasses.replace(part, **fields)
 
 
-def test_orthogonal_draws_an_isometry():
-    w, _ = INITS["orthogonal(gain=2)"].draw(50, 50, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(w @ w.T, 4 * torch.eye(50), rtol=1e-4, atol=1e-4)
+def wide(law, factor):
+    return Law(lambda place, generator: factor * law.draw(place, generator), law.cdf)
 
 
-@pytest.mark.parametrize("name", NORMS)
-def test_norm_equals_torch_nn(name):
-    z = torch.randn(3, 20, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    plain = {
-        "none": torch.nn.Identity(),
-        "batch": torch.nn.BatchNorm1d(8, affine=False, dtype=torch.float64),
-        "layer": torch.nn.LayerNorm(8, elementwise_affine=False),
-    }[name]
-    expected = torch.stack([plain(z[run]) for run in range(3)])
-    h = NORMS[name].apply(z, None, None, True)
-    torch.testing.assert_close(h, expected, rtol=1e-10, atol=1e-12)
+def no_seed(place, generator):  # noqa: ARG001
+    return torch.randn(place.fan_in, place.units, generator=seeded(3))
 
 
-@pytest.mark.parametrize("name", RESIDUALS)
-def test_residual_is_the_identity_plus_the_branch_or_the_branch(name):
-    a, branch = torch.randn(2, 3), torch.randn(2, 3)
-    added = RESIDUALS[name].add(a, branch)
-    assert torch.equal(added, branch if name == "none" else a + branch)
+def half_normal(place, generator):
+    return normal.draw(place, generator).abs()
+
+
+def fewer_zeros(place, generator):
+    w = INITS["sparse"].law.draw(place, generator)
+    return torch.where(torch.rand(w.shape, generator=generator) < 0.01, 1.0, w)
+
+
+HE, SPARSE, BATCH = INITS["he"], INITS["sparse"], NORMS["batch"]
+
+
+@pytest.mark.parametrize(
+    ("init", "message"),
+    [
+        (varied(HE, law=wide(normal, 1.03)), r"1\.06\d+ times the stated variance"),
+        (varied(HE, law=Law(uniform.draw, normal.cdf)), "do not follow the law's cdf"),
+        (varied(HE, law=Law(normal.draw, uniform.cdf)), "do not follow the law's cdf"),
+        (varied(HE, law=Law(no_seed, normal.cdf)), "another seed gave the same draw"),
+        (varied(HE, law=Law(half_normal, normal.cdf)), "stds off the stated one"),
+        (varied(SPARSE, law=Law(fewer_zeros, SPARSE.law.cdf)), "of the weights are 0, and"),
+        (varied(HE, weight_mean=lambda place: math.nan), "not finite"),
+        (varied(HE, families=("rnn",)), "families must be some of mlp, cnn"),
+        (
+            varied(HE, law=Law(lambda p, g: normal.draw(p, g).T, normal.cdf)),
+            r"shapes \(\(400, 200\), \(1, 400\)\) came",
+        ),
+    ],
+)
+def test_a_wrong_init_is_reported(init, message):
+    problems = init_problems(init)
+    assert any(re.search(message, problem) for problem in problems), problems
+
+
+def centred(z, running, learning):  # noqa: ARG001
+    return z - z.mean(1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("norm", "message"),
+    [
+        (varied(BATCH, apply=centred, running=False), "must be 1"),
+        (varied(BATCH, mixes_samples=False), "mixes_samples says that samples do not"),
+        (varied(NORMS["layer"], mixes_samples=True), "mixes_samples says that samples do"),
+        (varied(NORMS["layer"], running=True), "running mean or variance stays as it was"),
+        (
+            varied(NORMS["layer"], apply=lambda z, r, learning: z / z.square().mean().sqrt()),
+            "depend on the other runs",
+        ),
+        (
+            varied(
+                NORMS["rms"],
+                apply=lambda z, r, learning: NORMS["rms"].apply(z.detach(), r, learning),
+            ),
+            "its gradient is not that of finite differences",
+        ),
+        (
+            varied(NORMS["weight"], weigh=lambda w, gain, phi, top: w * gain),
+            "a weight 7 times as large gives another result",
+        ),
+        (varied(NORMS["weight"], affine=("gain", "bias")), "a norm of weights can learn gain"),
+        (varied(NORMS["group"], apply=lambda z, r, learning: z.flatten(2)[:, :, :3]), "became"),
+    ],
+)
+def test_a_wrong_norm_is_reported(norm, message):
+    problems = norm_problems(norm)
+    assert any(re.search(message, problem) for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("residual", "message"),
+    [
+        (varied(RESIDUALS["identity"], add=lambda x, f: f * 1), "the skip is missing"),
+        (varied(RESIDUALS["identity"], add=lambda x, f: x * 1), "does not give its branch"),
+        (varied(RESIDUALS["identity"], add=lambda x, f: x.add_(f)), "in place"),
+        (varied(RESIDUALS["identity"], add=lambda x, f: torch.cat([x, f], 2)), "became"),
+        (varied(RESIDUALS["identity"], joins="inputs"), "joins must be 'pre_activations'"),
+        (varied(RESIDUALS["scaled"], strength=lambda block, blocks: blocks**0.5), "strength of"),
+        (varied(RESIDUALS["highway"], add=lambda x, f, t: x + t * f), "a gate of 1 the branch"),
+    ],
+)
+def test_a_wrong_residual_is_reported(residual, message):
+    problems = residual_problems(residual)
+    assert any(re.search(message, problem) for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("update", "message"),
+    [
+        (lambda g, state, step: g.mul_(0.9), "changes its gradient in place"),
+        (lambda g, state, step: -g, "led from"),
+        (lambda g, state, step: g / g.norm(), "other runs of its stack"),
+        (lambda g, state, step: g / g.abs().sqrt(), "gradients that were always 0"),
+        (lambda g, state, step: g.sum(1), "gave a direction"),
+    ],
+)
+def test_a_wrong_optimizer_is_reported(update, message):
+    problems = optimizer_problems(varied(OPTIMIZERS["sgd"], update=update))
+    assert any(re.search(message, problem) for problem in problems), problems
+
+
+def test_wrong_schedules_and_clips_are_reported():
+    assert "not in [0, 1]" in schedule_problems(Schedule(lambda step, steps: step, ""))[0]
+    assert "nothing would be learned" in schedule_problems(Schedule(lambda n, steps: 0.0, ""))[0]
+    for apply, message in {
+        lambda gs: [g / sum(g.norm() for g in gs) for g in gs]: "clipped by those of other runs",
+        lambda gs: [2 * g for g in gs]: "or grew",
+        lambda gs: [g.clamp_(-1, 1) for g in gs]: "in place",
+        lambda gs: gs[:1]: "2 gradients became 1",
+    }.items():
+        assert any(message in problem for problem in clip_problems(Clip(apply, "")))
+
+
+def test_a_part_that_fails_is_reported_with_its_error():
+    def fails(*_):
+        raise ValueError("no such thing\nand more")
+
+    for problems, part in (
+        (init_problems, varied(HE, weight_std=fails)),
+        (norm_problems, varied(BATCH, apply=fails)),
+        (norm_problems, varied(NORMS["weight"], weigh=fails)),
+        (residual_problems, varied(RESIDUALS["identity"], add=fails)),
+        (residual_problems, varied(RESIDUALS["scaled"], strength=fails)),
+        (optimizer_problems, varied(OPTIMIZERS["sgd"], update=fails)),
+        (schedule_problems, Schedule(fails, "")),
+        (clip_problems, Clip(fails, "")),
+    ):
+        assert problems(part)[-1].endswith("it fails with ValueError: no such thing")
+
+
+# The registry
 
 
 @pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
-def test_every_part_says_where_it_comes_from(registry):
+def test_every_part_says_where_it_comes_from_and_what_its_formula_is(registry):
     for name in registry:
-        part = registry[NEEDED.get(name, name)]
-        assert part.source or name == "none"
+        part = registry[NEEDED.get((registry.kind, name), name)]
+        assert part.source or name == "none", name
+        assert part.formula, name
 
 
 @pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
@@ -120,8 +221,8 @@ def test_every_part_is_reached_by_the_label_of_its_name(registry):
         if isinstance(entry, registry.part):
             assert registry.label(name) == name
             continue
-        defaults = inspect.signature(entry).parameters
-        given = dict.fromkeys(defaults, 0.5)
+        parameters = inspect.signature(entry).parameters.values()
+        given = {p.name: 2.0 if isinstance(p.default, int) else 0.5 for p in parameters}
         label = registry.label({name: given})
         assert registry.label({name: given}) == label
         assert isinstance(registry[label], registry.part)
@@ -131,6 +232,21 @@ def test_a_parameter_at_its_default_stays_out_of_the_label():
     assert ACTIVATIONS.label({"leaky_relu": {"slope": 0.01}}) == "leaky_relu"
     assert ACTIVATIONS.label({"leaky_relu": {"slope": 0.2}}) == "leaky_relu(slope=0.2)"
     assert INITS.label({"gaussian": {"sigma_b": 0, "sigma_w": 4}}) == "gaussian(sigma_w=4)"
+
+
+@pytest.mark.parametrize(
+    ("registry", "label", "message"),
+    [
+        (INITS, "sparse(connections=0.5)", "connections must be a whole number"),
+        (NORMS, "group(groups=2.5)", "groups must be a whole number"),
+        (SCHEDULES, "warmup(warmup=1)", "a share of the steps"),
+        (CLIPS, "norm(limit=0)", "limit must be above 0"),
+        (CLIPS, "value(limit=-1)", "limit must be above 0"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused(registry, label, message):
+    with pytest.raises(UserError, match=message):
+        registry[label]
 
 
 @pytest.mark.parametrize(
@@ -154,15 +270,14 @@ def test_a_part_that_does_not_exist_is_refused_with_what_does(registry, spec, me
 def test_a_part_of_the_users_own_needs_no_registration(tmp_path, monkeypatch):
     (tmp_path / "my_parts.py").write_text(
         "import torch\n"
-        "from vanishing.parts.activations import Activation\n"
-        "def snake(a=1.0):\n"
-        "    return Activation(lambda h: h + torch.sin(a * h) ** 2 / a, 'Ziyin et al. 2020')\n"
+        "from vanishing.parts.residuals import Residual, plus\n"
+        "def halved(by=2.0):\n"
+        "    return Residual(plus, 'me', 'x + f / by', strength=lambda block, blocks: 1 / by)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert ACTIVATIONS.label("my_parts:snake") == "my_parts:snake"
-    part = ACTIVATIONS[ACTIVATIONS.label({"my_parts:snake": {"a": 2.0}})]
-    assert part.phi(torch.tensor(1.0)).item() == pytest.approx(
-        1 + torch.sin(torch.tensor(2.0)).item() ** 2 / 2
-    )
-    with pytest.raises(UserError, match="Did you mean 'snake'"):
-        ACTIVATIONS.label("my_parts:snak")
+    assert RESIDUALS.label("my_parts:halved") == "my_parts:halved"
+    part = RESIDUALS[RESIDUALS.label({"my_parts:halved": {"by": 4.0}})]
+    assert part.strength(1, 9) == 1 / 4
+    assert residual_problems(part) == []
+    with pytest.raises(UserError, match="Did you mean 'halved'"):
+        RESIDUALS.label("my_parts:halvd")

@@ -1,0 +1,134 @@
+"""Every registered part in a small network: a stack equals its runs alone, logs can be read."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from vanishing.engine import job
+from vanishing.engine.network import Network
+from vanishing.engine.stack import Budget
+from vanishing.engine.training import train_stack
+from vanishing.parts.activations import ACTIVATIONS
+from vanishing.parts.inits import INITS
+from vanishing.parts.losses import LOSSES
+from vanishing.parts.norms import NORMS
+from vanishing.parts.optimizers import OPTIMIZERS
+from vanishing.parts.residuals import RESIDUALS
+from vanishing.parts.schedules import CLIPS, SCHEDULES
+from vanishing.parts.tasks import Data
+from vanishing.tables import LOGS
+
+SIDE, CLASSES, SAMPLES = 6, 3, 60
+REGISTRIES = [ACTIVATIONS, INITS, NORMS, RESIDUALS, OPTIMIZERS, SCHEDULES, CLIPS, LOSSES]
+NEEDED = {  # parts without defaults, by kind and name
+    ("init", "gaussian"): "gaussian(sigma_w=1.5, sigma_b=0.3)",
+    ("init", "uniform"): "uniform(sigma_w=1.5, sigma_b=0.3)",
+    ("clip", "norm"): "norm(limit=0.1)",
+    ("clip", "value"): "value(limit=0.01)",
+}
+GRAPH = {
+    "family": "mlp", "task": "mine", "activation": "tanh", "norm": "none",
+    "norm_position": "before", "residual": "none", "block": 1, "depth": 5, "width": 8,
+    "stages": 1, "padding": "zero", "loss": "cross_entropy", "optimizer": "momentum",
+    "schedule": "constant", "clip": "none", "batch": 8, "steps": 2,
+    "probes": {"steps": [0, 2], "batch": 8, "blocks": []},
+}  # fmt: skip
+
+
+def families(registry, name):
+    if registry is INITS or registry is NORMS:
+        return registry[NEEDED.get((registry.kind, name), name)].families
+    return ("mlp", "cnn")
+
+
+EVERY = [
+    pytest.param(
+        family,
+        registry.kind,
+        NEEDED.get((registry.kind, name), name),
+        id=f"{family}-{registry.kind}-{name}",
+    )
+    for registry in REGISTRIES
+    for name in registry
+    for family in families(registry, name)
+]
+
+
+def built(family, kind, label):
+    """The settings of a net that has the part, in blocks of two layers where it needs them."""
+    graph = {**GRAPH, "family": family}
+    init = label if kind == "init" else "he"
+    if kind != "init":
+        graph[kind] = label
+    elif INITS[label].needs_block:
+        graph |= {"residual": "identity", "block": INITS[label].needs_block}
+    return graph, init
+
+
+def images(seed=0):
+    generator = np.random.default_rng(seed)
+    inputs = generator.normal(size=(SAMPLES, SIDE**2)).astype(np.float32)
+    return Data(inputs, np.arange(SAMPLES) % CLASSES, (1, SIDE, SIDE))
+
+
+def trained(graph, inits, seeds, rates):
+    data = images()
+    return train_stack(
+        Network.of(graph, data), Budget.of(graph), data, inits, seeds, rates,
+        torch.device("cpu"), torch.float64,
+    )  # fmt: skip
+
+
+def measured(trace, run):
+    """All that is known of a run of a stack, by name."""
+    found = {
+        f"{step} {name}": values[run]
+        for step, of in trace.measures.items()
+        for name, values in of.items()
+    }
+    for step, accuracy in trace.test_accuracy.items():
+        found[f"{step} accuracy"] = accuracy[run]
+    return found | {"losses": trace.losses[:, run], "first": trace.first_nonfinite[run]}
+
+
+@pytest.mark.parametrize(("family", "kind", "label"), EVERY)
+def test_two_runs_trained_together_are_those_trained_alone(family, kind, label):
+    graph, init = built(family, kind, label)
+    inits, seeds, rates = [init, "xavier"], [3, 8], [0.01, 0.02]
+    if graph["residual"] != "none" and kind == "init":
+        inits[1] = init
+    together = trained(graph, inits, seeds, rates)
+    for run in (0, 1):
+        alone = trained(graph, [inits[run]], [seeds[run]], [rates[run]])
+        expected, found = measured(alone, 0), measured(together, run)
+        assert expected.keys() == found.keys()
+        for name, values in found.items():
+            np.testing.assert_allclose(values, expected[name], rtol=1e-7, atol=1e-12, err_msg=name)
+    assert np.isfinite(together.losses[0]).all()  # a run may diverge then: squared_relu does
+    assert (measured(together, 0)["losses"] != measured(together, 1)["losses"]).any()
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    path = tmp_path_factory.mktemp("task") / "mine.npz"
+    data = images()
+    np.savez(path, x=data.inputs.reshape(-1, SIDE, SIDE), y=data.labels)
+    return {"kind": "npz", "path": str(path)}
+
+
+@pytest.mark.parametrize(("family", "kind", "label"), EVERY)
+def test_the_logs_of_its_runs_are_read_as_they_were_written(family, kind, label, task, tmp_path):
+    graph, init = built(family, kind, label)
+    runs = [
+        {"run_id": f"r{seed}", "cell": "c", "init": init, "seed": seed, "lr": 0.01,
+         "lr_grid": None, "lr_policy": "fixed", "tuning_seeds": 0}
+        for seed in (0, 1)
+    ]  # fmt: skip
+    logs = job.run({**graph, "id": "x", "split": "judged", "data_source": task, "runs": runs})
+    job.write(logs, tmp_path, "x", {"made": "here"})
+    for name, table in LOGS.items():
+        again = table.read(tmp_path / name / "x.parquet")
+        pd.testing.assert_frame_equal(again, logs[name].reset_index(drop=True))
+    assert set(logs["runs"]["init" if kind == "init" else kind]) == {label}
+    assert len(logs["layers"]) == 2 * 2 * graph["depth"]
