@@ -12,12 +12,21 @@ import yaml
 
 from vanishing.errors import UserError
 from vanishing.report import blocks, facts, html, paper, pdf, progress, rulegraph, svg
-from vanishing.tables import LEDGER, RUNS
+from vanishing.tables import AGREEMENT, LEDGER, RUNS
 
 PAPER = Path(__file__).parents[1] / "reports" / "paper"
 CLAIMS = ("C01", "C04", "C05", "C08", "C09", "C10", "C12", "R01", "R05", "R07", "R13")
 WORDS = ("SUPPORTED", "REFUTED", "CONDITIONAL", "INCONCLUSIVE", "INCOMPLETE")
-FIGURES = ("profiles", "calibration", "phase", "trainability", "remedies", "ledger", "rulegraph")
+FIGURES = (
+    "profiles",
+    "calibration",
+    "agreement",
+    "phase",
+    "trainability",
+    "remedies",
+    "ledger",
+    "rulegraph",
+)
 LONG = "A statement that goes on and on, as the statements of explanations do, " * 4
 DIGEST = "0123456789abcdef" * 4
 DOT = """digraph snakemake_dag {
@@ -104,6 +113,7 @@ def results(tmp_path) -> Path:
     (root / "claims" / "facts.json").write_text(json.dumps(known))
     LEDGER.write(ledger(), root / "claims" / "ledger.parquet", {"code": DIGEST, "torch": "2.13"})
     RUNS.write(run_rows(ids), root / "tables" / "runs.parquet")
+    AGREEMENT.write(AGREEMENT.frame([]), root / "tables" / "agreement.parquet")
     for name in FIGURES:
         (root / "figures" / f"{name}.svg").write_text(drawing(name))
         (root / "figures" / f"{name}.csv").write_text("x,y\n1,2\n")
@@ -204,14 +214,14 @@ def test_numbering_is_equal_in_html_and_pdf(source, results):
     typeset = " ".join(pdf_text(results / "report" / "paper.pdf").split())
     labels = re.findall(r'class="label"><strong>((?:Figure|Table)\s\d+)\.</strong>', page)
     assert labels == sorted(set(labels), key=labels.index)
-    assert len(labels) == 13
+    assert len(labels) == len(re.findall(r"\{#(?:fig|tbl):", source.read_text()))
     for label in labels:
         assert f"{label}.".replace("\xa0", " ") in typeset.replace("\xa0", " ")
     for equation in re.findall(r'class="number">(\(\d+\))<', page):
         assert equation in typeset
     heads = re.findall(r'<h\d[^>]*><span class="number">([\w.]+)\u2002</span> ?([^<]+)</h', page)
     assert ("3.2", "Causes") in heads
-    assert heads[-1] == ("D", "Config")
+    assert heads[-1] == ("E", "Config")
     for number, title in heads:
         assert re.search(rf"{re.escape(number)}\s+{re.escape(title.split()[0])}", typeset)
 
@@ -239,7 +249,7 @@ def test_a_fact_is_shown_with_its_query(source, results):
 
 def test_table_headers_have_scopes_and_tables_captions(source, results):
     page, _ = build(source, results)
-    assert page.count("<caption>") == page.count("<table") == 6
+    assert page.count("<caption>") == page.count("<table") == source.read_text().count("{#tbl:")
     assert re.findall(r"<th(?![^>]*scope)[ >]", page) == []
     assert '<th scope="row"' in page
 
@@ -440,6 +450,21 @@ def test_verdict_table_has_a_row_a_claim():
     assert len(lines) == 2 + len(CLAIMS)
     assert lines[2].startswith("| C01 | It \\| shrinks. [slope")
     assert "[SUPPORTED]{.verdict .supported} | −0.250 \\[−0.500,\xa00.000\\] | 20 |" in lines[2]
+
+
+def test_agreement_counts_cells_within_tolerance_by_quantity():
+    row = {name: "x" if c.dtype == "string" else 1 for name, c in AGREEMENT.columns.items()}
+    rows = [
+        row | {"quantity": "slope", "cell": cell, "tolerance": 0.01, "distance": off, "inside": ok}
+        for cell, off, ok in (("a", 0.002, True), ("b", -0.03, False))
+    ]
+    rows.append(
+        row | {"quantity": "log_q_variance", "tolerance": 0.25, "distance": 0.125, "inside": True}
+    )
+    lines = blocks.agreement(AGREEMENT.frame(rows)).splitlines()[2:]
+    assert lines[0].endswith("| 2 | 1 | 0.01 | 0.03 | 0.03 |")
+    assert lines[1].endswith("| 1 | 1 | 25.0% | 12.5% | 12.5% |")
+    assert blocks.agreement(AGREEMENT.frame([])).count("|") == 3 * 7
 
 
 def test_completeness_counts_planned_done_and_diverged(results):

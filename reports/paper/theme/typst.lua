@@ -79,9 +79,9 @@ end
 local function break_long_words(str)
   if utf8.len(str.text) <= 14 then return nil end
   local parts, run = {}, 0
-  for _, code in utf8.codes(str.text) do
+  for at, code in utf8.codes(str.text) do
     local char = utf8.char(code)
-    local stop = char:match '[=,_.:/()-]' ~= nil
+    local stop = char:match '[=,_.:/()-]' and not str.text:match('^%.%d', at)
     run = stop and 0 or run + 1
     parts[#parts + 1] = char
     if stop or run >= 24 and run % 8 == 0 then parts[#parts + 1] = '\u{200b}' end

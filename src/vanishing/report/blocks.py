@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ..errors import UserError
-from ..tables import LEDGER, provenance_of
+from ..table import provenance_of
+from ..tables import AGREEMENT, LEDGER
 from . import progress
 from .facts import badge, escaped, number
 
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 NONE = "*none*"
 
 
-def standard(results: Path, claims: Path) -> dict[str, str]:
-    """Every table of a study's paper, by the name that ``{{table:name}}`` gives."""
+def standard(results: Path, claims: Path, bibliography: str) -> dict[str, str]:
+    """Every table of a study's paper, by the name that ``{{table:name}}`` gives.
+
+    ``bibliography`` (BibTeX) holds what the parts name as their sources.
+    """
     plan, runs = progress.read(results)
     ledger = results / "claims" / "ledger.parquet"
     judged = LEDGER.read(ledger)
@@ -34,7 +38,16 @@ def standard(results: Path, claims: Path) -> dict[str, str]:
         "config": config(plan),
         "excluded": excluded(plan),
         "completeness": completeness(progress.batteries(plan, runs)),
+        "agreement": agreement(AGREEMENT.read(results / "tables" / "agreement.parquet")),
+        **parts(bibliography),
     }
+
+
+def parts(bibliography: str) -> dict[str, str]:
+    """A table a kind of part, ``parts_activation`` and so on."""
+    from . import catalogue, sources  # brings torch
+
+    return catalogue.tables(sources.works(bibliography))
 
 
 def statements(claims: Path) -> dict[str, str]:
@@ -154,6 +167,24 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str
     rules = [{"l": ":---", "r": "---:"}[side] for side in align]
     lines = [head, rules, *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def agreement(agreed: pd.DataFrame) -> str:
+    """A row a quantity of the theory: cells, how many lie inside its tolerance, what 95 % keep."""
+    from ..analysis.agreement import QUANTITIES, held  # brings scipy
+
+    cells = agreed.drop_duplicates(["cell", "quantity"])
+    rows = []
+    for row in held(cells).itertuples():
+        quantity = QUANTITIES[row.quantity]
+        limits = (row.tolerance, row.kept_by_95, row.largest)
+        shown = [f"{v:.1%}" if quantity.relative else f"{v:.3g}" for v in limits]
+        unit = "" if quantity.unit == "1" else f" ({quantity.unit})"
+        rows.append(
+            (_cell(quantity.says + unit), number(row.cells), number(row.inside), *map(_cell, shown))
+        )
+    head = ("Quantity", "Cells", "Inside", "Tolerance", "Kept by 95 %", "Largest")
+    return table(head, rows or [(NONE, *["–"] * 5)], "lrrrrr")
 
 
 def _cell(text: str) -> str:
