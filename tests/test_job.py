@@ -1,4 +1,4 @@
-"""A job: a cohort in, three tables out; how a training is classed, and which rate is chosen."""
+"""A job: a cohort in, its tables out; how a training is classed, and which rate is chosen."""
 
 import json
 
@@ -10,8 +10,10 @@ from vanishing.engine import job
 from vanishing.engine.devices import choose, stacks
 from vanishing.engine.measures import outcome, smoothed, steps_to_threshold
 from vanishing.errors import UserError
+from vanishing.parts.architecture import Architecture
 from vanishing.study import plan
-from vanishing.tables import CURVES, LAYERS, RUN_LOG, provenance_of
+from vanishing.table import provenance_of
+from vanishing.tables import LOGS
 
 CHANCE = np.log(10)
 CONFIG = """
@@ -34,21 +36,23 @@ def logs(tmp_path_factory):
     (folder / "mine.yaml").write_text(CONFIG % "none")
     tuning, judged = plan.make(folder / "mine.yaml", folder).cohorts
     first = job.run(json.loads(json.dumps(tuning.as_json())))
-    return first, job.run(judged.as_json(), first.runs), judged
+    return first, job.run(judged.as_json(), first["runs"]), judged
 
 
 def test_every_run_of_a_cohort_is_logged_once(logs):
     tuning, judged, cohort = logs
-    assert sorted(judged.runs["run_id"]) == sorted(m.run_id for m in cohort.members)
-    assert set(judged.runs["split"]) == {"judged"}
-    assert set(tuning.runs["split"]) == {"tuning"}
+    assert sorted(judged["runs"]["run_id"]) == sorted(m.run_id for m in cohort.members)
+    assert set(judged["runs"]["split"]) == {"judged"}
+    assert set(tuning["runs"]["split"]) == {"tuning"}
     assert (
-        set(judged.layers["run_id"]) == set(judged.curves["run_id"]) == set(judged.runs["run_id"])
+        set(judged["layers"]["run_id"])
+        == set(judged["curves"]["run_id"])
+        == set(judged["runs"]["run_id"])
     )
 
 
 def test_a_diverged_run_is_a_result(logs):
-    runs = logs[0].runs
+    runs = logs[0]["runs"]
     diverged = runs[runs["lr"] == 1e20]
     assert set(diverged["outcome"]) == {"diverged"}
     assert (diverged["final_test_accuracy"] == 0.1).all()
@@ -57,13 +61,13 @@ def test_a_diverged_run_is_a_result(logs):
 
 def test_judged_runs_train_at_the_best_rate_of_their_cell(logs):
     tuning, judged, _ = logs
-    best = {cell: job.best_rate(runs) for cell, runs in tuning.runs.groupby("cell")}
-    assert (judged.runs["lr"] == judged.runs["cell"].map(best)).all()
-    assert judged.runs["lr_policy"].str.startswith("tuned(").all()
+    best = {cell: job.best_rate(runs) for cell, runs in tuning["runs"].groupby("cell")}
+    assert (judged["runs"]["lr"] == judged["runs"]["cell"].map(best)).all()
+    assert judged["runs"]["lr_policy"].str.startswith("tuned(").all()
 
 
 def test_layers_are_measured_at_every_probe_step_and_layer(logs):
-    layers = logs[1].layers
+    layers = logs[1]["layers"]
     assert sorted(layers["step"].unique()) == [0, 1, 2, 4, 8, 16, 20]
     assert (
         layers.groupby(["run_id", "step"])["layer"].apply(list).map(lambda x: x == [1, 2, 3]).all()
@@ -74,9 +78,9 @@ def test_layers_are_measured_at_every_probe_step_and_layer(logs):
 
 def test_the_index_is_the_first_layer_over_the_last_at_init(logs):
     _, judged, _ = logs
-    first = judged.layers[judged.layers["step"] == 0].set_index(["run_id", "layer"])
+    first = judged["layers"][judged["layers"]["step"] == 0].set_index(["run_id", "layer"])
     v = first["log10_delta_rms"].xs(1, level=1) - first["log10_delta_rms"].xs(3, level=1)
-    runs = judged.runs.set_index("run_id")
+    runs = judged["runs"].set_index("run_id")
     np.testing.assert_allclose(runs["vanishing_index"], v[runs.index], atol=1e-5)
 
 
@@ -87,13 +91,11 @@ def test_a_cohort_without_its_tuning_runs_is_refused(logs):
 
 def test_logs_are_written_and_read_back(logs, tmp_path):
     job.write(logs[1], tmp_path, "c", {"code": "x"})
-    for table, frame in [
-        (RUN_LOG, logs[1].runs),
-        (CURVES, logs[1].curves),
-        (LAYERS, logs[1].layers),
-    ]:
-        path = tmp_path / table.name / "c.parquet"
-        pd.testing.assert_frame_equal(table.read(path), frame, check_dtype=False)
+    assert set(logs[1]) == set(LOGS)
+    for name, table in LOGS.items():
+        path = tmp_path / name / "c.parquet"
+        written = logs[1][name].reset_index(drop=True)
+        pd.testing.assert_frame_equal(table.read(path), written, check_dtype=False)
         assert provenance_of(path) == {"code": "x"}
 
 
@@ -104,10 +106,28 @@ def test_an_init_battery_measures_and_trains_nothing(tmp_path):
     )
     [cohort] = plan.make(tmp_path / "mine.yaml", tmp_path).cohorts
     logs = job.run(cohort.as_json())
-    assert logs.runs["outcome"].isna().all()
-    assert logs.runs["slope"].notna().all()
-    assert logs.curves.empty
-    assert len(logs.layers) == 3 * 6
+    assert logs["runs"]["outcome"].isna().all()
+    assert logs["runs"]["slope"].notna().all()
+    assert logs["curves"].empty
+    assert len(logs["layers"]) == 3 * 6
+    assert len(logs["networks"]) == 3
+    assert logs["freeze"].empty
+
+
+def test_a_cohort_of_convolutions_is_logged_like_any_other(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "batteries: {b: {family: cnn, task: digits, width: 4, seeds: {judged: 2}, "
+        "train: {steps: 3, lr: 0.05, batch: 16}, probes: {batch: 16}, "
+        "factors: {activation: [relu], init: [he, delta_orthogonal], norm: [batch], "
+        "residual: [pre_activation], depth: [5]}}}"
+    )
+    [cohort] = plan.make(tmp_path / "mine.yaml", tmp_path).cohorts
+    logs = job.run(cohort.as_json())
+    assert set(logs["runs"]["family"]) == {"cnn"}
+    assert len(logs["runs"]) == logs["layers"]["run_id"].nunique() == 4
+    assert logs["runs"]["final_loss"].notna().all()
+    for runs in (logs["runs"], logs["networks"], logs["curves"]):
+        assert set(runs["run_id"]) == {m.run_id for m in cohort.members}
 
 
 HEALTHY = {"q": 1.0, "grad_mean": 0.0, "dead_fraction": 0.0, "delta_zero_fraction": 0.0}
@@ -170,19 +190,23 @@ def test_the_smallest_rate_is_chosen_where_none_is_better(loss, outcome):
 def test_a_rate_is_chosen_from_the_policys_own_tuning_runs_alone(logs):
     """Another battery tunes the same cell at better rates and on more seeds."""
     tuning, judged, cohort = logs
-    better = tuning.runs.assign(lr=0.07, final_loss=0.0)
-    more_seeds = tuning.runs.assign(seed=tuning.runs["seed"] + 1, final_loss=5 - tuning.runs["lr"])
-    every = pd.concat([tuning.runs, better, more_seeds])
+    better = tuning["runs"].assign(lr=0.07, final_loss=0.0)
+    more_seeds = tuning["runs"].assign(
+        seed=tuning["runs"]["seed"] + 1, final_loss=5 - tuning["runs"]["lr"]
+    )
+    every = pd.concat([tuning["runs"], better, more_seeds])
     again = job.run(cohort.as_json(), every)
-    assert again.runs["lr"].tolist() == judged.runs["lr"].tolist()
+    assert again["runs"]["lr"].tolist() == judged["runs"]["lr"].tolist()
 
 
-def test_stacks_hold_every_run_once_and_are_of_about_one_size():
+@pytest.mark.parametrize(("family", "most"), [("mlp", 20), ("cnn", 8)])
+def test_stacks_hold_every_run_once_and_are_of_about_one_size(family, most):
     for runs, width in [(1, 8), (20, 64), (21, 64), (50, 128)]:
-        found = stacks(runs, width, choose("cpu"))
+        architecture = Architecture(family, 3, width, inputs=64, classes=10, image=(1, 8, 8))
+        found = stacks(runs, architecture, choose("cpu"))
         assert [i for stack in found for i in stack] == list(range(runs))
         assert max(map(len, found)) - min(map(len, found)) <= 1
-        assert max(map(len, found)) <= 20
+        assert max(map(len, found)) <= most
 
 
 def test_a_device_that_is_not_there_is_refused():

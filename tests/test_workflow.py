@@ -153,7 +153,7 @@ def test_a_touched_config_or_a_comment_in_it_retrains_nothing(copy):
         ("parts/activations.py", "max(h, 0) + slope min(h, 0)", "another docstring", False),
         ("parts/losses.py", "import math", "import math  # a comment", False),
         ("parts/activations.py", "torch.tanh(h)", "torch.tanh(1.01 * h)", True),
-        ("engine/training.py", "change = lr *", "change = 2 * lr *", True),
+        ("engine/stack.py", "change = lr *", "change = 2 * lr *", True),
         ("theory/slope.py", "min(2,", "min(1,", True),
     ],
 )
@@ -257,8 +257,8 @@ def test_a_second_study_has_nothing_to_do_and_says_so(smoke):
 
 @pytest.mark.slow
 def test_every_table_says_where_it_comes_from(smoke):
+    from vanishing.table import provenance_of
     from vanishing.tables import TABLES as DECLARED
-    from vanishing.tables import provenance_of
 
     tables = sorted(smoke[0].glob("results/smoke/tables/*.parquet"))
     assert {file.stem for file in tables} <= set(DECLARED)
