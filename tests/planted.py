@@ -15,7 +15,8 @@ SIGMA = {"torch_default": 3**-0.5, "xavier": 1.0, "he": 2**0.5, "lecun": 1.0, "o
 DEFAULTS = {
     "family": "mlp", "task": "digits", "activation": "tanh", "init": "xavier", "norm": "none",
     "residual": "none", "depth": 20, "width": 128, "optimizer": "none", "lr_policy": "none",
-    "batch": 64, "steps": 0, "norm_position": "before", "block": 1, "stages": 1, "padding": "zero",
+    "batch": 64, "probe_batch": 64, "data": "", "steps": 0, "norm_position": "before", "block": 1,
+    "stages": 1, "padding": "zero",
     "loss": "cross_entropy", "schedule": "constant", "clip": "none",
 }  # fmt: skip
 

@@ -277,7 +277,7 @@ def test_interference_is_of_the_last_update_and_its_batch():
 
 def cohort_of(**changes):
     graph = graph_of(depth=3, steps=12, batch=16, schedule="constant", clip="none", **changes)
-    graph |= {"task": "digits", "norm_position": "before", "block": 1, "stages": 1}
+    graph |= {"task": "digits", "data": "", "norm_position": "before", "block": 1, "stages": 1}
     graph |= {"probes": {"steps": [0, 4, 12], "batch": 16, "blocks": list(BLOCKS)}}
     common = {"lr_policy": "fixed", "lr_grid": [], "tuning_seeds": 0}
     runs = [

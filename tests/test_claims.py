@@ -8,7 +8,7 @@ import pytest
 
 from vanishing.analysis.claims import Analysis, Claim, Registry, read_claims
 from vanishing.analysis.coverage import absent_strata
-from vanishing.analysis.effects import Evidence, labels, seed_difference
+from vanishing.analysis.effects import Evidence, labels, paired_by, seed_difference
 from vanishing.analysis.ledger import judge
 from vanishing.analysis.measures import MEASURES, SMALLEST, Tables
 from vanishing.analysis.verdicts import finding, verdict
@@ -617,3 +617,10 @@ def test_a_file_that_is_missing_or_no_yaml_is_refused(tmp_path):
     (tmp_path / "bad.yaml").write_text("claims: [")
     with pytest.raises(UserError, match=r"bad\.yaml:1: "):
         read_claims(tmp_path / "bad.yaml")
+
+
+def test_a_remedy_is_paired_with_its_control_whatever_details_it_alone_has():
+    """Blocks of two against none, whose block is one; a norm behind phi against none before."""
+    assert "block" not in paired_by("residual")
+    assert "norm_position" not in paired_by("norm")
+    assert {"block", "norm_position", "probe_batch", "data", "seed"} <= set(paired_by("init"))

@@ -162,7 +162,7 @@ def test_cells_that_a_remedy_harms_are_counted_in_pairs():
     [
         ("tuned(0.01, 0.03; 2 seeds)", (0.01, 0.03)),
         ("tuned(1e-05; 1 seeds)", (1e-5,)),
-        ("fixed", ()),
+        ("fixed(0.1)", ()),
         ("none", ()),
         ("tuned()", ()),
     ],
@@ -188,7 +188,7 @@ def test_a_rate_at_an_end_of_its_grid_is_counted_by_cell():
     runs = runs_of("training", {"depth": [4, 8, 16, 32]}, 3, truth, steps=200)
     found = facts_of(runs)
     assert (found["tuning.cells"]["value"], found["tuning.edge"]["value"]) == (4, 0.5)
-    fixed = facts_of(runs.assign(lr_policy="fixed"))
+    fixed = facts_of(runs.assign(lr_policy="fixed(0.03)"))
     assert fixed["tuning.cells"]["value"] is fixed["tuning.edge"]["value"] is None
 
 

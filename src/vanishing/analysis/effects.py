@@ -19,11 +19,16 @@ from .statistics import Flips, flips
 if TYPE_CHECKING:
     from .claims import Analysis
 
-# What tells one cell from another. sigma_w and sigma_b follow from init, and are not listed.
+# All that tells one cell from another. sigma_w and sigma_b follow from init, and are not listed.
 FACTORS = (
-    "family", "task", "activation", "init", "norm", "residual", "depth", "width",
-    "optimizer", "lr_policy", "batch", "steps",
+    "family", "task", "data", "activation", "init", "norm", "norm_position", "residual", "block",
+    "depth", "width", "stages", "padding", "loss", "optimizer", "schedule", "clip", "lr_policy",
+    "batch", "steps", "probe_batch",
 )  # fmt: skip
+# What makes no difference at some level of a factor, where it then stands at its default.
+DETAILS = {
+    "norm": ("norm_position",), "residual": ("block",), "family": ("stages", "padding"),
+}  # fmt: skip
 ALL = "all"
 
 
@@ -124,10 +129,16 @@ def seed_mean(data: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
     return data.assign(stratum=labels(data, analysis.strata))[["stratum", "cell", "seed", "value"]]
 
 
+def paired_by(factor: str) -> list[str]:
+    """What a pair of runs shares: the seed, and every factor but ``factor`` and its details."""
+    apart = (factor, *DETAILS.get(factor, ()))
+    return [name for name in (*FACTORS, "seed") if name not in apart]
+
+
 def seed_difference(data: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
-    """Treatment less control, in pairs that share the seed and every factor but the contrast's."""
+    """Treatment less control, paired by :func:`paired_by`."""
     contrast = analysis.contrast
-    keys = [name for name in (*FACTORS, "seed") if name != contrast.factor]
+    keys = paired_by(contrast.factor)
     first_of = {k: data.drop_duplicates(keys).set_index(keys)[k] for k in ("sigma_w", "sigma_b")}
     treated = _arm(data, contrast.factor, contrast.treatment, keys)
     parts = []

@@ -83,7 +83,7 @@ def _rises(tables: Tables, factor: str, level: str, other: str) -> pd.Series:
 def tuned_rates(policy: str) -> tuple[float, ...]:
     """The rates that a learning rate was chosen from; none where it was not tuned.
 
-    >>> tuned_rates("tuned(0.01, 0.03; 2 seeds)"), tuned_rates("fixed")
+    >>> tuned_rates("tuned(0.01, 0.03; 2 seeds)"), tuned_rates("fixed(0.1)")
     ((0.01, 0.03), ())
     """
     tuned = TUNED.fullmatch(policy)

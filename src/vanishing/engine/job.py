@@ -33,8 +33,8 @@ _RESULTS = (
 Logs = dict[str, pd.DataFrame]
 # What all runs of a cohort share, as the table of runs names it.
 SHARED = (
-    "family", "task", "activation", "norm", "norm_position", "residual", "block", "depth", "width",
-    "stages", "padding", "loss", "optimizer", "schedule", "clip", "batch", "steps",
+    "family", "task", "data", "activation", "norm", "norm_position", "residual", "block", "depth",
+    "width", "stages", "padding", "loss", "optimizer", "schedule", "clip", "batch", "steps",
 )  # fmt: skip
 
 
@@ -121,6 +121,7 @@ def _logs(
         "cohort": cohort["id"],
         "split": cohort["split"] if cohort["split"] == "tuning" else "judged",
         **used,
+        "probe_batch": budget.probe_batch,
         **{name: cohort[name] for name in SHARED},
     }
     runs = []

@@ -12,12 +12,18 @@ from ..analysis.statistics import Estimate, mean_interval
 COLUMNS = ["value", "low", "high", "n"]
 
 
+def one_family(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of MLPs; where there are none, of the first family. Points never mix two."""
+    families = list(runs["family"].unique())
+    return runs[runs["family"].eq("mlp" if "mlp" in families else next(iter(families), "mlp"))]
+
+
 def at_init(runs: pd.DataFrame) -> pd.DataFrame:
-    """The judged runs that show the initial network, each once: those of the init batteries.
+    """The judged runs of a family that show the initial network, each once: the init batteries'.
 
     A study without init batteries has its trained runs, which were measured before training.
     """
-    judged = runs[runs["split"].eq("judged")].drop_duplicates("run_id")
+    judged = one_family(runs[runs["split"].eq("judged")]).drop_duplicates("run_id")
     untrained = judged[judged["steps"].eq(0)]
     return untrained if len(untrained) else judged
 

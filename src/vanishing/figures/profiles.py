@@ -11,6 +11,7 @@ from . import style
 from .estimates import at_init, means
 
 PANELS = 4
+LINES = 6  # activations: the first of the registry's
 QUANTITIES = {
     "log10_q": "$\\log_{10}$ mean square of $h$",
     "log10_delta_rms": "$\\log_{10}$ rms of $\\delta$ (nats)",
@@ -43,6 +44,7 @@ def _chosen(runs: pd.DataFrame) -> pd.DataFrame:
     data = named if len(named) else data
     data = data[data["depth"] == _middle(data["depth"])]
     data = data[data["width"] == data["width"].max()]
+    data = data[data["activation"].isin(style.ordered(data["activation"])[:LINES])]
     firsts = data.assign(drawn=data["sigma_w"].round(3)).drop_duplicates("drawn")
     firsts = firsts.sort_values("sigma_w")["init"].unique()
     spread = np.linspace(0, len(firsts) - 1, min(PANELS, len(firsts))).round().astype(int)

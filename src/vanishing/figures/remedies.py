@@ -8,14 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..analysis.effects import paired_by
 from ..analysis.proportions import success_bounds
 from . import style
-from .estimates import COLUMNS, at_init, means
+from .estimates import COLUMNS, at_init, means, one_family
 
-# What a remedy is set against; a pair of runs shares everything else, the seed too.
+# What a remedy is set against.
 CONTROLS = {"init": "torch_default", "norm": "none", "residual": "none"}
-PAIR = ["task", "activation", "init", "norm", "residual", "depth", "width", "optimizer",
-        "lr_policy", "batch", "steps", "seed"]  # fmt: skip
 OUTCOMES = {
     "vanishing_index": "change of $V$ at init (decades)",
     "trained": "change of the share trained",
@@ -29,7 +28,7 @@ def points(runs: pd.DataFrame) -> pd.DataFrame:
     inits. An effect on V is at the greatest depth of its battery, one on training is over all
     depths; first the mean over the cells of a seed, then over seeds.
     """
-    data = runs[runs["split"].eq("judged")]
+    data = one_family(runs[runs["split"].eq("judged")])
     data = data.assign(trained=data["outcome"].eq("trained").astype(float))
     initial, training = at_init(data), data[data["steps"].gt(0)]
     deepest = initial["depth"] == initial.groupby("battery")["depth"].transform("max")
@@ -46,7 +45,7 @@ def _effects(data: pd.DataFrame, factor: str, outcome: str) -> pd.DataFrame:
     for other in CONTROLS:
         if other not in (factor, "init"):
             data = data[data[other] == CONTROLS[other]]
-    rest = [name for name in PAIR if name != factor]
+    rest = paired_by(factor)
     control = data[data[factor] == CONTROLS[factor]].set_index(rest)[outcome]
     treated = data[data[factor] != CONTROLS[factor]]
     before = control.reindex(pd.MultiIndex.from_frame(treated[rest])).to_numpy(float)

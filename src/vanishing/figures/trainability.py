@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from . import style
-from .estimates import means, shares
+from .estimates import means, one_family, shares
 
 ARM = ["activation", "norm", "residual", "depth"]
 OUTCOMES = {"trained": "share trained", "accuracy": "test accuracy"}
@@ -26,7 +26,7 @@ def points(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     mean accuracy of all networks before their first update, which is chance.
     """
     data = runs[runs["steps"].gt(0) & runs["split"].eq("judged") & runs["outcome"].notna()]
-    data = data.drop_duplicates("run_id")
+    data = one_family(data).drop_duplicates("run_id")
     trained = shares(data.assign(trained=data["outcome"].eq("trained")), ARM, "trained")
     accuracy = means(data, ARM, "final_test_accuracy")
     found = pd.concat([trained.assign(outcome="trained"), accuracy.assign(outcome="accuracy")])

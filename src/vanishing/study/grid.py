@@ -66,11 +66,11 @@ class Settings:
 
     @property
     def lr_policy(self) -> str:
-        """none, fixed, or tuned with the rates tried and the seeds it was tuned on."""
+        """none, fixed at a rate, or tuned with the rates tried and the seeds it was tuned on."""
         if self.lr_grid:
             rates = ", ".join(f"{rate:g}" for rate in self.lr_grid)
             return f"tuned({rates}; {self.tuning_seeds} seeds)"
-        return "fixed" if self.lr is not None else "none"
+        return "none" if self.lr is None else f"fixed({self.lr:g})"
 
 
 def _digest(settings: Settings) -> str:
