@@ -150,7 +150,19 @@ def test_fixup_sends_back_nothing_at_init_so_nothing_is_predicted() -> None:
 
 
 def growth(**given) -> float:
-    return profile(cell(**given)).stream_growth
+    """log10 of a stream's squared gradient over the blocks, at infinite width."""
+    one = cell(**given)
+    layers = mean_field.forward(one)
+    start = mean_field.head(one, layers[-1].out)
+    stream = mean_field.backward(one, *mean_field.bare(layers, start)).stream
+    return stream[0] - stream[-1]
+
+
+def test_a_wide_stream_grows_as_an_infinitely_wide_one_and_a_narrow_one_more() -> None:
+    given = {"residual": "identity", "depth": 9}
+    narrow, wide = (profile(cell(**given, width=n)).stream_growth for n in (64, 10**6))
+    assert wide == pytest.approx(growth(**given), rel=1e-3)
+    assert narrow > 1.1 * wide
 
 
 @pytest.mark.parametrize("residual", ["identity", "pre_activation"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from ..errors import UserError, unknown
 from ..parts import downloads
@@ -60,9 +63,7 @@ class Settings:
     @property
     def cell(self) -> str:
         """Hash of the settings that the seeds of a cell share, whatever the learning rate."""
-        return _digest(
-            dataclasses.replace(self, seed=0, lr=None, lr_grid=(), tuning_seeds=0)
-        )  # fmt: skip
+        return _digest(self, SHARED_BY_SEEDS)
 
     @property
     def lr_policy(self) -> str:
@@ -73,13 +74,19 @@ class Settings:
         return "none" if self.lr is None else f"fixed({self.lr:g})"
 
 
-def _digest(settings: Settings) -> str:
-    named = {
-        f.name: getattr(settings, f.name)
-        for f in dataclasses.fields(settings)
-        if f.default is dataclasses.MISSING or getattr(settings, f.name) != f.default
-    }
-    return digest(named)
+# What a cell's runs share stands at these, whatever a run's own.
+SHARED_BY_SEEDS = {"seed": 0, "lr": None, "lr_grid": (), "tuning_seeds": 0}
+
+
+@functools.cache
+def _defaults(kind: type[Settings]) -> dict[str, object]:
+    return {f.name: f.default for f in dataclasses.fields(kind)}
+
+
+def _digest(settings: Settings, instead: Mapping[str, object] = MappingProxyType({})) -> str:
+    """Hash of the settings that are not at their default, some values taken from ``instead``."""
+    values, defaults = {**vars(settings), **instead}, _defaults(type(settings))
+    return digest({name: v for name, v in values.items() if v != defaults[name]})
 
 
 def digest(value: object) -> str:

@@ -30,6 +30,10 @@ class Along(NamedTuple):
         """The same, of a gradient ``by`` times as large."""
         return Along(self.k * by, self.mean * by, self.square * by**2)
 
+    def mean_square(self, a: Stream) -> np.ndarray | float:
+        """E (K a_l + F)^2, of a layer that puts out ``a``."""
+        return self.k**2 * a.square + 2 * self.k * a.mean * self.mean + self.square
+
 
 NOTHING = Along(0.0, 0.0, 0.0)
 

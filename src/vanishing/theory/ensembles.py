@@ -75,8 +75,8 @@ def wide(cell: Cell) -> bool:
 def stream_growth(cell: Cell) -> float:
     """log10 of the stream's squared gradient before the first residual block over that behind.
 
-    At infinite width; 0 for a branch that counts 0 times, log10(2) a block for a He branch without
-    norm.
+    0 for a branch that counts 0 times; log10(2) a block for a He branch without norm at infinite
+    width, and more at a finite one, where part of the gradient points along the signal.
     """
     return profile(cell).stream_growth
 

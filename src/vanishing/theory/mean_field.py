@@ -151,7 +151,7 @@ def _back(cell: Cell, layer: Layer, g: Gradient) -> tuple[float, Gradient, float
     stream = math.nan
     if layer.meets and joins == AFTER:
         own = own + past
-        stream = _log10(g.log10, own)
+        stream = _log10(g.log10, own + along.mean_square(layer.out))
         past, along_past = 0.0, NOTHING
         if join:
             past, own = back(cell, join, own)

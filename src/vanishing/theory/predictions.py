@@ -118,7 +118,7 @@ def of_mean_field(cell: Cell) -> Found | None:
     found = mean_field.backward(cell, layers, start)
     bare = mean_field.backward(cell, *mean_field.bare(layers, start))
     chi = 10 ** (bare.delta[:-1] - bare.delta[1:])
-    growth = bare.stream[0] - bare.stream[-1] if len(bare.stream) else math.nan
+    growth = found.stream[0] - found.stream[-1] if len(found.stream) else math.nan
     return np.array([layer.q.mean() for layer in layers]), chi, found.delta / 2, growth
 
 
