@@ -221,7 +221,7 @@ def test_numbering_is_equal_in_html_and_pdf(source, results):
         assert equation in typeset
     heads = re.findall(r'<h\d[^>]*><span class="number">([\w.]+)\u2002</span> ?([^<]+)</h', page)
     assert ("3.2", "Causes") in heads
-    assert heads[-1] == ("E", "Config")
+    assert heads[-1] == ("F", "Config")
     for number, title in heads:
         assert re.search(rf"{re.escape(number)}\s+{re.escape(title.split()[0])}", typeset)
 
@@ -465,6 +465,9 @@ def test_agreement_counts_cells_within_tolerance_by_quantity():
     assert lines[0].endswith("| 2 | 1 | 0.01 | 0.03 | 0.03 |")
     assert lines[1].endswith("| 1 | 1 | 25.0% | 12.5% | 12.5% |")
     assert blocks.agreement(AGREEMENT.frame([])).count("|") == 3 * 7
+    [missed] = blocks.outside(AGREEMENT.frame(rows)).splitlines()[2:]
+    assert missed.startswith("| slope | x, x, norm x, residual x, depth 1, width 1 | 1.000 |")
+    assert blocks.outside(AGREEMENT.frame([])).count("|") == 3 * 5
 
 
 def test_completeness_counts_planned_done_and_diverged(results):

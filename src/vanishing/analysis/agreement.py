@@ -29,6 +29,7 @@ class Quantity:
     """
 
     says: str
+    short: str  # the same in few words
     unit: str
     tolerance: float
     of: Callable[[np.ndarray], Estimate] = mean_interval
@@ -59,22 +60,27 @@ def share(values: np.ndarray) -> Estimate:
 
 
 QUANTITIES = {
-    "slope": Quantity("slope of log10 rms(delta)", "decades/layer", TOLERANCE),
-    "vanishing_index": Quantity("vanishing index V", "decades", 0.2),
-    "stream_growth": Quantity("growth of the squared gradient of a residual stream", "log10", 0.3),
-    "shattering_cosine": Quantity("cosine of delta_1 between inputs", "1", 0.03),
+    "slope": Quantity("slope of log10 rms(delta)", "slope", "decades/layer", TOLERANCE),
+    "vanishing_index": Quantity("vanishing index V", "index V", "decades", 0.2),
+    "stream_growth": Quantity(
+        "growth of the squared gradient of a residual stream", "stream growth", "log10", 0.3
+    ),
+    "shattering_cosine": Quantity(
+        "cosine of delta_1 between inputs", "gradient cosine", "1", 0.03
+    ),
     "jacobian_mean_square": Quantity(
-        "mean squared singular value of dh_L/dx", "1", 0.15, relative=True
+        "mean squared singular value of dh_L/dx", "mean of s\u00b2", "1", 0.15, relative=True
     ),
     # 1 + the relative variance is the mean of s^4 over the squared mean of s^2.
     "jacobian_relative_variance": Quantity(
-        "relative variance of the squared singular values", "1", 0.15, relative=True, offset=1.0
+        "relative variance of the squared singular values", "relative variance of s\u00b2", "1",
+        0.15, relative=True, offset=1.0,
     ),
     "log_q_variance": Quantity(
-        "variance over networks of ln q_L", "1", 0.25, variance, relative=True
+        "variance over networks of ln q_L", "variance of ln q", "1", 0.25, variance, relative=True
     ),
-    "born_dead": Quantity("share of networks with a dead layer", "1", 0.1, share),
-}
+    "born_dead": Quantity("share of networks with a dead layer", "born dead", "1", 0.1, share),
+}  # fmt: skip
 
 
 def agreement(

@@ -11,6 +11,8 @@ from matplotlib.lines import Line2D
 from ..analysis.agreement import TOLERANCE
 from . import style
 
+MOST_NAMED = 8  # activations that a legend can name
+
 
 def points(agreement: pd.DataFrame) -> pd.DataFrame:
     """The mean slope of each cell at init with its interval, and its prediction."""
@@ -55,12 +57,18 @@ def _scatter(axes: Axes, data: pd.DataFrame, less: np.ndarray) -> None:
     """Every cell at its prediction; ``less`` is taken from the heights."""
     shown = data.assign(**{name: data[name] - less for name in ("value", "low", "high")})
     for (activation, norm, residual), cells in shown.groupby(["activation", "norm", "residual"]):
-        colour = style.activation_colour(activation)
+        colour = _colour(data, activation)
         style.interval(
             axes, cells["predicted"], cells, color=colour, marker=style.norm_marker(norm),
             markerfacecolor=colour if residual == "none" else style.BACKGROUND,
             markeredgewidth=0.7, markersize=3.2, elinewidth=0.6,
         )  # fmt: skip
+
+
+def _colour(data: pd.DataFrame, activation: str) -> str:
+    """That of the activation, unless there are too many to be told apart."""
+    many = data["activation"].nunique() > MOST_NAMED
+    return style.PALETTE[2] if many else style.activation_colour(activation)
 
 
 def _name_outliers(axes: Axes, data: pd.DataFrame, most: int = 3) -> None:
@@ -76,18 +84,22 @@ def _name_outliers(axes: Axes, data: pd.DataFrame, most: int = 3) -> None:
             f"{cell.init.partition('(')[0]}, depth {cell.depth}",
             (cell.predicted, cell.difference), (-6 if left else 6, 0), textcoords="offset points",
             ha="right" if left else "left", va="bottom", fontsize=style.SIZE - 1, in_layout=False,
-            color=style.activation_colour(cell.activation),
+            color=_colour(data, cell.activation),
         )  # fmt: skip
 
 
 def _legend(data: pd.DataFrame) -> list[Line2D]:
     """A colour an activation; a shape a norm and an open marker a residual, where these differ."""
     names = style.ordered(data["activation"])
-    marks = [(name, style.activation_colour(name), "o", True) for name in names]
-    norms, residuals = data["norm"].unique(), data["residual"].unique()
+    few = len(names) <= MOST_NAMED
+    marks = [(name, style.activation_colour(name), "o", True) for name in names if few]
+    norms = data["norm"].unique()
+    residuals = [name for name in data["residual"].unique() if name != "none"]
     if len(norms) > 1:
         marks += [(f"norm: {name}", style.TEXT, style.norm_marker(name), True) for name in norms]
-    marks += [(f"residual: {name}", style.TEXT, "o", False) for name in residuals if name != "none"]
+    if residuals:
+        which = f"residual: {residuals[0]}" if len(residuals) == 1 else "any residual"
+        marks.append((which, style.TEXT, "o", False))
     return [
         Line2D([], [], linestyle="none", label=name, color=colour, marker=marker,
                markerfacecolor=colour if full else style.BACKGROUND)

@@ -31,6 +31,7 @@ def standard(results: Path, claims: Path, bibliography: str) -> dict[str, str]:
     plan, runs = progress.read(results)
     ledger = results / "claims" / "ledger.parquet"
     judged = LEDGER.read(ledger)
+    agreed = AGREEMENT.read(results / "tables" / "agreement.parquet")
     return {
         "verdicts": verdicts(judged, statements(claims)),
         "reasons": reasons(judged),
@@ -38,7 +39,8 @@ def standard(results: Path, claims: Path, bibliography: str) -> dict[str, str]:
         "config": config(plan),
         "excluded": excluded(plan),
         "completeness": completeness(progress.batteries(plan, runs)),
-        "agreement": agreement(AGREEMENT.read(results / "tables" / "agreement.parquet")),
+        "agreement": agreement(agreed),
+        "outside": outside(agreed),
         **parts(bibliography),
     }
 
@@ -185,6 +187,37 @@ def agreement(agreed: pd.DataFrame) -> str:
         )
     head = ("Quantity", "Cells", "Inside", "Tolerance", "Kept by 95 %", "Largest")
     return table(head, rows or [(NONE, *["–"] * 5)], "lrrrrr")
+
+
+def outside(agreed: pd.DataFrame) -> str:
+    """A row a cell that lies outside the tolerance of a quantity: which, predicted, measured."""
+    from ..analysis.agreement import QUANTITIES
+
+    cells = agreed[~agreed["inside"]].drop_duplicates(["cell", "quantity"])
+    rows = [
+        (
+            _cell(QUANTITIES[row.quantity].short),
+            escaped(_network(row)),
+            number(row.predicted, 3),
+            f"{number(row.measured, 3)} \\[{number(row.low, 3)},\N{NO-BREAK SPACE}"
+            f"{number(row.high, 3)}\\]",
+        )
+        for row in cells.itertuples()
+    ]
+    head = ("Quantity", "Networks", "Predicted", "Measured [95 % interval]")
+    return table(head, rows or [(NONE, *["–"] * 3)], "llrr")
+
+
+def _network(row: object) -> str:
+    """What sets a cell apart from a plain MLP, in words."""
+    words = [row.activation, row.init]
+    if row.norm != "none":
+        words.append(f"norm {row.norm}" + (" after phi" if row.norm_position == "after" else ""))
+    if row.residual != "none":
+        words.append(f"residual {row.residual}" + (f" of {row.block}" if row.block > 1 else ""))
+    if row.family == "cnn":
+        words.append(f"CNN, padding {row.padding}, stages {row.stages}")
+    return ", ".join([*words, f"depth {row.depth}", f"width {row.width}"])
 
 
 def _cell(text: str) -> str:
