@@ -48,8 +48,11 @@ def draw(data: pd.DataFrame) -> Figure:
         0.98, -1.2 * TOLERANCE, f"\u00b1{TOLERANCE:g}", ha="right", va="top",
         fontsize=style.SIZE - 1, transform=right.get_yaxis_transform(),
     )  # fmt: skip
-    _name_outliers(right, data)
-    drawn.legend(handles=_legend(data), loc="outside lower center", ncols=6, columnspacing=1.2)
+    if data["activation"].nunique() <= MOST_NAMED:
+        _name_outliers(right, data)
+    marks = _legend(data)
+    columns = 6 if max((len(mark.get_label()) for mark in marks), default=0) < 16 else 4
+    drawn.legend(handles=marks, loc="outside lower center", ncols=columns, columnspacing=1.2)
     return drawn
 
 
@@ -84,7 +87,7 @@ def _name_outliers(axes: Axes, data: pd.DataFrame, most: int = 3) -> None:
             f"{cell.init.partition('(')[0]}, depth {cell.depth}",
             (cell.predicted, cell.difference), (-6 if left else 6, 0), textcoords="offset points",
             ha="right" if left else "left", va="bottom", fontsize=style.SIZE - 1, in_layout=False,
-            color=_colour(data, cell.activation),
+            color=style.activation_colour(cell.activation),
         )  # fmt: skip
 
 

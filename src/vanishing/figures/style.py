@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..parts.activations import ACTIVATIONS
+from ..parts.norms import NORMS
 from ..table import write_text
 
 TEXT, GRID, BACKGROUND = "#010203", "#040506", "#070809"
@@ -102,7 +103,9 @@ def activation_colour(label: str) -> str:
 
 def norm_marker(name: str) -> str:
     """The marker of a norm, the same in every figure of every study."""
-    return MARKERS.get(name) or MORE_MARKERS[_hash(name) % len(MORE_MARKERS)]
+    kind, known = name.partition("(")[0], [norm for norm in NORMS if norm not in MARKERS]
+    place = known.index(kind) if kind in known else _hash(name)
+    return MARKERS.get(name) or MORE_MARKERS[place % len(MORE_MARKERS)]
 
 
 def ordered(labels: Iterable[str]) -> list[str]:
