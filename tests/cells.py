@@ -55,7 +55,6 @@ AXES = {
 WIDTH = {"mlp": 12, "cnn": 4}
 STEPS, BATCH, PROBED = 3, 10, 8
 IMAGE = (2, 6, 7)  # sides of which one halves to a whole number, and one does not
-# Norms that divide by the size of the weights, and inits that give some unit no weights at all.
 ALIKE = ("zeros", "constant", "identity")  # inits under which a norm may divide 0 by 0
 
 

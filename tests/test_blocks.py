@@ -53,10 +53,10 @@ ALL_COLUMNS = set().union(*COLUMNS.values())
 
 
 @pytest.mark.parametrize("norm", NORMED)
-@pytest.mark.parametrize(("batch", "count", "size"), [(26, 8, 3), (12, None, None), (3, None, 1)])
-def test_noise_equals_a_loop_over_micro_batches(norm, batch, count, size):
-    least = 2 if norm == "batch" else 1
-    count, size = count or min(8, batch // least), size or batch // min(8, batch // least)
+@pytest.mark.parametrize("batch", [70, 26, 12, 3])
+def test_noise_equals_a_loop_over_micro_batches(norm, batch):
+    count = min(8, batch // (8 if norm == "batch" else 1))
+    size = batch // max(count, 1)
     net, x = net_of(norm=norm), normal(batch, INPUTS)
     labels = torch.arange(batch) % CLASSES
     parameters = drawn(net, ["he", "xavier"], [0, 1])
@@ -226,7 +226,7 @@ def test_a_stack_measures_what_its_runs_measure_alone(family, norm, residual):
 
 @pytest.mark.parametrize("residual", RESIDUALS)
 def test_every_residual_can_be_measured_in_full(residual):
-    probes = {"steps": [0, 3], "batch": 12, "blocks": list(BLOCKS)}
+    probes = {"steps": [0, 3], "batch": 16, "blocks": list(BLOCKS)}
     graph = graph_of(residual=residual, norm="batch", block=2, optimizer="adam", probes=probes)
     trace = probed(Network.of(graph, data_of()), Budget.of(graph), [("he", 0, 0.01)])
     end = {**trace.measures[3], **trace.of_network[3]}

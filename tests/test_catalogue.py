@@ -125,8 +125,12 @@ def test_a_parameter_without_a_default_leaves_no_number():
 @pytest.mark.parametrize(
     ("kind", "words", "change"),
     [
-        ("init", "CNN only", {"residual": "identity", "block": 2}),
-        ("init", "residuals with blocks of at least 2 layers", {"family": "cnn"}),
+        ("init", "CNN only", {"residual": "pre_activation", "block": 2}),
+        (
+            "init",
+            "residuals that add before phi, in blocks of at least 2 layers",
+            {"family": "cnn"},
+        ),
         ("norm", "CNN only", {"batch": 8}),
         ("norm", "batches of at least 2", {"family": "cnn"}),
         ("norm", "widths that are multiples of 4", {"family": "cnn", "batch": 8, "width": 13}),

@@ -33,11 +33,12 @@ def settings(folder, changes, factors=None):
     [
         ({}, {"init": ["delta_orthogonal"]}, "init 'delta_orthogonal' is for cnn only"),
         ({}, {"norm": ["instance"]}, "norm 'instance' is for cnn only"),
+        ({"width": 8}, {"norm": ["group"]}, "would leave groups of 2 units at width 8"),
         ({"width": 6}, {"norm": ["group"]}, "needs a width that is a multiple of 4, and 6 came"),
-        ({}, {"init": ["fixup"]}, "init 'fixup' needs a residual with blocks of at least 2"),
-        ({}, {"init": ["fixup"], "residual": ["identity"]}, "'identity' with block 1 came"),
+        ({}, {"init": ["fixup"]}, "init 'fixup' needs a residual that adds before phi"),
+        ({}, {"init": ["fixup"], "residual": ["identity"]}, "'identity' with blocks of 1 came"),
         ({}, {"init": ["zeros"], "norm": ["weight"]}, "the norm would divide 0 by 0"),
-        ({}, {"init": ["lsuv"], "norm": ["spectral"]}, "the norm undoes every scaling"),
+        ({}, {"init": ["lsuv"], "norm": ["spectral"]}, "which the init would set from the data"),
         (
             {"family": "cnn", "norm_position": "after"},
             {"norm": ["instance"]},
@@ -86,10 +87,10 @@ def test_a_cnn_needs_images(tmp_path):
 
 def test_an_excluded_cell_may_be_impossible(tmp_path):
     rule = {"when": {"init": "fixup", "residual": "none"}, "because": "fixup has no branch to end"}
-    factors = {"init": ["he", "fixup"], "residual": ["none", "identity"]}
+    factors = {"init": ["he", "fixup"], "residual": ["none", "pre_activation"]}
     found = settings(tmp_path, {"block": 2, "exclude": [rule]}, factors)
     assert {(s.init, s.residual) for s in found} == {
-        ("he", "none"), ("he", "identity"), ("fixup", "identity"),
+        ("he", "none"), ("he", "pre_activation"), ("fixup", "pre_activation"),
     }  # fmt: skip
 
 

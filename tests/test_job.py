@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from vanishing.engine import job
-from vanishing.engine.devices import choose, stacks
+from vanishing.engine.devices import bytes_of_run, choose, stacks
 from vanishing.engine.measures import outcome, smoothed, steps_to_threshold
 from vanishing.errors import UserError
 from vanishing.parts.architecture import Architecture
@@ -203,10 +203,17 @@ def test_a_rate_is_chosen_from_the_policys_own_tuning_runs_alone(logs):
 def test_stacks_hold_every_run_once_and_are_of_about_one_size(family, most):
     for runs, width in [(1, 8), (20, 64), (21, 64), (50, 128)]:
         architecture = Architecture(family, 3, width, inputs=64, classes=10, image=(1, 8, 8))
-        found = stacks(runs, architecture, choose("cpu"))
+        found = stacks(runs, architecture, 64, choose("cpu"))
         assert [i for stack in found for i in stack] == list(range(runs))
         assert max(map(len, found)) - min(map(len, found)) <= 1
         assert max(map(len, found)) <= most
+
+
+def test_a_stack_of_large_networks_fits_into_memory():
+    large = Architecture("cnn", 56, 32, inputs=3072, classes=10, image=(3, 32, 32), stages=3)
+    [*found] = stacks(8, large, 128, choose("cpu"))
+    assert [len(stack) for stack in found] == [1] * 8
+    assert bytes_of_run(large, 256) > 1.9 * bytes_of_run(large, 128)
 
 
 def test_a_device_that_is_not_there_is_refused():

@@ -29,7 +29,7 @@ NEEDED = {  # parts without defaults, by kind and name
 }
 GRAPH = {
     "family": "mlp", "task": "mine", "activation": "tanh", "norm": "none",
-    "norm_position": "before", "residual": "none", "block": 1, "depth": 5, "width": 8,
+    "norm_position": "before", "residual": "none", "block": 1, "depth": 5, "width": 12,
     "stages": 1, "padding": "zero", "loss": "cross_entropy", "optimizer": "momentum",
     "schedule": "constant", "clip": "none", "batch": 8, "steps": 2,
     "probes": {"steps": [0, 2], "batch": 8, "blocks": []},
@@ -62,7 +62,7 @@ def built(family, kind, label):
     if kind != "init":
         graph[kind] = label
     elif INITS[label].needs_block:
-        graph |= {"residual": "identity", "block": INITS[label].needs_block}
+        graph |= {"residual": "pre_activation", "block": INITS[label].needs_block}
     return graph, init
 
 
@@ -125,7 +125,8 @@ def test_the_logs_of_its_runs_are_read_as_they_were_written(family, kind, label,
          "lr_grid": None, "lr_policy": "fixed", "tuning_seeds": 0}
         for seed in (0, 1)
     ]  # fmt: skip
-    logs = job.run({**graph, "id": "x", "split": "judged", "data_source": task, "runs": runs})
+    of_job = {"data": "", "id": "x", "split": "judged", "data_source": task, "runs": runs}
+    logs = job.run({**graph, **of_job})
     job.write(logs, tmp_path, "x", {"made": "here"})
     for name, table in LOGS.items():
         again = table.read(tmp_path / name / "x.parquet")

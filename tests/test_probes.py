@@ -122,7 +122,8 @@ def test_cosines_do_not_underflow():
         ([0.0, 0.0, 2.0], 1.0),
         ([1e-9, 3e-9], 16 / 10),
         ([0.0, 0.0], np.nan),
-        ([np.nan, 1.0], np.nan),
+        ([np.nan, 1.0], 1.0),  # it began at 0, and is there still
+        ([np.inf, 1.0, 1.0], 2.0),  # it began at 0
     ],
 )
 def test_effective_depth_counts_the_layers_that_take_part(change, expected):

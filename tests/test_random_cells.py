@@ -32,22 +32,6 @@ PLAIN = {
     "clip": plain_parts.CLIPS,
     "schedule": plain_parts.SCHEDULES,
 }
-PLAIN = {
-    "activation": plain_parts.ACTIVATIONS,
-    "norm": {**plain_parts.VALUE_NORMS, **plain_parts.WEIGHT_NORMS},
-    "residual": plain_parts.RESIDUALS,
-    "optimizer": plain_parts.OPTIMIZERS,
-    "clip": plain_parts.CLIPS,
-    "schedule": plain_parts.SCHEDULES,
-}
-PLAIN = {
-    "activation": plain_parts.ACTIVATIONS,
-    "norm": {**plain_parts.VALUE_NORMS, **plain_parts.WEIGHT_NORMS},
-    "residual": plain_parts.RESIDUALS,
-    "optimizer": plain_parts.OPTIMIZERS,
-    "clip": plain_parts.CLIPS,
-    "schedule": plain_parts.SCHEDULES,
-}
 
 
 def data_of(cell, seed=0):

@@ -18,3 +18,16 @@ def unknown(kind: str, name: str, known: Iterable[str], otherwise: str = "") -> 
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"no {kind} is called {name!r}.{hint} Known: {', '.join(known)}{otherwise}."
+
+
+def within(what: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
+    """Refuse a ``value`` outside [low, high); or (low, high) where it is ``open_low``."""
+    if not (low < value if open_low else low <= value) or not value < high:
+        bracket = "(" if open_low else "["
+        upper = "" if high == float("inf") else f"{high:g}"
+        allowed = (
+            f"in {bracket}{low:g}, {upper})"
+            if upper
+            else (f"above {low:g}" if open_low else f"{low:g} or more")
+        )
+        raise UserError(f"{what} must be {allowed}, and {value:g} came.")

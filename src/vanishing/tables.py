@@ -28,8 +28,8 @@ RUNS = Table(
         "data": Column("string", "1", "digest of the data, where it is the user's own; else empty"),
         "activation": Column("string", "1", "elementwise nonlinearity phi"),
         "init": Column("string", "1", "rule that draws the initial weights"),
-        "sigma_w": Column("float64", "1", "sd of a hidden weight times the root of fan_in"),
-        "sigma_b": Column("float64", "1", "sd of a hidden bias"),
+        "sigma_w": Column("float64", "1", "root mean square of a weight of the hidden layer in the middle, times the root of fan_in"),
+        "sigma_b": Column("float64", "1", "sd of a bias of that layer"),
         "norm": Column("string", "1", "normalisation of a layer's values, or of its weights"),
         "norm_position": Column("string", "1", "whether the norm stands before or after phi"),
         "residual": Column("string", "1", "how a block's input joins its output"),
@@ -67,10 +67,10 @@ RUNS = Table(
             null="never reached within the steps (censored)",
         ),
         "first_nonfinite_step": Column(
-            "int64", "updates", "the first update whose loss was not finite", null="all were finite"
+            "int64", "updates", "the first update with a loss that was not finite, or that left weights that are not", null="all were finite"
         ),
         "first_nonfinite_layer": Column(
-            "int64", "1", "the first layer with a non-finite h at that update; depth + 1 is the head",
+            "int64", "1", "the first layer with a non-finite h (or weight) at that update; depth + 1 is the head or the loss itself",
             null="all were finite",
         ),
         "vanishing_index": Column(
@@ -127,13 +127,13 @@ LAYERS = Table(
         "subnormal_fp16": Column("float32", "1", "share of nonzero dL/dW below the smallest normal float16"),
         "subnormal_fp32": Column("float32", "1", "share of nonzero dL/dW below the smallest normal float32, which is bfloat16's too"),
         "nonfinite_fraction": Column("float32", "1", "share of h and dL/dh that is not finite"),
-        "activation_mean": Column("float64", "1", "mean of a = phi(h)", null="non-finite"),
-        "activation_sd": Column("float64", "1", "sd of a = phi(h)", null="non-finite"),
+        "activation_mean": Column("float64", "1", "mean of a, what leaves the layer: phi(h), with a norm after phi and a residual that joins there", null="non-finite"),
+        "activation_sd": Column("float64", "1", "sd of a, as above", null="non-finite"),
         "q": Column("float64", "1", "mean square of h", null="non-finite"),
         "saturation_low": Column("float32", "1", "share of h below the peak of phi' with phi'(h) <= .1 max phi'"),
         "saturation_high": Column("float32", "1", "share of h above the peak of phi' with phi'(h) <= .1 max phi'"),
         "dead_fraction": Column("float32", "1", "share of units with phi'(h) = 0 for every probe input"),
-        "update_ratio": Column("float64", "1", "norm of the last update of W over the norm of W", null=_NEEDS_TRAINING),
+        "update_ratio": Column("float64", "1", "norm of the last update of W over the norm of W before it", null=_NEEDS_TRAINING + ", or W was 0"),
         "total_change": Column("float64", "1", "norm of W minus the initial W, over the norm of the initial W", null=_NEEDS_TRAINING + ", or W began as 0"),
         "consecutive_cosine": Column("float32", "1", "cosine of dL/dW of the last two updates, each on its own batch", null="fewer than two updates, or a zero"),
         "snr": Column("float64", "1", "squared mean over variance of dL/dW of micro-batches, freed of its bias", null=_BLOCK_OFF.format("noise") + ", or the micro-batches do not differ, or non-finite"),
@@ -151,7 +151,7 @@ NETWORKS = Table(
         "run_id": _RUN_ID,
         "step": _STEP,
         "player": Column("string", "1", "net, or generator and discriminator"),
-        "effective_depth": Column("float64", "layers", "(sum of u)^2 / sum of u^2 with u the total change of each layer", null="no layer has changed"),
+        "effective_depth": Column("float64", "layers", "(sum of u)^2 / sum of u^2 with u the total change of each layer that did not begin at 0", null="no such layer has changed"),
         "stream_growth": Column("float64", "log10", "mean squared gradient of the residual stream where it enters the first block, over that where it leaves the last", null="no residual, not at init, or a gradient is 0"),
         "effective_rank": Column("float64", "1", "exp(entropy of the normalised singular values) of a_L over the probe batch", null=_AT_ENDS.format("rank") + ", or all of it is 0"),
         "jacobian_mean_square": Column("float64", "1", "mean squared singular value of dh_L/dx, per sample", null=_AT_ENDS.format("jacobian") + _TOO_LARGE),
@@ -244,7 +244,7 @@ SUMMARY = Table(
     {
         "battery": RUNS.columns["battery"],
         "cell": _CELL,
-        **{name: RUNS.columns[name] for name in ("family", "task", "activation", "init", "sigma_w", "norm", "norm_position", "residual", "block", "depth", "width", "optimizer")},
+        **{name: RUNS.columns[name] for name in ("family", "task", "activation", "init", "sigma_w", "norm", "norm_position", "residual", "block", "depth", "width", "stages", "padding", "optimizer", "schedule", "clip")},
         "outcome": Column("string", "1", "the column of runs that is summarised"),
         "n": Column("int64", "runs", "seeds that it rests on"),
         "value": Column("float64", "the outcome's", "interquartile mean over seeds", null="no run has it"),

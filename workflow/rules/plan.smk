@@ -17,6 +17,7 @@ rule plan:
             "study.grid",
             "study.cohort",
             "study.plan",
+            "study.durations",
             "parts",
         ),
         cohorts=" ".join(sorted(PLAN.by_id)),

@@ -17,7 +17,7 @@ rule train:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=3000,
     params:
         code=training_code,
         tables="; ".join(table.signature for table in LOGS.values()),

@@ -63,7 +63,7 @@ QUANTITIES = {
     "slope": Quantity("slope of log10 rms(delta)", "slope", "decades/layer", TOLERANCE),
     "vanishing_index": Quantity("vanishing index V", "index V", "decades", 0.2),
     "stream_growth": Quantity(
-        "growth of the squared gradient of a residual stream", "stream growth", "log10", 0.3
+        "growth of the squared gradient of a residual stream", "stream growth", "log10", 0.2
     ),
     "shattering_cosine": Quantity(
         "cosine of delta_1 between inputs", "gradient cosine", "1", 0.03
@@ -79,7 +79,7 @@ QUANTITIES = {
     "log_q_variance": Quantity(
         "variance over networks of ln q_L", "variance of ln q", "1", 0.25, variance, relative=True
     ),
-    "born_dead": Quantity("share of networks with a dead layer", "born dead", "1", 0.1, share),
+    "born_dead": Quantity("share of networks with a dead layer", "born dead", "1", 0.05, share),
 }  # fmt: skip
 
 

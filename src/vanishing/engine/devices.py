@@ -16,6 +16,8 @@ from ..parts.architecture import Architecture
 # best measured at width 64 (20, of 4 to 20) and at width 128 (12).
 CPU_STACK, WIDE_CPU_STACK, WIDE = 20, 12, 64
 CONVOLUTION_CPU_STACK = 8  # more of a grouped convolution's activations leave the cache
+CPU_BYTES, GPU_BYTES = 1e9, 8e9  # that a stack may hold
+COPIES = 6  # of a layer's values: z, h, a, their gradients
 GPU_STACK = 512  # kernel launches are paid once for all of them
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt, malloc.h
@@ -39,6 +41,15 @@ def choose(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def bytes_of_run(architecture: Architecture, samples: int) -> float:
+    """About what a probe holds of a run: of each layer some copies of its values, in float64."""
+    values = sum(
+        architecture.channels(n) * math.prod(architecture.pixels(n))
+        for n in range(1, architecture.depth + 1)
+    )
+    return 8.0 * COPIES * (samples * values + architecture.weights)
+
+
 def keep_freed_memory() -> None:
     """Have glibc keep large blocks that are freed: the next step asks for the same ones.
 
@@ -51,12 +62,18 @@ def keep_freed_memory() -> None:
             libc.mallopt(parameter, KEPT_BYTES)
 
 
-def stacks(runs: int, architecture: Architecture, device: torch.device) -> list[range]:
-    """The runs of a cohort in stacks of about equal size."""
+def stacks(
+    runs: int, architecture: Architecture, samples: int, device: torch.device
+) -> list[range]:
+    """The runs of a cohort in stacks of about equal size, each of which fits into memory.
+
+    ``samples`` are those that go through the net at a time.
+    """
     on_cpu = CPU_STACK if architecture.width <= WIDE else WIDE_CPU_STACK
     if architecture.family == "cnn":
         on_cpu = CONVOLUTION_CPU_STACK
-    largest = on_cpu if device.type == "cpu" else GPU_STACK
+    largest, memory = (on_cpu, CPU_BYTES) if device.type == "cpu" else (GPU_STACK, GPU_BYTES)
+    largest = max(1, min(largest, int(memory // bytes_of_run(architecture, samples))))
     count = math.ceil(runs / largest)
     edges = [runs * i // count for i in range(count + 1)]
     return [range(a, b) for a, b in itertools.pairwise(edges)]

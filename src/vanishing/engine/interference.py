@@ -21,7 +21,7 @@ def interference(
     x: Tensor,
     labels: Tensor,
 ) -> Measures:
-    r"""How far the layers below move the gradient that a layer has just followed, (runs, depth).
+    r"""How far the layers below move the gradient of a layer, (runs, depth); no block is left out.
 
     Of :math:`g_l = dL/dW_l` on the batch ``x`` (runs, batch, inputs) of an update, at the
     parameters ``before`` it, and :math:`g_l'`, the same with the layers below l as they are

@@ -46,7 +46,9 @@ def run(cohort: dict, tuning: pd.DataFrame | None = None, device: str = "auto") 
     _refuse_impossible(cohort, data.image)
     net, budget = Network.of(cohort, data), Budget.of(cohort)
     rates, parts = _rates(cohort, tuning), []
-    for members in stacks(len(cohort["runs"]), net.architecture, where):
+    for members in stacks(
+        len(cohort["runs"]), net.architecture, max(budget.batch, budget.probe_batch), where
+    ):
         started = time.perf_counter()
         chosen = [cohort["runs"][i] for i in members]
         lrs = [rates[i] for i in members]

@@ -11,6 +11,7 @@ from ..parts.losses import Loss
 from .gradients import weight_gradients
 from .network import Buffers, Network, Parameters
 
+MIXED = 8  # samples of a micro-batch, at least, where a norm takes statistics over it
 MICRO_BATCHES = 8
 
 
@@ -30,10 +31,11 @@ def noise(
       a sample's covariance over the squared true gradient, in samples (McCandlish et al. 2018,
       appendix A.1). Missing where the denominator is not positive.
 
-    A small batch gives fewer micro-batches: of at least 2 samples where a norm mixes samples, whose
-    statistics are the micro-batch's own. All is missing where there are fewer than two.
+    A small batch gives fewer micro-batches: of at least 8 samples where a norm mixes samples, whose
+    statistics are the micro-batch's own (over 2 they would leave signs and no gradient). All is
+    missing where there are fewer than two.
     """
-    count = min(MICRO_BATCHES, len(x) // (2 if net.norm.mixes_samples else 1))
+    count = min(MICRO_BATCHES, len(x) // (MIXED if net.norm.mixes_samples else 1))
     if count < 2:
         missing = x.new_full((len(parameters["W"][0]), net.depth), torch.nan)
         return missing, missing[:, 0]

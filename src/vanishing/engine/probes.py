@@ -122,8 +122,10 @@ def of_update(stack: Stack, last: Update | None, earlier: Update | None) -> Meas
 def effective_depth(change: Tensor) -> Tensor:
     r"""How many layers take part, :math:`(\sum u)^2 / \sum u^2`, u the ``change`` (runs, depth).
 
-    From 1 (one layer changes) to the depth (all change alike); missing where none does.
+    From 1 (one layer changes) to the depth (all alike); missing where none does. A layer that
+    began at 0 has no relative change, and is left out.
     """
+    change = torch.where(change.isfinite(), change, 0.0)
     return change.sum(1).square() / change.square().sum(1)
 
 

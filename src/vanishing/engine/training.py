@@ -56,6 +56,7 @@ def train_stack(
             _locate(last, trace.first_nonfinite)
         if step in budget.probe_steps:
             _probe(stack, step, last, earlier, trace)
+    _locate_weights(stack, trace.first_nonfinite)
     trace.losses = losses.double().cpu().numpy()
     if budget.steps:
         trace.train_accuracy = accuracy(*stack.network, samples, "train")
@@ -92,6 +93,14 @@ def _locate(update: Update, first: np.ndarray) -> None:
         if not first[run, 0]:
             bad = [not h[run].isfinite().all() for h in update.h]
             first[run] = update.step, (bad.index(True) if True in bad else len(bad)) + 1
+
+
+def _locate_weights(stack: Stack, first: np.ndarray) -> None:
+    """The same for a run whose last update left weights that are not finite: no loss saw them."""
+    bad = torch.stack([~w.isfinite().flatten(1).all(1) for w in stack.parameters["W"]], dim=1)
+    for run in bad.any(1).nonzero().ravel().tolist():
+        if not first[run, 0]:
+            first[run] = stack.budget.steps, int(bad[run].nonzero()[0]) + 1
 
 
 def _numpy(measures: Measures) -> dict[str, np.ndarray]:

@@ -155,7 +155,7 @@ ACTIVATIONS.add(
     "hard_sigmoid",
     Activation(
         lambda h: functional.hardsigmoid(h),
-        "Courbariaux, Bengio, David 2015",
+        "Howard et al. 2019",
         "min(max(h + 3, 0), 6) / 6",
         kinks=(-3.0, 3.0),
     ),

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from .architecture import KERNEL
 from .inits import INITS, Init
 from .norms import NORMS, Norm
-from .residuals import RESIDUALS, concatenate
+from .residuals import BEFORE, RESIDUALS, concatenate, plus
 
+LEAST_GROUP = 3  # units: of two, normalised, there is only the sign, of one nothing
 MOST_CHANNELS = 8192  # that a concatenating network hands on: its weights grow with their square
 
 
@@ -18,9 +19,11 @@ def canonical(cell: Mapping[str, object]) -> dict[str, object]:
     Blocks are those of a residual; a norm of the weights, or none, stands nowhere; pixels are a
     CNN's. A part of the user's own may differ: it is left as it is.
     """
-    plain = {"block": cell["residual"] == "none", "norm_position": _placeless(str(cell["norm"]))}
-    defaults = {"block": 1, "norm_position": "before"}
-    return {**cell, **{name: defaults[name] for name, idle in plain.items() if idle}}
+    alone = cell["residual"] == "none" or cell["depth"] == 1
+    block = 1 if alone else min(cell["block"], cell["depth"] - 1)
+    placeless = _placeless(str(cell["norm"]))
+    position = "before" if placeless else cell["norm_position"]
+    return {**cell, "block": block, "norm_position": position}
 
 
 def _placeless(norm: str) -> bool:
@@ -47,10 +50,13 @@ def _init(cell: Mapping[str, object]) -> str:
     init = INITS[str(cell["init"])]
     if cell["family"] not in init.families:
         return f"init {cell['init']!r} is for {', '.join(init.families)} only"
-    if init.needs_block and (cell["residual"] == "none" or cell["block"] < init.needs_block):
+    residual, block = RESIDUALS[str(cell["residual"])], min(cell["block"], cell["depth"] - 1)
+    adds = residual.add is plus and residual.joins == BEFORE
+    if init.needs_block and not (adds and block >= init.needs_block):
         return (
-            f"init {cell['init']!r} needs a residual with blocks of at least {init.needs_block} "
-            f"layers, and residual {cell['residual']!r} with block {cell['block']} came"
+            f"init {cell['init']!r} needs a residual that adds before phi, in blocks of at least "
+            f"{init.needs_block} layers, and residual {cell['residual']!r} with blocks of {block} "
+            "came"
         )
     return ""
 
@@ -63,6 +69,11 @@ def _norm(cell: Mapping[str, object]) -> str:
         return (
             f"norm {cell['norm']!r} needs a width that is a multiple of {norm.groups}, and "
             f"{cell['width']} came"
+        )
+    if norm.groups and cell["family"] == "mlp" and cell["width"] // norm.groups < LEAST_GROUP:
+        return (
+            f"norm {cell['norm']!r} would leave groups of {cell['width'] // norm.groups} units at "
+            f"width {cell['width']}, whose values say nothing: {LEAST_GROUP} is the least"
         )
     channels = cell["width"] * 2 ** (cell["stages"] - 1)
     apart = cell["norm"] == "instance" or norm.groups == channels
@@ -86,7 +97,7 @@ def clashing(init: Init, norm: Norm) -> str:
     if norm.needs_weights and init.may_be_zero:
         return "a unit may have no weights, and the norm would divide 0 by 0"
     if norm.iterates and init.unit_variance:
-        return "the norm undoes every scaling of the weights that the init makes"
+        return "the norm fixes the weights' size, which the init would set from the data"
     return ""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import UserError
+from ..errors import UserError, within
 from .architecture import Place
 from .laws import Law, delta_orthogonal, identity, normal, orthogonal, sparse, uniform
 from .registry import Registry
@@ -40,7 +40,7 @@ class Init:
     unit_variance: bool = False  # scaled after the draw so that z has variance 1 on real samples
     families: tuple[str, ...] = ("mlp", "cnn")
     may_be_zero: bool = False  # all weights of a unit may be 0
-    needs_block: int = 0  # a residual net with at least so many layers a block; 0: any net
+    needs_block: int = 0  # blocks of at least so many layers that add to z; 0: any net
 
     def draw(self, place: Place, generator: Generator) -> tuple[Tensor, Tensor]:
         """A weight (fan_in, units) and a bias (1, units), in float32.
@@ -71,6 +71,8 @@ def _xavier(place: Place) -> float:
 
 
 def _spread(sigma_w: float, sigma_b: float, law: Law, formula: str, source: str) -> Init:
+    within("sigma_w", sigma_w, 0, math.inf, open_low=True)
+    within("sigma_b", sigma_b, 0, math.inf)
     return Init(
         lambda place: sigma_w / math.sqrt(place.fan_in),
         source,
@@ -100,6 +102,7 @@ def preset(sigma_w: float) -> Init:
 
 def orthogonal_init(gain: float = 1.0) -> Init:
     """W = gain Q with orthonormal rows or columns: for a square W, sigma_w = gain."""
+    within("init 'orthogonal': gain", gain, 0, math.inf, open_low=True)
     return Init(
         lambda place: gain / math.sqrt(max(place.fan_in, place.units)),
         "Saxe, McClelland, Ganguli 2014",
@@ -116,6 +119,7 @@ def _centre_rms(place: Place) -> float:
 
 def delta_orthogonal_init(gain: float = 1.0) -> Init:
     """W = gain Q at the centre of the kernel and 0 around it: every pixel apart is an isometry."""
+    within("init 'delta_orthogonal': gain", gain, 0, math.inf, open_low=True)
     return Init(
         lambda place: gain * _centre_rms(place),
         "Xiao et al. 2018",
@@ -127,6 +131,7 @@ def delta_orthogonal_init(gain: float = 1.0) -> Init:
 
 def identity_init(gain: float = 1.0) -> Init:
     """W = gain at equal indices of input and output (at the kernel's centre), else 0."""
+    within("init 'identity': gain", gain, 0, math.inf, open_low=True)
     return Init(
         lambda place: gain * _centre_rms(place),
         "Le, Jaitly, Hinton 2015",
@@ -152,6 +157,8 @@ def sparse_init(connections: float = 15, sigma: float = 1.0) -> Init:
 
 def constant(value: float = 0.01) -> Init:
     """Every weight alike: all units of a layer stay the same (symmetry)."""
+    if not value:
+        raise UserError("init 'constant': value must not be 0: give the init zeros instead.")
     return Init(
         _zero, "Rumelhart et al. 1986", weight_mean=lambda place: value, formula="W = value, b = 0"
     )
@@ -170,7 +177,12 @@ def _critical(place: Place) -> float:
 
 
 def _fixup(place: Place) -> float:
-    """He, 0 in the head and at the end of a branch, smaller in the rest of it."""
+    """He, 0 in the head and at the end of a branch, smaller in the rest of it.
+
+    Rules 1 and 2 of the paper; its scalar multipliers and biases are left to a residual
+    (skip_init(start=1)) and to the layers' own biases. A branch that ends in phi would never learn:
+    phi'(0) of relu is 0.
+    """
     if place.head or place.ends_block:
         return 0.0
     shrunk = place.blocks ** (-1 / (2 * place.block - 2)) if place.in_block else 1.0

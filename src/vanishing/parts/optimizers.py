@@ -6,10 +6,12 @@ hold the two against each other. What ``torch.optim`` lacks (Lion) is the paper'
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import within
 from ..lazy import Lazy
 from .registry import Registry
 
@@ -39,6 +41,12 @@ class Optimizer:
 OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", Optimizer)
 
 
+def _refuse_means(**shares: float) -> None:
+    """Refuse shares of running means that are not in [0, 1)."""
+    for name, share in shares.items():
+        within(name, share, 0, 1)
+
+
 def _memory(state: State, name: str, gradient: Tensor) -> Tensor:
     if name not in state:
         state[name] = torch.zeros_like(gradient)
@@ -47,6 +55,7 @@ def _memory(state: State, name: str, gradient: Tensor) -> Tensor:
 
 def momentum(beta: float = 0.9) -> Optimizer:
     """v <- beta v + g; d = v."""
+    within("optimizer 'momentum': beta", beta, 0, 1)
 
     def update(gradient: Tensor, state: State, step: int) -> Tensor:  # noqa: ARG001
         return _memory(state, "v", gradient).mul_(beta).add_(gradient)
@@ -56,6 +65,7 @@ def momentum(beta: float = 0.9) -> Optimizer:
 
 def nesterov(beta: float = 0.9) -> Optimizer:
     """v <- beta v + g; d = g + beta v."""
+    within("optimizer 'nesterov': beta", beta, 0, 1)
 
     def update(gradient: Tensor, state: State, step: int) -> Tensor:  # noqa: ARG001
         return gradient + beta * _memory(state, "v", gradient).mul_(beta).add_(gradient)
@@ -66,6 +76,9 @@ def nesterov(beta: float = 0.9) -> Optimizer:
 
 
 def _adam(beta_1: float, beta_2: float, epsilon: float) -> Callable[[Tensor, State, int], Tensor]:
+    _refuse_means(beta_1=beta_1, beta_2=beta_2)
+    within("epsilon", epsilon, 0, math.inf)
+
     def update(gradient: Tensor, state: State, step: int) -> Tensor:
         m = _memory(state, "m", gradient).lerp_(gradient, 1 - beta_1)
         v = _memory(state, "v", gradient).mul_(beta_2)
@@ -94,6 +107,8 @@ def adamw(
 
 def rmsprop(alpha: float = 0.99, epsilon: float = 1e-8) -> Optimizer:
     """v: running mean of g^2; d = g / (sqrt(v) + eps)."""
+    _refuse_means(alpha=alpha)
+    within("epsilon", epsilon, 0, math.inf)
 
     def update(gradient: Tensor, state: State, step: int) -> Tensor:  # noqa: ARG001
         v = _memory(state, "v", gradient).mul_(alpha)
@@ -107,6 +122,7 @@ def rmsprop(alpha: float = 0.99, epsilon: float = 1e-8) -> Optimizer:
 
 def adagrad(epsilon: float = 1e-10) -> Optimizer:
     """v: sum of all g^2; d = g / (sqrt(v) + eps)."""
+    within("epsilon", epsilon, 0, math.inf)
 
     def update(gradient: Tensor, state: State, step: int) -> Tensor:  # noqa: ARG001
         v = _memory(state, "v", gradient).addcmul_(gradient, gradient)
@@ -119,6 +135,7 @@ def adagrad(epsilon: float = 1e-10) -> Optimizer:
 
 def lion(beta_1: float = 0.9, beta_2: float = 0.99, weight_decay: float = 0.0) -> Optimizer:
     """d = sign(beta_1 m + (1 - beta_1) g), then m <- beta_2 m + (1 - beta_2) g."""
+    _refuse_means(beta_1=beta_1, beta_2=beta_2)
 
     def update(gradient: Tensor, state: State, step: int) -> Tensor:  # noqa: ARG001
         m = _memory(state, "m", gradient)

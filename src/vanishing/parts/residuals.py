@@ -113,7 +113,8 @@ def stochastic_depth(survival: float = 0.5) -> Residual:
 
 
 RESIDUALS.add("none", Residual(replace, "", "f"))
-RESIDUALS.add("identity", Residual(plus, "He et al. 2016", "x + f"))
+# He et al. 2016 apply phi to the sum; here the branch ends in phi (2016b, "ReLU before addition").
+RESIDUALS.add("identity", Residual(plus, "He et al. 2016b", "x + f, f = φ(h)"))
 RESIDUALS.add("pre_activation", Residual(plus, "He et al. 2016b", "x + f", BEFORE))
 RESIDUALS.add(
     "scaled",

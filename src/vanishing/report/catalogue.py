@@ -20,7 +20,7 @@ from ..parts.losses import LOSSES
 from ..parts.norms import NORMS, Norm
 from ..parts.optimizers import OPTIMIZERS
 from ..parts.registry import Registry
-from ..parts.residuals import BEFORE, RESIDUALS, Residual, concatenate
+from ..parts.residuals import BEFORE, RESIDUALS, Residual, concatenate, plus
 from ..parts.schedules import CLIPS, SCHEDULES
 from ..theory.catalogue import WIDTH, chi_1_of_init, chi_1_of_norm, gradient_growth
 from ..theory.fixed_points import critical_point
@@ -174,7 +174,9 @@ def _refuses(name: str, activation: Activation) -> bool:
 
 def _of_init(init: Init) -> list[str]:
     layers = init.needs_block
-    blocks = [f"residuals with blocks of at least {layers} layers"] if layers else []
+    blocks = (
+        [f"residuals that add before phi, in blocks of at least {layers} layers"] if layers else []
+    )
     return blocks + _none_of(
         "norm", [name for name in _without_parameters(NORMS) if clashing(init, NORMS[name])]
     )
@@ -201,10 +203,10 @@ def _without_parameters(registry: Registry) -> list[str]:
 
 
 def _of_residual(residual: Residual) -> list[str]:
-    if residual.skips:
+    if residual.add is plus and residual.joins == BEFORE:
         return []
     needing = [name for name, init in INITS.entries.items() if getattr(init, "needs_block", 0)]
-    return [f"no init {' or '.join(needing)}"]
+    return _none_of("init", needing)
 
 
 def _place_of_norm(norm: Norm) -> list[str]:

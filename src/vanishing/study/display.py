@@ -12,7 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .progress import Progress, Station, duration
+from .durations import duration
+from .progress import Progress, Station
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

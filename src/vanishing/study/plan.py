@@ -13,6 +13,7 @@ from ..errors import UserError, unknown
 from ..table import write_text
 from . import config, grid
 from .cohort import Cohort, Graph, Member, graph_of, layout, tuning_runs
+from .durations import duration
 
 # Measured on one core of 2026 (2 vCPU Zen 5, stacks of 16, width 64): a rough guide for the eye.
 FLOPS_PER_SECOND = 2e10
@@ -225,6 +226,6 @@ def description(plan: Plan) -> str:
         lines.append(f"  {name}: {g.cells} cells, {len(g.judged)} judged runs, {tuning}")
         lines += [f"    left out, {e.cells} cells: {e.when} ({e.because})" for e in g.excluded]
     cores = os.cpu_count() or 1
-    minutes = plan.seconds / 60
-    lines.append(f"about {minutes:.0f} minutes of CPU, {minutes / cores:.0f} on {cores} cores")
+    wait = duration(plan.seconds / cores)
+    lines.append(f"about {duration(plan.seconds)} of CPU, {wait} on {cores} cores")
     return "\n".join(lines)

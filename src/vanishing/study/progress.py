@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import snakemake_log
+from .durations import duration
 from .head import Head, head
 from .plan import FLOPS_PER_SECOND, SECONDS_OF_REPORT, SECONDS_PER_JOB, config_path
 from .snakemake_log import Failure
@@ -117,21 +118,6 @@ def status(config: str | os.PathLike) -> str:
         lines.append("  ".join([f"{name:<{widths[0]}}", *numbers]))
     lines += [f"failed: {f} ({f.log or f.output})" for f in now.failures]
     return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it.
-
-    >>> [duration(s) for s in (4.2, 75, 3720, 200_000)]
-    ['4 s', '1 min 15 s', '1 h 2 min', '55 h 33 min']
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _headline(now: Progress) -> str:

@@ -25,8 +25,9 @@ from . import plan as plans
 from . import preloaded, snakemake_log
 from .cohort import Cohort
 from .display import Lines, Picture, say
+from .durations import duration
 from .head import environment, only_head, start, stop
-from .progress import duration, progress
+from .progress import progress
 from .snakemake_log import Failure
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

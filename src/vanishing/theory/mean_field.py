@@ -110,7 +110,7 @@ def _layer(
     if ends and joins == AFTER:
         a, join = joined(cell, number, start, a)
     meets = cell.residual.skips and (number == 1 or ends)
-    follows = _follows_along(cell)
+    follows = follows_along(cell)
     pull = place.fan_in * w.variance / h.q if follows else 0.0
     fresh = 1 - place.field / place.fan_in if follows else 1.0
     shape, divisor = came.square.shape, h.divisor / share
@@ -126,7 +126,7 @@ def _positive(values: np.ndarray) -> bool:
     return bool((values > 0).all() and np.isfinite(values).all())
 
 
-def _follows_along(cell: Cell) -> bool:
+def follows_along(cell: Cell) -> bool:
     """Whether the gradient along the signal is followed: see :mod:`.along`."""
     simple = (cell.residual.add, cell.residual.joins) in ((replace, AFTER), (plus, AFTER))
     free = cell.normed == "none" and cell.kind != "standardised"

@@ -44,6 +44,7 @@ SCALED = (
     "; a block multiplies the stream's squared gradient by 1 + f^2 chi, f its branch's factor "
     "(after Yang and Schoenholz 2017, Hayou et al. 2021)"
 )
+ALONG = "; beside it the part along the signal, to order 1/width"
 GATED = "; gates and branches are averaged over as independent Gaussians (mean field)"
 DENSE = "; squared gradients of all later layers add (mean field)"
 BORDER = "; pixel by pixel, with what a border of zeros takes out (after Xiao et al. 2018)"
@@ -134,6 +135,7 @@ def source(cell: Cell) -> str:
         added = {gated: GATED, concatenate: DENSE}.get(cell.residual.add, SCALED)
         simple = all(factor == 1 for factor in mean_field.factors(cell))
         found += RESIDUAL if added is SCALED and simple else added
+        found += ALONG * mean_field.follows_along(cell)
     return found + BORDER * (cell.architecture.family == "cnn")
 
 
