@@ -1,5 +1,6 @@
 """What several tests need."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,10 @@ def mnist():
     if not folder.is_dir():
         pytest.skip(f"the MNIST test images are not at {folder}")
     return folder / "t10k-images-idx3-ubyte.gz", folder / "t10k-labels-idx1-ubyte.gz"
+
+
+@pytest.fixture(autouse=True)
+def _no_module_of_another_test():
+    """A module of the user's own is called my_parts in many tests, and is another in each."""
+    yield
+    sys.modules.pop("my_parts", None)

@@ -7,10 +7,15 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from .errors import UserError
 from .study import preloaded
+
+CONFIG = {"metavar": "CONFIG", "help": "a name in workflow/config/, or the path of a YAML file"}
+RESULTS = {"type": Path, "metavar": "RESULTS", "help": "folder results/<study>"}
+Verb = Callable[..., argparse.ArgumentParser]  # (name, run, says): adds a verb
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -124,6 +129,17 @@ def _parts(a: argparse.Namespace) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _check(a: argparse.Namespace) -> int:
+    from .contract.check import check
+
+    kind, problems = check(a.part)
+    if not problems:
+        print(f"{a.part} keeps the contract of every {kind}")  # noqa: T201
+    for problem in problems:
+        print(f"{a.part}: {problem}", file=sys.stderr)  # noqa: T201
+    return 2 if problems else 0
+
+
 def _schema(a: argparse.Namespace) -> None:
     from .study.config import json_schema
     from .table import write_text
@@ -145,56 +161,69 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    config = {"metavar": "CONFIG", "help": "a name in workflow/config/, or the path of a YAML file"}
-    results = {"type": Path, "metavar": "RESULTS", "help": "folder results/<study>"}
+    _add_studies(verb)
+    _add_stations(verb)
+    _add_reference(verb)
+    return parser
 
+
+def _add_studies(verb: Verb) -> None:
+    """What is done with a whole study."""
     study = verb("study", _study, "Run a study from its config to its paper.")
-    study.add_argument("config", **config)
+    study.add_argument("config", **CONFIG)
     study.add_argument("--profile", default="default", help="name or path of a profile")
 
     plan = verb("plan", _plan, "Check a config, say what it runs and costs; with --out, write it.")
-    plan.add_argument("config", **config)
-    plan.add_argument("--out", **results)
+    plan.add_argument("config", **CONFIG)
+    plan.add_argument("--out", **RESULTS)
 
-    train = verb("train", _train, "Train the runs of a cohort and write its three logs.")
+    status = verb("status", _status, "Say what of a study is done, from its files alone.")
+    status.add_argument("config", **CONFIG)
+
+    publish = verb("publish", _publish, "Copy a study's verdicts to README and reports/published.")
+    publish.add_argument("results", **RESULTS)
+    publish.add_argument("--root", type=Path, default=Path())
+
+
+def _add_stations(verb: Verb) -> None:
+    """What the Snakefile's rules call, in the order of the stations."""
+    train = verb("train", _train, "Train the runs of a cohort and write its logs.")
     train.add_argument("cohort", type=Path, metavar="COHORT", help="cohorts/<id>.json")
     train.add_argument("--logs", type=Path, required=True, help="folder results/<study>/logs")
     train.add_argument("--tuning", type=Path, nargs="*", help="runs logs that give the rates")
     train.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
 
     gather = verb("gather", _gather, "Put the logs of all cohorts together as tables.")
-    gather.add_argument("results", **results)
+    gather.add_argument("results", **RESULTS)
 
     predict = verb("predict", _predict, "Write what mean-field theory predicts of every cell.")
-    predict.add_argument("results", **results)
+    predict.add_argument("results", **RESULTS)
     predict.add_argument(
         "--out", type=Path, required=True, help="predictions.parquet; expected.parquet goes beside"
     )
 
     judge = verb("judge", _judge, "Judge the claims: summary, ledger and facts from the tables.")
-    judge.add_argument("results", **results)
+    judge.add_argument("results", **RESULTS)
     judge.add_argument("--claims", type=Path, default=Path("reports/claims.yaml"))
 
     render = verb("render", _render, "Execute a notebook (.py), or build the paper (.md).")
     render.add_argument("source", type=Path, help="a notebook .py, or paper.md")
-    render.add_argument("--results", **results, required=True)
+    render.add_argument("--results", **RESULTS, required=True)
     render.add_argument("--out", type=Path, required=True, help="an .ipynb, or a folder")
 
-    status = verb("status", _status, "Say what of a study is done, from its files alone.")
-    status.add_argument("config", **config)
 
-    publish = verb("publish", _publish, "Copy a study's verdicts to README and reports/published.")
-    publish.add_argument("results", **results)
-    publish.add_argument("--root", type=Path, default=Path())
-
-    parts = verb(
-        "parts", _parts, "List every part: formula, source, chi_1, and what it combines with."
-    )
-    parts.add_argument(
-        "kind", nargs="?", metavar="KIND", help="activation, init, norm, ...: one kind"
-    )
+def _add_reference(verb: Verb) -> None:
+    """What there is to write into a config."""
+    says = "List every part: formula, source, chi_1, and what it combines with."
+    parts = verb("parts", _parts, says)
+    kinds = "activation, init, norm, ...: one kind"
+    parts.add_argument("kind", nargs="?", metavar="KIND", help=kinds)
     parts.add_argument("--family", help="only what networks of this family can have: mlp or cnn")
+
+    check = verb("check", _check, "Hold a part of your own to the contract of the registered ones.")
+    check.add_argument(
+        "part", metavar="MODULE:ATTRIBUTE", help="my_parts:snake, of my_parts.py here"
+    )
 
     docs = verb("docs", _schema, "Write the config's JSON schema and the data dictionary.")
     docs.add_argument("--root", type=Path, default=Path())
-    return parser

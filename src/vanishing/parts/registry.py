@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import math
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -41,18 +42,10 @@ class Registry(Mapping[str, Part]):
         return len(self.entries)
 
     def __getitem__(self, label: str) -> Part:
-        match = _LABEL.fullmatch(label)
-        if not match:
-            raise UserError(f"{label!r} is not the label of a part: name or name(key=value)")
-        given = _literals(match["parameters"] or "")
-        entry = _imported(match["name"]) if ":" in match["name"] else self._entry(match["name"])
-        part = entry if isinstance(entry, self.part) else entry(**given)
-        if not isinstance(part, self.part):
-            raise UserError(
-                f"{label!r} is {type(part).__name__}, and must be {self.part.__name__} "
-                f"or a function that returns one"
-            )
-        return part
+        name, given = parsed(label)
+        entry = imported(name) if ":" in name else self._entry(name)
+        wanted = f"must be a part, {self.part.__name__}, or a function that returns one"
+        return made(f"{self.kind} {name!r}", entry, (self.part,), given, wanted)
 
     def label(self, spec: object) -> str:
         """The label of a part as it is written in a config; refuses what does not exist."""
@@ -87,16 +80,12 @@ def _is_call(spec: object) -> bool:
 def _differing(what: str, known: dict, given: dict) -> dict[str, str]:
     """The parameters in the order of the signature, those at their default left out."""
     for key, value in given.items():
-        if key not in known:
-            takes = unknown("parameter", key, known) if known else f"takes none, and {key!r} came."
-            raise UserError(f"{what}: {takes}")
+        _refuse_unknown(what, key, known)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UserError(f"{what}: {key} must be a number, and {value!r} came.")
         if not math.isfinite(value):
             raise UserError(f"{what}: {key} must be finite, and {value!r} came.")
-    missing = [k for k, p in known.items() if p.default is p.empty and k not in given]
-    if missing:
-        raise UserError(f"{what}: needs {', '.join(missing)}.")
+    _refuse_missing(what, known, given)
     return {
         key: f"{float(given[key]):.12g}"
         for key, parameter in known.items()
@@ -104,19 +93,116 @@ def _differing(what: str, known: dict, given: dict) -> dict[str, str]:
     }
 
 
+def _refuse_unknown(what: str, key: str, known: Mapping) -> None:
+    if key not in known:
+        takes = unknown("parameter", key, known) if known else f"takes none, and {key!r} came."
+        raise UserError(f"{what}: {takes}")
+
+
+def _refuse_missing(what: str, known: Mapping, given: dict) -> None:
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    missing = [
+        key
+        for key, parameter in known.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in variadic
+        and key not in given
+    ]
+    if missing:
+        raise UserError(f"{what}: needs {', '.join(missing)}.")
+
+
 def _join(name: str, parameters: dict[str, str]) -> str:
     inside = ", ".join(f"{key}={value}" for key, value in parameters.items())
     return f"{name}({inside})" if inside else name
 
 
-def _literals(parameters: str) -> dict[str, float]:
-    call = ast.parse(f"f({parameters})", mode="eval").body
-    return {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+def parsed(label: str) -> tuple[str, dict[str, float]]:
+    """The name that ``label`` holds, and its parameters.
+
+    >>> parsed("leaky_relu(slope=0.2)")
+    ('leaky_relu', {'slope': 0.2})
+    """
+    wrong = f"{label!r} is not the label of a part: name or name(key=value)"
+    match = _LABEL.fullmatch(label)
+    if not match:
+        raise UserError(wrong)
+    try:
+        call = ast.parse(f"f({match['parameters'] or ''})", mode="eval").body
+        given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (SyntaxError, ValueError):
+        raise UserError(wrong) from None
+    if call.args or None in given:
+        raise UserError(wrong)
+    return match["name"], given
 
 
-def _imported(name: str) -> object:
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+def made(
+    what: str, entry: object, kinds: tuple[type, ...], given: dict[str, float], wanted: str
+) -> object:
+    """The part that ``entry`` is, or that it returns, called with what is ``given``."""
+    if isinstance(entry, kinds):
+        for key in given:
+            _refuse_unknown(what, key, {})
+        return entry
+    if not callable(entry):
+        raise UserError(f"{what} is {type(entry).__name__}, and {wanted}.")
+    part = _called(what, entry, given)
+    if not isinstance(part, kinds):
+        raise UserError(f"{what} returns {type(part).__name__}, and {wanted}.")
+    return part
+
+
+def _called(what: str, entry: Callable, given: dict[str, float]) -> object:
+    """What ``entry`` returns; a parameter that it lacks or needs, or its failure, in words."""
+    try:
+        known = inspect.signature(entry).parameters
+    except ValueError:  # functions written in C may have none
+        raise UserError(f"{what} is {entry!r}, which cannot be called with no value.") from None
+    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in known.values()):
+        for key in given:
+            if key not in known:
+                has = f"its parameters are: {', '.join(known)}" if known else "it has no parameters"
+                raise UserError(f"{what} has no parameter {key!r}; {has}.")
+    _refuse_missing(what, known, given)
+    try:
+        return entry(**given)
+    except UserError:
+        raise
+    except Exception as error:  # a function of the user's own may raise anything
+        raise UserError(f"{what}: calling it fails with {_failure(error)}") from error
+
+
+def _failure(error: Exception) -> str:
+    """An error and the line of code that raised it."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({at.filename}, line {at.lineno})"
+
+
+def imported(name: str) -> object:
+    """The object that ``module:attribute`` names."""
+    path, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name and f"{path}.".startswith(f"{error.name}."):
+            raise UserError(f"{name!r} cannot be imported: {_not_found(path)}") from None
+        raise UserError(f"{name!r} cannot be imported: {_failure(error)}") from error
+    except Exception as error:  # the module is the user's own, and may raise anything
+        raise UserError(f"{name!r} cannot be imported: {_failure(error)}") from error
+    if not hasattr(module, attribute):
+        names = [known for known in vars(module) if not known.startswith("_")]
+        raise UserError(
+            f"{name!r} cannot be imported: {unknown('attribute of ' + path, attribute, names)}"
+        )
+    return getattr(module, attribute)
+
+
+def _not_found(module: str) -> str:
+    return (
+        f"no module {module!r} is found. Put {module.split('.')[0]}.py into the folder that you "
+        "start from, or on PYTHONPATH."
+    )
 
 
 def source_file(name: str) -> Path | None:
@@ -135,10 +221,7 @@ def _refuse_unimportable(kind: str, name: str) -> None:
     except ModuleNotFoundError:
         path = None
     if path is None or not path.is_file():
-        raise UserError(
-            f"{kind} {name!r}: no module {module!r} is found. Put {module.split('.')[0]}.py into "
-            "the folder that you start from, or on PYTHONPATH."
-        )
+        raise UserError(f"{kind} {name!r}: {_not_found(module)}")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = {n for node in tree.body for n in _bound(node)}
     if attribute not in names:
