@@ -52,7 +52,13 @@ def own(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("snake", "activation"), ("shrinking", "init"), ("half", "residual"), ("signs", "optimizer")],
+    [
+        ("snake", "activation"),
+        ("shrinking", "init"),
+        ("sized", "norm"),
+        ("half", "residual"),
+        ("signs", "optimizer"),
+    ],
 )
 def test_the_examples_of_the_readme_keep_the_contract(own, capsys, name, kind):
     module = own("\n".join(EXAMPLES))

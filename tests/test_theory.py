@@ -316,7 +316,7 @@ def test_a_width_of_one_and_a_batch_of_one_are_predicted() -> None:
 
 
 def test_weights_of_zero_have_no_theory() -> None:
-    init = INITS["gaussian(sigma_b=0.1, sigma_w=0.0)"]
+    init = replace(INITS["zeros"], bias_std=lambda place: 0.1)
     assert profile(cell(TANH, init, "none", "none", 4, 8)).source == "none"
 
 
