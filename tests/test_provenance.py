@@ -8,7 +8,7 @@ import pytest
 
 from vanishing import provenance as subject
 from vanishing.errors import UserError
-from vanishing.provenance import fingerprint, provenance
+from vanishing.provenance import fingerprint, imported, provenance
 
 SOURCE = '''
 """A module."""
@@ -60,6 +60,26 @@ def test_fingerprint_is_the_same_in_another_process_and_order():
 
 def test_fingerprint_of_a_subpackage_differs_from_that_of_its_module():
     assert fingerprint("study") != fingerprint("study.plan") != fingerprint("parts")
+
+
+def test_the_modules_that_training_loads_of_the_theory_are_those_that_it_imports():
+    """With the parts that ask the theory for a number when they are used: an init and a norm."""
+    code = """
+import sys
+import vanishing.engine.job
+from vanishing.parts.activations import ACTIVATIONS
+from vanishing.parts.architecture import Place
+from vanishing.parts.inits import INITS
+from vanishing.parts.norms import variance_gain
+tanh = ACTIVATIONS["tanh"]
+INITS["critical"].weight_std(Place(8, 8, activation=tanh)), variance_gain(tanh)
+print(*sorted(name for name in sys.modules if name.startswith("vanishing.theory.")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    known = [f"vanishing.{name}" for name in imported("theory", "parts", "engine")]
+    assert done.stdout.split() == known
+    assert "vanishing.theory.fixed_points" in known
+    assert "vanishing.theory.predictions" not in known
 
 
 def test_unknown_part_of_the_code_is_refused_with_the_nearest_name():

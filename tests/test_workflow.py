@@ -155,6 +155,7 @@ def test_a_touched_config_or_a_comment_in_it_retrains_nothing(copy):
         ("parts/activations.py", "torch.tanh(h)", "torch.tanh(1.01 * h)", True),
         ("engine/stack.py", "change = lr *", "change = 2 * lr *", True),
         ("theory/slope.py", "min(2,", "min(1,", True),
+        ("theory/fixed_points.py", "abs(first) < STILL", "abs(first) <= STILL", True),
     ],
 )
 def test_a_changed_formula_retrains_and_a_changed_comment_does_not(copy, file, old, new, rerun):

@@ -20,6 +20,12 @@ def unknown(kind: str, name: str, known: Iterable[str], otherwise: str = "") -> 
     return f"no {kind} is called {name!r}.{hint} Known: {', '.join(known)}{otherwise}."
 
 
+def whole(what: str, value: float, low: int) -> None:
+    """Refuse a ``value`` that is no whole number, or one below ``low``."""
+    if value < low or not float(value).is_integer():
+        raise UserError(f"{what} must be a whole number from {low} on, and {value:g} came.")
+
+
 def within(what: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
     """Refuse a ``value`` outside [low, high); or (low, high) where it is ``open_low``."""
     if not (low < value if open_low else low <= value) or not value < high:

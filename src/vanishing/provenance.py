@@ -43,6 +43,24 @@ def fingerprint(
     return digest.hexdigest()[:12]
 
 
+@cache
+def imported(subpackage: str, *parts: str) -> tuple[str, ...]:
+    """The modules of ``subpackage`` that ``parts`` import, and those that these import in turn.
+
+    Inside functions too, where an import may stand that would be circular at a module's top.
+
+    >>> imported("tables", "theory.slope"), imported("tables", "theory.predictions")
+    ((), ('tables',))
+    """
+    inside, found = set(_files(subpackage)), set()
+    new = {file for part in parts for file in _files(part)}
+    while new:
+        new = {module for file in new for module in _imports(file)} & inside - found
+        found |= new
+    names = (file.relative_to(HERE).with_suffix("").parts for file in found)
+    return tuple(sorted(".".join(name) for name in names))
+
+
 def provenance(config_digest: str | None = None) -> dict:
     """Code, versions and machine of this process, ready for JSON: what every table carries."""
     return {
@@ -103,6 +121,16 @@ def _files(part: str) -> list[Path]:
 def _known() -> list[str]:
     packages = [file.parent.name for file in HERE.glob("*/__init__.py")]
     return sorted(packages + [file.stem for file in HERE.glob("*.py")])
+
+
+def _imports(file: Path) -> set[Path]:
+    """The modules of this package that a module imports by relative imports, as all of it does."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            source = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            found |= {source.with_suffix(".py"), *(source / f"{n.name}.py" for n in node.names)}
+    return found
 
 
 @cache

@@ -1,7 +1,7 @@
 # What the rules share. All logic lives in src; nothing here may import torch or pandas.
 from pathlib import Path
 
-from vanishing.provenance import fingerprint as code
+from vanishing.provenance import fingerprint as code, imported
 from vanishing.study import plan
 from vanishing.tables import LOGS
 
@@ -25,4 +25,5 @@ def tuning_logs(wildcards):
 def training_code(wildcards):
     """Changes when a cohort's numbers may: our formulas, or the file of a part of the user's own."""
     own = PLAN.by_id[wildcards.cohort].own_parts
-    return code("parts", "engine", "theory.slope", extra_files=own, packages=["torch"])
+    formulas = imported("theory", "parts", "engine")
+    return code("parts", "engine", *formulas, extra_files=own, packages=["torch"])

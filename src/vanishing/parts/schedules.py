@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import UserError
+from ..errors import UserError, within
 from ..lazy import Lazy
 from .registry import Registry
 
@@ -80,7 +80,7 @@ def cosine(warmup: float = 0.0) -> Schedule:
 
 def clip_norm(limit: float) -> Clip:
     """All gradients of a run scaled down together, to a common norm of at most ``limit``."""
-    _refuse_limit("norm", limit)
+    within("clip 'norm': limit", limit, 0, math.inf, open_low=True)
 
     def apply(gradients: list[Tensor]) -> list[Tensor]:
         norms = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients]
@@ -94,17 +94,12 @@ def clip_norm(limit: float) -> Clip:
 
 def clip_value(limit: float) -> Clip:
     """Every entry of a gradient brought into [-limit, limit]."""
-    _refuse_limit("value", limit)
+    within("clip 'value': limit", limit, 0, math.inf, open_low=True)
     return Clip(
         lambda gradients: [g.clamp(-limit, limit) for g in gradients],
         "Mikolov 2012",
         "min(max(g, −limit), limit)",
     )
-
-
-def _refuse_limit(name: str, limit: float) -> None:
-    if not limit > 0:
-        raise UserError(f"clip {name!r}: limit must be above 0, and {limit:g} came")
 
 
 SCHEDULES.add("constant", Schedule(lambda step, steps: 1.0, "Robbins, Monro 1951", "1"))
