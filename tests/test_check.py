@@ -92,6 +92,42 @@ def test_what_is_no_part_is_refused_without_a_traceback(own, capsys, name, words
     assert words in capsys.readouterr().err
 
 
+OWN = """
+import torch
+from vanishing.parts.games import Game
+from vanishing.parts.recurrences import Recurrence, Step
+
+def cell(carry=0.0):
+    def step(p, r, before, phi, see):
+        h = see(0, p[0] + r[0])
+        return Step(h, (before.a + phi(h)) / 2)
+    return Recurrence(step, "mine", "a = (a + phi(h)) / 2", carry=carry)
+
+def losses(real, fake):
+    return torch.relu(1 - real), torch.relu(1 + fake)
+
+game = Game(losses, lambda fake: -fake, "mine")
+backwards = Game(losses, lambda fake: fake, "mine")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cell", "keeps the contract of every recurrence"),
+        ("cell(carry=0.5)", "keeps the contract of every recurrence"),
+        ("cell(carry=0.6)", "hands back 0.5 of a gradient"),
+        ("game", "keeps the contract of every game"),
+        ("backwards", "must fall with the output"),
+    ],
+)
+def test_a_recurrence_and_a_game_of_the_users_own_are_checked(own, capsys, name, said):
+    kept = said.startswith("keeps")
+    assert cli.main(["check", f"{own(OWN)}:{name}"]) == (0 if kept else 2)
+    printed = capsys.readouterr()
+    assert said in (printed.out if kept else printed.err)
+
+
 def test_a_function_with_defaults_is_checked_at_them(own, capsys):
     assert cli.main(["check", f"{own(WRONG)}:swish"]) == 0
     assert "activation" in capsys.readouterr().out

@@ -9,7 +9,6 @@ from vanishing.errors import UserError
 from vanishing.parts.activations import ACTIVATIONS
 from vanishing.parts.architecture import Place
 from vanishing.parts.inits import INITS
-from vanishing.parts.losses import LOSSES
 from vanishing.parts.norms import MOMENTUM, NORMS, next_top
 from vanishing.parts.optimizers import OPTIMIZERS
 from vanishing.parts.residuals import RESIDUALS
@@ -289,18 +288,3 @@ def test_clipping_by_norm_limits_every_run_by_itself():
 def test_clipping_by_value_limits_every_entry():
     [clipped] = CLIPS["value(limit=0.5)"].apply([torch.tensor([[-2.0, -0.1, 0.3, 7.0]])])
     assert clipped.tolist() == [[-0.5, pytest.approx(-0.1), pytest.approx(0.3), 0.5]]
-
-
-# Losses
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_is_at_chance_where_all_classes_are_alike_and_apart_for_every_sample(name):
-    loss, labels = LOSSES[name], torch.randint(5, (3, 7), generator=seeded())
-    assert torch.allclose(
-        loss.per_sample(torch.zeros(3, 7, 5), labels), torch.tensor(loss.chance(5))
-    )
-    logits = normals(3, 7, 5)
-    losses = loss.per_sample(logits, labels)
-    assert losses.shape == (3, 7)
-    assert torch.equal(loss.per_sample(logits[:1, :2], labels[:1, :2]), losses[:1, :2])

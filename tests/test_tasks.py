@@ -1,12 +1,13 @@
 """Data: embedded or the user's own, brought to mean 0 and mean square 1."""
 
 import gzip
+import math
 
 import numpy as np
 import pytest
 
 from vanishing.errors import UserError
-from vanishing.parts.tasks import TASKS, digits, idx, load, npz
+from vanishing.parts.tasks import TASKS, digits, idx, length_of, load, npz
 from vanishing.study import config
 
 
@@ -32,7 +33,7 @@ def test_digits_are_those_of_scikit_learn():
     expected = centred / np.sqrt(np.square(centred).mean(1, keepdims=True))
     np.testing.assert_allclose(data.inputs, expected, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(data.labels, labels)
-    assert data.classes == 10
+    assert data.outputs == 10
     assert data.image == (1, 8, 8)
 
 
@@ -59,7 +60,7 @@ def test_real_idx_files_are_read(mnist):
     data = idx(*map(str, mnist))
     assert data.inputs.shape == (10_000, 784)
     assert data.image == (1, 28, 28)
-    assert data.classes == 10
+    assert data.outputs == 10
     assert data.labels[:5].tolist() == [7, 2, 1, 0, 4]  # as LeCun's page shows them
 
 
@@ -170,3 +171,24 @@ def test_files_that_are_not_what_they_seem_are_refused(tmp_path, arrays):
     (tmp_path / "a.npz").write_bytes(b"no zip")
     with pytest.raises(UserError, match=r"cannot be read as an \.npz file"):
         npz(str(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("shape", [(40, 7), (40, 7, 3)])
+def test_sequences_of_the_users_own_are_read_in_the_order_of_time(shape, tmp_path):
+    x = np.random.default_rng(0).normal(size=shape)
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(40) % 2)
+    spec = {"kind": "npz", "path": str(tmp_path / "mine.npz"), "sequence": True}
+    data = load(spec)
+    assert data.sequence == (7, 3 if len(shape) == 3 else 1)
+    assert data.image is None
+    assert data.inputs.shape == (40, math.prod(shape[1:]))
+    assert length_of(spec) == 7
+    flat = x.reshape(40, -1)
+    expected = (flat - flat.mean(1, keepdims=True)) / flat.std(1, keepdims=True)
+    np.testing.assert_allclose(data.inputs, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_no_sequence_is_refused(tmp_path):
+    np.savez(tmp_path / "mine.npz", x=np.zeros((40, 2, 3, 4)), y=np.arange(40) % 2)
+    with pytest.raises(UserError, match=r"sequences are \(samples, steps\)"):
+        npz(str(tmp_path / "mine.npz"), sequence=True)

@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator
 
 from ..errors import UserError
 from ..parts.activations import ACTIVATIONS
+from ..parts.games import GAMES
 from ..parts.inits import INITS
 from ..parts.norms import NORMS
 from ..parts.optimizers import OPTIMIZERS
+from ..parts.recurrences import RECURRENCES
 from ..parts.registry import Registry, imported, made, parsed
 from ..parts.residuals import RESIDUALS
 from ..parts.schedules import CLIPS, SCHEDULES
 from .activations import activation_problems
 from .failure import told
+from .games import game_problems
 from .inits import init_problems
 from .norms import norm_problems
 from .optimizers import clip_problems, optimizer_problems, schedule_problems
+from .recurrences import recurrence_problems
 from .residuals import residual_problems
 
 CONTRACTS: list[tuple[Registry, Callable[..., list[str]]]] = [
@@ -27,6 +31,8 @@ CONTRACTS: list[tuple[Registry, Callable[..., list[str]]]] = [
     (OPTIMIZERS, optimizer_problems),
     (SCHEDULES, schedule_problems),
     (CLIPS, clip_problems),
+    (RECURRENCES, recurrence_problems),
+    (GAMES, game_problems),
 ]
 
 

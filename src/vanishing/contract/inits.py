@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SIZES = {  # (inputs, units) of a layer, and the pixels of its kernel
     "mlp": ([(300, 300), (200, 400), (400, 200)], 1),
     "cnn": ([(40, 40), (24, 64), (64, 24)], 9),
+    "rnn": ([(300, 300), (20, 300), (300, 300)], 1),
 }
 ACTIVATED_BY = ("tanh", "relu", "elu")  # an init may depend on what follows, as `critical` does
 ERRORS = 5  # standard errors that a mean may be off
@@ -41,6 +42,9 @@ def init_problems(init: Init, families: tuple[str, ...] | None = None) -> list[s
 
 def _places(family: str) -> Iterator[Place]:
     """Layers in and at the end of a residual branch, one with many biases, and a head."""
+    if family == "rnn":
+        yield from _recurrent_places()
+        return
     sizes, field = SIZES[family]
     hidden = [
         Place(inputs * field, units, field, 2, 8, 4, True, ends, 2, ACTIVATIONS[activation])
@@ -50,6 +54,17 @@ def _places(family: str) -> Iterator[Place]:
     many_biases = hidden[0]._replace(fan_in=4 * field, units=8_000)
     head = Place(300, 10, layer=9, depth=8, blocks=4, block=2, activation=ACTIVATIONS["tanh"])
     yield from [*hidden, many_biases, head]
+
+
+def _recurrent_places() -> Iterator[Place]:
+    """A recurrent layer's weight on what it sees, that on its past, and the head."""
+    sizes, _ = SIZES["rnn"]
+    for (inputs, units), activation in zip(sizes, ACTIVATED_BY, strict=True):
+        seen = Place(
+            inputs, units, layer=1, depth=1, activation=ACTIVATIONS[activation], state=units
+        )
+        yield from (seen, seen._replace(fan_in=units, recurrent=True))
+    yield seen._replace(units=10, layer=2)
 
 
 def _at_place(init: Init, place: Place) -> Iterator[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..parts.norms import Norm
 
 RUNS, BATCH, UNITS, FAN_IN = 3, 12, 8, 10
-PIXELS = {"mlp": (), "cnn": (5, 4)}  # of a layer's values
+PIXELS = {"mlp": (), "cnn": (5, 4), "rnn": ()}  # of a layer's values
 CLOSE = 1e-4  # of a value whose variance the norm's epsilon changes
 EXACT = 1e-9
 TURNS = 10  # FIRST_ITERATIONS each, so that the power method has converged

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from .recurrences import RECURRENCES
 from .residuals import RESIDUALS, concatenate
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Place(NamedTuple):
     ends_block: bool = False  # ... and is its last
     block: int = 1  # layers of a whole branch
     activation: Activation | None = None
+    state: int = 0  # units of a recurrent net's state, 0 in any other
+    recurrent: bool = False  # it acts on the layer's own past
 
     @property
     def fan_out(self) -> int:
@@ -43,45 +46,79 @@ class Place(NamedTuple):
         return self.layer > self.depth
 
 
+class Shape(NamedTuple):
+    """How large what a network is shown, and what it is asked for, are."""
+
+    inputs: int  # numbers of a sample
+    outputs: int  # logits, or values
+    image: tuple[int, int, int] | None = None  # channels, height, width; inputs are in this order
+    sequence: tuple[int, int] | None = None  # time steps, features of each; inputs likewise
+    every_step: bool = False  # an answer is asked at each time step, not only after the last
+
+
 @dataclass(frozen=True)
 class Architecture:
     """Depth, widths and pixels of a network, whatever its activation, norm and init.
 
     A CNN has ``stages`` of about equally many layers; each after the first begins with a stride of
-    2 and doubles the channels. Its head sees the mean over the pixels (He et al. 2016).
+    2 and doubles the channels. Its head sees the mean over the pixels (He et al. 2016). One that
+    ``generates`` goes the other way: each stage after the first doubles the image's sides and
+    halves the channels, and the head is a convolution (Radford, Metz, Chintala 2016).
     """
 
-    family: str  # mlp, cnn
+    family: str  # mlp, cnn, rnn
     depth: int
-    width: int  # units of a layer; of a CNN, channels of the first stage
+    width: int  # units of a layer; of a CNN, channels of the stage with the largest image
     inputs: int  # of a sample
-    classes: int
+    outputs: int
     skips: bool = False  # there are residual blocks, from layer 2 on
     concatenates: bool = False  # a block appends its output to its input
     block: int = 1  # layers of a residual block; the last block may have fewer
     image: tuple[int, int, int] | None = None  # channels, height, width of a sample
     stages: int = 1
     padding: str = "zero"  # or circular
+    generates: bool = False  # images, of noise
+    sequence: tuple[int, int] | None = None  # time steps, features of each, of an RNN
+    every_step: bool = False  # it answers at each time step
+    columns: int = 1  # blocks of a recurrent layer's weight: its gates, and the candidate
 
     @classmethod
-    def of(
-        cls, graph: dict, inputs: int, classes: int, image: tuple[int, int, int] | None
-    ) -> Architecture:
-        """The architecture that a cohort's settings name, for samples of a size."""
+    def of(cls, graph: dict, shape: Shape) -> Architecture:
+        """The architecture that a cohort's settings name, for samples of a ``shape``."""
         residual, family = RESIDUALS[graph["residual"]], graph["family"]
+        recurrence = RECURRENCES[graph["recurrence"]] if family == "rnn" else None
         return cls(
             family,
             graph["depth"],
             graph["width"],
-            inputs,
-            classes,
+            shape.inputs,
+            shape.outputs,
             residual.skips,
             residual.add is concatenate,
             graph.get("block", 1),
-            image if family == "cnn" else None,
+            shape.image if family == "cnn" else None,
             graph.get("stages", 1),
             graph.get("padding", "zero"),
+            sequence=shape.sequence if recurrence else None,
+            every_step=bool(recurrence) and shape.every_step,
+            columns=len(recurrence.columns) if recurrence else 1,
         )
+
+    @classmethod
+    def of_player(cls, graph: dict, shape: Shape, generates: bool) -> Architecture:
+        """That of a GAN's player: from samples of a ``shape`` to one number, or noise to samples.
+
+        Noise is ``latent`` numbers, in a CNN at each pixel of its smallest image.
+        """
+        settings = {**graph, "family": graph["players"]}
+        if not generates:
+            return cls.of(settings, shape._replace(outputs=1))
+        image = None
+        if graph["players"] == "cnn":
+            smallest = 2 ** (graph.get("stages", 1) - 1)
+            image = (graph["latent"], *(side // smallest for side in shape.image[1:]))
+        noise = Shape(math.prod(image or [graph["latent"]]), shape.inputs, image)
+        return replace(cls.of(settings, noise), generates=True)
 
     @property
     def blocks(self) -> int:
@@ -92,16 +129,23 @@ class Architecture:
         """The stage of a layer, from 0."""
         return (layer - 1) * self.stages // self.depth
 
+    def starts_stage(self, layer: int) -> bool:
+        """Whether a stage after the first begins with this layer."""
+        return layer > 1 and self.stage(layer) > self.stage(layer - 1)
+
     def stride(self, layer: int) -> int:
-        """2 at the first layer of every stage but the first, else 1."""
-        return 2 if layer > 1 and self.stage(layer) > self.stage(layer - 1) else 1
+        """2 at the first layer of every stage but the first, else 1; 1 where images grow."""
+        return 2 if self.starts_stage(layer) and not self.generates else 1
 
     def units(self, layer: int) -> int:
         """Units (channels) that a hidden layer's weight gives."""
-        return self.width * 2 ** self.stage(layer)
+        stage = self.stage(layer)
+        return self.width * 2 ** (self.stages - 1 - stage if self.generates else stage)
 
     def channels(self, layer: int) -> int:
         """Units (channels) that leave a layer, 0 being the input: more where blocks append."""
+        if layer == 0 and self.family == "rnn":
+            return self.sequence[1]
         if layer == 0:
             return self.image[0] if self.family == "cnn" else self.inputs
         if not self.concatenates:
@@ -116,6 +160,8 @@ class Architecture:
             return 1, 1
         height, width = self.image[1:]
         for n in range(1, layer + 1):
+            if self.generates and self.starts_stage(n):
+                height, width = 2 * height, 2 * width
             stride = self.stride(n)
             height, width = -(-height // stride), -(-width // stride)
         return height, width
@@ -134,17 +180,30 @@ class Architecture:
         return inside and ((layer - 1) % self.block == 0 or layer == self.depth)
 
     def place(self, layer: int, activation: Activation | None = None) -> Place:
-        """The place of a hidden layer's weight, or of the head's (layer depth + 1)."""
-        if layer > self.depth:
-            fan_in, units, field = self.channels(self.depth), self.classes, 1
-        else:
-            field = KERNEL**2 if self.family == "cnn" else 1
-            fan_in, units = self.channels(layer - 1) * field, self.units(layer)
-        inside = layer <= self.depth and self.block_of(layer) > 0
+        """The place of a hidden layer's weight, or of the head's (layer depth + 1).
+
+        Of a recurrent layer, of the weight that acts on what comes from below.
+        """
+        head = layer > self.depth
+        field = KERNEL**2 if self.family == "cnn" and not (head and not self.generates) else 1
+        units = self.head_units if head else self.units(layer)
+        inside = not head and self.block_of(layer) > 0
         return Place(
-            fan_in, units, field, layer, self.depth, self.blocks, inside,
+            self.channels(layer - 1) * field, units, field, layer, self.depth, self.blocks, inside,
             inside and self.ends_block(layer), self.block, activation,
+            self.width if self.family == "rnn" else 0,
         )  # fmt: skip
+
+    @property
+    def head_units(self) -> int:
+        """Units of the head: a logit a class, or the channels of a generated image."""
+        if self.family == "cnn" and self.generates:
+            return self.outputs // math.prod(self.pixels(self.depth))
+        return self.outputs
+
+    def recurrent_place(self, layer: int, activation: Activation | None = None) -> Place:
+        """The place of the weight that acts on a recurrent layer's own past."""
+        return self.place(layer, activation)._replace(fan_in=self.width, recurrent=True)
 
     def gate_place(self, layer: int, activation: Activation | None = None) -> Place:
         """The place of the weight that a gated block which ends with ``layer`` has beside."""
@@ -156,12 +215,21 @@ class Architecture:
     @functools.cached_property
     def weights(self) -> int:
         """How many weights there are, all layers and the head."""
-        return sum(p.fan_in * p.units for p in map(self.place, range(1, self.depth + 2)))
+        return sum(self._weights_of(n) for n in range(1, self.depth + 2))
+
+    def _weights_of(self, layer: int) -> int:
+        place = self.place(layer)
+        past = self.width if self.family == "rnn" and not place.head else 0
+        return (place.fan_in + past) * place.units * (1 if place.head else self.columns)
 
     @functools.cached_property
     def multiplications(self) -> int:
-        """Multiplications of a forward pass of a sample: each weight once a pixel of its output."""
-        places = map(self.place, range(1, self.depth + 1))
-        hidden = sum(p.fan_in * p.units * math.prod(self.pixels(p.layer)) for p in places)
-        head = self.place(self.depth + 1)
-        return hidden + head.fan_in * head.units
+        """Multiplications of a forward pass of a sample: each weight once a pixel or time step."""
+        steps = self.sequence[0] if self.sequence else 1
+        hidden = sum(
+            self._weights_of(n) * math.prod(self.pixels(n)) for n in range(1, self.depth + 1)
+        )
+        at_head = steps if self.every_step else 1
+        if self.generates:
+            at_head = math.prod(self.pixels(self.depth))
+        return steps * hidden + at_head * self._weights_of(self.depth + 1)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .architecture import KERNEL
+from .games import GAMES
 from .inits import INITS, Init
+from .losses import LOSSES
 from .norms import NORMS, Norm
-from .residuals import BEFORE, RESIDUALS, concatenate, plus
+from .residuals import BEFORE, RESIDUALS, concatenate, plus, replace
+from .tasks import OF_VALUES
 
 LEAST_GROUP = 3  # units: of two, normalised, there is only the sign, of one nothing
 MOST_CHANNELS = 8192  # that a concatenating network hands on: its weights grow with their square
@@ -16,14 +19,23 @@ MOST_CHANNELS = 8192  # that a concatenating network hands on: its weights grow 
 def canonical(cell: Mapping[str, object]) -> dict[str, object]:
     """The cell with every setting that makes no difference at its default: one net, one id.
 
-    Blocks are those of a residual; a norm of the weights, or none, stands nowhere; pixels are a
-    CNN's. A part of the user's own may differ: it is left as it is.
+    Blocks are those of a residual, and no longer than the layers after the first; a norm of the
+    weights, or none, stands nowhere. A norm of the user's own may be either: it stays in its place.
+    A truncation longer than the sequence is none; before a generator that stays as it is, each step
+    is one of the discriminator; no norm is no player's.
     """
     alone = cell["residual"] == "none" or cell["depth"] == 1
     block = 1 if alone else min(cell["block"], cell["depth"] - 1)
     placeless = _placeless(str(cell["norm"]))
     position = "before" if placeless else cell["norm_position"]
-    return {**cell, "block": block, "norm_position": position}
+    found = {**cell, "block": block, "norm_position": position}
+    if cell["truncation"] >= cell["length"]:
+        found["truncation"] = 0
+    if cell["game"] != "none" and cell["norm"] == "none":
+        found["normed"] = "both"
+    if cell["generator"] == "fixed":
+        found["discriminator_steps"] = 1
+    return found
 
 
 def _placeless(norm: str) -> bool:
@@ -31,11 +43,15 @@ def _placeless(norm: str) -> bool:
 
 
 def impossible(cell: Mapping[str, object]) -> str:
-    """Why there is no such network, as a sentence; '' where there is one.
+    """Why there is no such network, as a sentence; '' where there is one. The cell is canonical.
 
     Parts of the user's own are looked at where they can be: in the job that trains them.
     """
-    for reason in (_init(cell), _norm(cell), _both(cell), _shape(cell)):
+    network = {**cell, "family": cell["players"]} if cell["family"] == "gan" else cell
+    for reason in (
+        _task(cell), _recurrent(cell), _game(cell),
+        _init(network), _norm(network), _both(network), _shape(network),
+    ):  # fmt: skip
         if reason:
             return reason
     return ""
@@ -43,14 +59,71 @@ def impossible(cell: Mapping[str, object]) -> str:
 
 def unknown_parts(cell: Mapping[str, object]) -> bool:
     """Whether a part is the user's own, which only a job may import."""
-    return any(":" in str(cell[name]) for name in ("init", "norm", "residual"))
+    kinds = ("init", "norm", "residual", "loss", "recurrence", "game")
+    return any(":" in str(cell[name]) for name in kinds)
+
+
+def _task(cell: Mapping[str, object]) -> str:
+    """Why family, task and loss do not go together; ``kind`` is the task's."""
+    kind, sequence = cell["kind"], cell["length"] > 0
+    if (cell["family"] == "rnn") != sequence:
+        are = "are sequences" if sequence else "are no sequences"
+        return f"family {cell['family']!r} does not go with task {kind!r}, whose samples {are}"
+    if cell["family"] != "gan" and LOSSES[str(cell["loss"])].of_values != (kind in OF_VALUES):
+        answers = "values" if kind in OF_VALUES else "classes"
+        return f"loss {cell['loss']!r} does not go with task {kind!r}, whose answers are {answers}"
+    return ""
+
+
+def _recurrent(cell: Mapping[str, object]) -> str:
+    if cell["family"] != "rnn":
+        return ""
+    norm = NORMS[str(cell["norm"])]
+    if norm.mixes_samples:
+        return (
+            f"norm {cell['norm']!r} in a recurrent net would share its statistics between time "
+            "steps whose values differ, and know in one what comes in the next; with statistics "
+            "of each step's own (Cooijmans et al. 2017) it is no longer one net for all lengths: "
+            "take layer"
+        )
+    if cell["norm_position"] != "before":
+        return "norm_position 'after' is not that of a recurrent net, whose past it would scale"
+    if cell["residual"] != "none":
+        return (
+            f"residual {cell['residual']!r} is of feed-forward nets: a recurrent net skips time, "
+            "by the recurrence leaky or skip"
+        )
+    return ""
+
+
+def _game(cell: Mapping[str, object]) -> str:
+    if cell["family"] != "gan":
+        return ""
+    game, residual = GAMES[str(cell["game"])], RESIDUALS[str(cell["residual"])]
+    mixing = NORMS[str(cell["norm"])].mixes_samples and cell["normed"] != "generator"
+    if game.penalty and mixing:
+        return (
+            f"norm {cell['norm']!r} mixes the samples that game {cell['game']!r} holds to a slope "
+            "one by one (Gulrajani et al. 2017): give normed: generator, or another norm"
+        )
+    if cell["players"] == "cnn" and cell["image"]:
+        if residual.add not in (replace, plus):
+            return f"residual {cell['residual']!r} has no form for a net that enlarges its image"
+        if any(side % 2 ** (cell["stages"] - 1) for side in cell["image"][1:]):
+            return (
+                f"{cell['stages']} stages cannot double a smallest image to one of "
+                f"{cell['image'][1]} x {cell['image'][2]}"
+            )
+    return ""
 
 
 def _init(cell: Mapping[str, object]) -> str:
     init = INITS[str(cell["init"])]
     if cell["family"] not in init.families:
         return f"init {cell['init']!r} is for {', '.join(init.families)} only"
-    residual, block = RESIDUALS[str(cell["residual"])], min(cell["block"], cell["depth"] - 1)
+    if init.unit_variance and cell["family"] == "rnn":
+        return f"init {cell['init']!r} is fitted to data, and a recurrent net's weights are not"
+    residual, block = RESIDUALS[str(cell["residual"])], cell["block"]
     adds = residual.add is plus and residual.joins == BEFORE
     if init.needs_block and not (adds and block >= init.needs_block):
         return (

@@ -1,4 +1,4 @@
-"""How large the images of a task are, from the heads of its files: a plan reads no data."""
+"""How large the samples of a task are, from the heads of its files: a plan reads no data."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from pathlib import Path
 
 from .downloads import SETS
 
-_SHAPES = {"digits": (1, 8, 8), **{kind: data.image for kind, data in SETS.items()}}
-_CHANNELS = (1, 3, 4)  # that a last size may count
+_SHAPES = {
+    "digits": (1, 8, 8),
+    "fine_and_coarse": (1, 8, 8),
+    "faint_blob": (1, 16, 16),
+    **{kind: data.image for kind, data in SETS.items()},
+}
+UNREADABLE = (
+    OSError, EOFError, KeyError, ValueError, SyntaxError, struct.error, zlib.error,
+    zipfile.BadZipFile,
+)  # fmt: skip
+CHANNELS = (1, 3, 4)  # of an image: grey, red green blue, and these with an opacity
 
 
 def image_of(spec: dict) -> tuple[int, int, int] | None:
@@ -20,17 +29,28 @@ def image_of(spec: dict) -> tuple[int, int, int] | None:
 
     None where they are no images, or where a file's head cannot be read: the load says why.
     """
+    if spec.get("sequence"):
+        return None
     if spec["kind"] in _SHAPES:
         return _SHAPES[spec["kind"]]
     try:
         if spec["kind"] == "idx":
             sizes = _idx_sizes(Path(spec["images"]))
+        elif spec["kind"] != "npz":
+            return None
         else:
             sizes = _npy_sizes(Path(spec["path"]), spec.get("x", "x"))
-    except (OSError, EOFError, KeyError, ValueError, SyntaxError, struct.error, zlib.error,
-            zipfile.BadZipFile):  # fmt: skip
+    except UNREADABLE:
         return None
     return _image(sizes)
+
+
+def steps_of(spec: dict) -> int:
+    """The time steps of the user's own sequences; 0 where the file cannot be read."""
+    try:
+        return _npy_sizes(Path(spec["path"]), spec.get("x", "x"))[1]
+    except (*UNREADABLE, IndexError):
+        return 0
 
 
 def _image(sizes: tuple[int, ...]) -> tuple[int, int, int] | None:
@@ -39,7 +59,7 @@ def _image(sizes: tuple[int, ...]) -> tuple[int, int, int] | None:
         return 1, *sizes[1:]
     if len(sizes) != 4:
         return None
-    return (sizes[3], *sizes[1:3]) if sizes[3] in _CHANNELS else sizes[1:]
+    return (sizes[3], *sizes[1:3]) if sizes[3] in CHANNELS else sizes[1:]
 
 
 def _idx_sizes(path: Path) -> tuple[int, ...]:

@@ -11,9 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import UserError, within
+from ..errors import UserError, whole, within
 from .architecture import Place
-from .laws import Law, delta_orthogonal, identity, normal, orthogonal, sparse, uniform
+from .laws import (
+    Law,
+    beside_the_past,
+    delta_orthogonal,
+    identity,
+    normal,
+    orthogonal,
+    sparse,
+    uniform,
+)  # fmt: skip
 from .registry import Registry
 
 if TYPE_CHECKING:
@@ -38,7 +47,7 @@ class Init:
     weight_mean: Callable[[Place], float] = _zero
     formula: str = ""
     unit_variance: bool = False  # scaled after the draw so that z has variance 1 on real samples
-    families: tuple[str, ...] = ("mlp", "cnn")
+    families: tuple[str, ...] = ("mlp", "cnn", "rnn")
     may_be_zero: bool = False  # all weights of a unit may be 0
     needs_block: int = 0  # blocks of at least so many layers that add to z; 0: any net
 
@@ -50,7 +59,7 @@ class Init:
         weight = self.weight_std(place) * self.law.draw(place, generator) + self.weight_mean(place)
         bias_law = uniform if self.law is uniform else normal
         row = bias_law.draw(Place(1, place.units), generator)
-        return weight, self.bias_std(place) * row
+        return weight.float(), self.bias_std(place) * row
 
 
 INITS: Registry[Init] = Registry("init", Init)
@@ -129,24 +138,25 @@ def delta_orthogonal_init(gain: float = 1.0) -> Init:
     )
 
 
-def identity_init(gain: float = 1.0) -> Init:
-    """W = gain at equal indices of input and output (at the kernel's centre), else 0."""
+def identity_init(gain: float = 1.0, sd: float = 0.001) -> Init:
+    """W = gain at equal indices of input and output (at the kernel's centre), else 0.
+
+    In a recurrent net this is the weight that acts on the past; the others are N(0, sd^2).
+    """
     within("init 'identity': gain", gain, 0, math.inf, open_low=True)
+    within("init 'identity': sd", sd, 0, math.inf, open_low=True)
     return Init(
-        lambda place: gain * _centre_rms(place),
+        lambda place: sd if beside_the_past(place) else gain * _centre_rms(place),
         "Le, Jaitly, Hinton 2015",
         law=identity,
-        formula="W = gain · 1",
+        formula="W = gain · 1; in a recurrent net U is, and W, head ~ N(0, sd²)",
         may_be_zero=True,  # where there are more units than inputs
     )
 
 
 def sparse_init(connections: float = 15, sigma: float = 1.0) -> Init:
     """Each unit has ``connections`` inputs at random, with weights N(0, sigma^2), and no others."""
-    if connections < 1 or connections != int(connections):
-        raise UserError(
-            f"init 'sparse': connections must be a whole number from 1 on, and {connections:g} came"
-        )
+    whole("init 'sparse': connections", connections, 1)
     return Init(
         lambda place: sigma * math.sqrt(min(connections, place.fan_in) / place.fan_in),
         "Martens 2010",
@@ -194,12 +204,19 @@ INITS.add(
     Init(_zero, "Rumelhart et al. 1986", formula="W = 0, b = 0", may_be_zero=True),
 )
 INITS.add("constant", constant)
-# nn.Linear draws weights and biases from U(-1, 1) / sqrt(fan_in): sigma_w^2 = 1/3.
+
+
+def _torch_default(place: Place) -> float:
+    """U(-1, 1) / sqrt(fan_in) as in nn.Linear, sigma_w^2 = 1/3; / sqrt(state) as in nn.RNN."""
+    state = 0 if place.head else place.state
+    return math.sqrt(1 / 3 / (state or place.fan_in))
+
+
 INITS.add(
     "torch_default",
     Init(
-        fan_in(1 / 3), "LeCun et al. 1998, as in torch.nn.Linear", fan_in(1 / 3), uniform,
-        formula="W, b ~ U(−1, 1) / √fan_in",
+        _torch_default, "LeCun et al. 1998, as in torch.nn", _torch_default, uniform,
+        formula="W, b ~ U(−1, 1) / √fan_in; in a recurrent net over the root of its units",
     ),
 )  # fmt: skip
 INITS.add("lecun", Init(fan_in(1), "LeCun et al. 1998", formula="W ~ N(0, 1 / fan_in), b = 0"))
@@ -242,7 +259,7 @@ INITS.add(
     "lsuv",
     Init(
         lambda place: 1 / math.sqrt(max(place.fan_in, place.units)), "Mishkin, Matas 2016",
-        law=orthogonal, unit_variance=True,
+        law=orthogonal, unit_variance=True, families=("mlp", "cnn"),
         formula="W = Q / sd(a Q) over real samples, layer by layer; b = 0",
     ),
 )  # fmt: skip
@@ -257,6 +274,7 @@ INITS.add(
     "fixup",
     Init(
         _fixup, "Zhang, Dauphin, Ma 2019", needs_block=2, may_be_zero=True,
+        families=("mlp", "cnn"),
         formula="he · B^(−1 / (2m − 2)) in B branches of m layers; 0 at their ends and in the head",
     ),
 )  # fmt: skip

@@ -59,10 +59,19 @@ def _draw_delta_orthogonal(place: Place, generator: Generator) -> Tensor:
     return math.sqrt(place.field) * _at_centre(place, _draw_orthogonal(centre, generator))
 
 
-def _draw_identity(place: Place, generator: Generator) -> Tensor:  # noqa: ARG001
+def beside_the_past(place: Place) -> bool:
+    """Whether a weight of a recurrent net acts on something else than the net's past."""
+    return bool(place.state) and not place.recurrent
+
+
+def _draw_identity(place: Place, generator: Generator) -> Tensor:
+    if beside_the_past(place):
+        return _draw_normal(place, generator)
     channels = place.fan_in // place.field
     share = min(channels, place.units) / (place.fan_in * place.units)
-    return _at_centre(place, torch.eye(channels, place.units)) / math.sqrt(share)
+    # In float64: times its std a 1 is 1 again, and not a 1 less a bit that 50 time steps add up.
+    eye = torch.eye(channels, place.units, dtype=torch.float64)
+    return _at_centre(place, eye) / math.sqrt(share)
 
 
 def _draw_sparse(place: Place, generator: Generator, connections: int) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import UserError
+from ..errors import whole
 from ..lazy import Lazy
 from .registry import Registry
 
@@ -27,6 +27,7 @@ else:
 EPSILON = 1e-5  # added to every variance, as torch.nn does
 MOMENTUM = 0.1  # of the running statistics that batch norm evaluates with
 LEAST_VARIANCE = 1e-4  # of weights times fan_in, under which standardisation stops enlarging
+FEEDFORWARD = ("mlp", "cnn")
 FIRST_ITERATIONS = 50  # of the power method, on the drawn weights
 
 Running = tuple["Tensor", "Tensor"]  # mean and variance, each (runs, 1, units)
@@ -61,7 +62,7 @@ class Norm:
     iterates: bool = False  # ``top`` is needed, the weights' estimated first singular vectors
     needs_weights: bool = False  # divides by the size of a unit's weights
     groups: int = 0  # the units must be a multiple of it
-    families: tuple[str, ...] = ("mlp", "cnn")
+    families: tuple[str, ...] = FEEDFORWARD
 
 
 NORMS: Registry[Norm] = Registry("norm", Norm)
@@ -101,8 +102,7 @@ def _grouped(z: Tensor, groups: int) -> Tensor:
 
 def group_norm(groups: float = 4) -> Norm:
     """Layer norm over each of ``groups`` equal shares of the units."""
-    if groups < 1 or groups != int(groups):
-        raise UserError(f"norm 'group': groups must be a whole number from 1, and {groups:g} came")
+    whole("norm 'group': groups", groups, 1)
     return Norm(
         lambda z, running, learning: _grouped(z, int(groups)),
         "Wu, He 2018",
@@ -162,7 +162,7 @@ def _spectral(
     return weight / largest
 
 
-NORMS.add("none", Norm(_unchanged, "", "h = z", affine=()))
+NORMS.add("none", Norm(_unchanged, "", "h = z", affine=(), families=(*FEEDFORWARD, "rnn")))
 NORMS.add(
     "batch",
     Norm(
@@ -172,8 +172,11 @@ NORMS.add(
 )  # fmt: skip
 NORMS.add(
     "layer",
-    Norm(layer_norm, "Ba, Kiros, Hinton 2016", "(z − mean) / sd over a sample's units"),
-)
+    Norm(
+        layer_norm, "Ba, Kiros, Hinton 2016", "(z − mean) / sd over a sample's units",
+        families=(*FEEDFORWARD, "rnn"),
+    ),
+)  # fmt: skip
 NORMS.add("group", group_norm)
 NORMS.add(
     "instance",
@@ -185,7 +188,8 @@ NORMS.add(
 NORMS.add(
     "rms",
     Norm(
-        rms_norm, "Zhang, Sennrich 2019", "z / rms(z) over a sample's units", affine=("gain",)
+        rms_norm, "Zhang, Sennrich 2019", "z / rms(z) over a sample's units", affine=("gain",),
+        families=(*FEEDFORWARD, "rnn"),
     ),
 )  # fmt: skip
 NORMS.add(

@@ -7,17 +7,20 @@ first layer of the theory starts at q_0 = 1.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..lazy import Lazy
+from . import cases, plane, sentences, sequences, text
+from .data import Data
 from .downloads import SETS, fetch, unpacked
+from .image_shapes import CHANNELS, steps_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,26 +31,9 @@ else:
 # arms of a contrast, and a split of their own makes them independent of one another.
 TEST_FRACTION = 0.2
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-_CHANNELS = (1, 3, 4)  # of an image: grey, red green blue, and these with an opacity
+
 _RECORD = 1 + 3 * 32 * 32  # bytes of a sample of CIFAR-10: label, then red, green, blue
 _BLOCK = 8192  # samples in float64 at a time: all of CIFAR-10 would take 4 GB
-
-
-@dataclass(frozen=True)
-class Data:
-    """Inputs (samples, inputs) in float32, labels (samples) in int64 from 0 to classes - 1.
-
-    Images are flattened in the order of ``image``: channels, height, width.
-    """
-
-    inputs: np.ndarray
-    labels: np.ndarray
-    image: tuple[int, int, int] | None = None  # channels, height, width; None: no image
-
-    @property
-    def classes(self) -> int:
-        """How many classes there are."""
-        return int(self.labels.max()) + 1
 
 
 def digits() -> Data:
@@ -85,8 +71,13 @@ def idx(images: str, labels: str, scale: str = "sample") -> Data:
     return _data(_read_idx(Path(images)), _read_idx(Path(labels)), scale, images)
 
 
-def npz(path: str, x: str = "x", y: str = "y", scale: str = "sample") -> Data:
-    """The user's own arrays ``x`` and ``y`` in an .npz file."""
+def npz(
+    path: str, x: str = "x", y: str = "y", scale: str = "sample", sequence: bool = False
+) -> Data:
+    """The user's own arrays ``x`` and ``y`` in an .npz file.
+
+    A ``sequence`` x is (samples, steps) or (samples, steps, features).
+    """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             missing = [name for name in (x, y) if name not in arrays]
@@ -95,7 +86,7 @@ def npz(path: str, x: str = "x", y: str = "y", scale: str = "sample") -> Data:
                     f"{path} holds no array {missing[0]!r}; it holds {', '.join(arrays)}. "
                     "Name yours with x: and y: in the config."
                 )
-            return _data(arrays[x], arrays[y], scale, path)
+            return _data(arrays[x], arrays[y], scale, path, sequence)
     except (ValueError, OSError, zipfile.BadZipFile, AttributeError) as error:
         raise UserError(f"{path} cannot be read as an .npz file ({error}).") from None
 
@@ -103,8 +94,30 @@ def npz(path: str, x: str = "x", y: str = "y", scale: str = "sample") -> Data:
 # The files of each task are those of its settings that name one.
 TASKS: dict[str, Callable[..., Data]] = {
     "digits": digits, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10,
-    "idx": idx, "npz": npz,
+    "idx": idx, "npz": npz, "text": text.text,
+    **{f.__name__: f for f in (
+        sequences.adding, sequences.temporal_order, sequences.copy_memory,
+        sequences.noisy_majority, sequences.pixel_digits, sentences.agreement,
+        sentences.transduction, plane.ring, plane.swiss_roll, plane.xor, plane.two_spirals,
+        cases.fine_and_coarse, cases.faint_blob, cases.breast_cancer,
+    )},
 }  # fmt: skip
+OF_VALUES = ("adding",)  # tasks whose answers are values, not classes
+
+
+def length_of(spec: dict) -> int:
+    """The time steps of a task's sequences unless told otherwise; 0 where it has none."""
+    if spec["kind"] == "pixel_digits":
+        return sequences.PIXELS
+    if spec.get("sequence"):
+        return steps_of(spec)
+    return default_length(spec["kind"]) or 0
+
+
+def default_length(kind: str) -> int | None:
+    """The length that a task's setting of this name has by default; None where it has none."""
+    setting = inspect.signature(TASKS[kind]).parameters.get("length")
+    return setting and setting.default
 
 
 def prepare(spec: dict) -> None:
@@ -193,19 +206,27 @@ def _read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(raw, kind, offset=head).reshape(sizes)
 
 
-def _data(inputs: np.ndarray, labels: np.ndarray, scale: str, name: str) -> Data:
+def _data(
+    inputs: np.ndarray, labels: np.ndarray, scale: str, name: str, sequence: bool = False
+) -> Data:
     if len(inputs) != len(labels) or labels.ndim != 1 or len(inputs) < 10:
         raise UserError(
             f"{name}: inputs {inputs.shape} and labels {labels.shape} do not go together: give one "
             "label a sample, and at least 10 samples."
         )
-    inputs = _channels_first(inputs, name)
-    image = (1, *inputs.shape[1:])[-3:] if inputs.ndim in (3, 4) else None
+    if sequence and inputs.ndim not in (2, 3):
+        raise UserError(
+            f"{name}: sequences are (samples, steps) or (samples, steps, features), and "
+            f"{inputs.shape} came."
+        )
+    inputs = inputs if sequence else _channels_first(inputs, name)
+    image = (1, *inputs.shape[1:])[-3:] if inputs.ndim in (3, 4) and not sequence else None
+    steps = (*inputs.shape[1:], 1)[:2] if sequence else None
     scaled = _standardised(inputs.reshape(len(inputs), -1), scale, name)
     values = np.unique(labels)
     if len(values) < 2 or len(values) > len(labels) // 2:
         raise UserError(f"{name}: the labels hold {len(values)} classes; give 2 or more, repeated.")
-    return Data(scaled, np.searchsorted(values, labels), image)
+    return Data(scaled, np.searchsorted(values, labels), image, steps)
 
 
 def _channels_first(inputs: np.ndarray, name: str) -> np.ndarray:
@@ -213,9 +234,9 @@ def _channels_first(inputs: np.ndarray, name: str) -> np.ndarray:
 
     1, 3 or 4 as the last size, and as it alone, says that it counts channels.
     """
-    if inputs.ndim != 4 or inputs.shape[-1] not in _CHANNELS:
+    if inputs.ndim != 4 or inputs.shape[-1] not in CHANNELS:
         return inputs
-    if inputs.shape[1] in _CHANNELS:
+    if inputs.shape[1] in CHANNELS:
         raise UserError(
             f"{name}: of images {inputs.shape}, the second size or the last may count the channels:"
             " give grey images as (samples, height, width), and what is no image as (samples, "
