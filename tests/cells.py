@@ -14,6 +14,8 @@ from vanishing.parts.optimizers import OPTIMIZERS
 from vanishing.parts.residuals import RESIDUALS
 from vanishing.parts.schedules import CLIPS, SCHEDULES
 
+from .small import OF_OTHER_FAMILIES
+
 REGISTRIES = {
     "activation": ACTIVATIONS,
     "init": INITS,
@@ -93,7 +95,8 @@ def drawn(seed, count):
         cell = {axis: deck[0] for axis, deck in decks.items()}
         cell["inits"] = [cell.pop("init"), decks["init"][1]]
         cell |= {"width": WIDTH[cell["family"]], "steps": STEPS, "batch": BATCH}
-        cell |= {"image": IMAGE if cell["family"] == "cnn" else None}
+        cell |= {"image": IMAGE if cell["family"] == "cnn" else None, "kind": "random"}
+        cell |= {"loss": "cross_entropy", **OF_OTHER_FAMILIES}
         cell |= {"stages": cell["stages"] if cell["family"] == "cnn" else 1}
         if all(possible({**cell, "init": init}) for init in cell["inits"]):
             decks = {axis: deck[2 if axis == "init" else 1 :] for axis, deck in decks.items()}
@@ -108,7 +111,6 @@ def _with_runs(cell, random):
     rates = 10 ** random.uniform(-3, -1, 3)
     return {
         **canonical(cell),
-        "loss": "cross_entropy",
         "probes": {"steps": [STEPS], "batch": PROBED},
         "inits": [first, second, second],
         "seeds": [int(s) for s in random.integers(0, 1000, 3)],
@@ -118,7 +120,7 @@ def _with_runs(cell, random):
 
 def possible(cell):
     """Whether there is such a network, and all of its weights are numbers."""
-    if impossible(cell):
+    if impossible(canonical(cell)):
         return False
     if cell["activation"] == "linear" and _each_channel_apart(cell):
         return False

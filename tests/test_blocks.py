@@ -16,7 +16,6 @@ from vanishing.engine.samples import samples_of
 from vanishing.engine.singular_values import of_jacobian
 from vanishing.engine.stack import Budget, Stack, advance, copied
 from vanishing.engine.training import train_stack
-from vanishing.parts.losses import LOSSES
 from vanishing.parts.measure_blocks import BLOCKS
 from vanishing.parts.residuals import RESIDUALS
 from vanishing.tables import FREEZE, LAYERS, NETWORKS, RUN_LOG
@@ -28,6 +27,8 @@ from .small import (
     CPU,
     DEPTH,
     INPUTS,
+    LOSS,
+    OF_OTHER_FAMILIES,
     data_of,
     drawn,
     graph_of,
@@ -35,7 +36,6 @@ from .small import (
     normal,
 )
 
-LOSS = LOSSES["cross_entropy"]
 NORMED = ["none", "layer", "batch"]
 _OF_JACOBIAN = ("mean_square", "relative_variance", "log10_max", "log10_min")
 COLUMNS = {  # of the tables, by the block that gives them
@@ -193,7 +193,7 @@ def probed(net, budget, runs):
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_gives_its_own_columns_where_it_is_due_and_no_others(block):
     graph = graph_of(probes={"steps": [0, 1, 3], "batch": 12, "blocks": [block]})
-    trace = probed(Network.of(graph, data_of()), Budget.of(graph), [("he", 0, 0.1)])
+    trace = probed(Network.of(graph, data_of().shape), Budget.of(graph), [("he", 0, 0.1)])
     for step in (0, 1, 3):
         found = {name for name, v in trace.measures[step].items() if name in ALL_COLUMNS}
         found |= trace.of_network[step].keys() - {"effective_depth"}
@@ -213,7 +213,7 @@ def test_every_column_of_a_block_is_declared_with_a_meaning_of_its_absence():
 def test_a_stack_measures_what_its_runs_measure_alone(family, norm, residual):
     probes = {"steps": [0, 1, 3], "batch": 12, "blocks": list(BLOCKS)}
     graph = graph_of(family=family, norm=norm, residual=residual, width=4, probes=probes)
-    net, budget = Network.of(graph, data_of()), Budget.of(graph)
+    net, budget = Network.of(graph, data_of().shape), Budget.of(graph)
     runs = [("he", 0, 0.1), ("xavier", 1, 0.3), ("orthogonal", 0, 0.1)]
     together = probed(net, budget, runs)
     for i, run in enumerate(runs):
@@ -228,7 +228,7 @@ def test_a_stack_measures_what_its_runs_measure_alone(family, norm, residual):
 def test_every_residual_can_be_measured_in_full(residual):
     probes = {"steps": [0, 3], "batch": 16, "blocks": list(BLOCKS)}
     graph = graph_of(residual=residual, norm="batch", block=2, optimizer="adam", probes=probes)
-    trace = probed(Network.of(graph, data_of()), Budget.of(graph), [("he", 0, 0.01)])
+    trace = probed(Network.of(graph, data_of().shape), Budget.of(graph), [("he", 0, 0.01)])
     end = {**trace.measures[3], **trace.of_network[3]}
     for name in ALL_COLUMNS - {"noise_scale", "jacobian_log10_min"}:
         assert np.isfinite(end[name]).all(), name
@@ -237,7 +237,7 @@ def test_every_residual_can_be_measured_in_full(residual):
 def test_what_is_measured_at_a_probe_is_of_the_probe_batch_and_the_net_as_it_is():
     blocks = [name for name in BLOCKS if name != "freeze"]
     graph = graph_of(norm="layer", probes={"steps": [3], "batch": 12, "blocks": blocks})
-    net, budget = Network.of(graph, data_of()), Budget.of(graph)
+    net, budget = Network.of(graph, data_of().shape), Budget.of(graph)
     samples = samples_of(data_of(), [0], 3, budget.batch, budget.probe_batch, CPU)
     stack = Stack.of(net, budget, samples, (["he"], [0], [0.5]), torch.float32)
     update = [advance(stack, step, wanted=True) for step in (1, 2, 3)][-1]
@@ -259,7 +259,7 @@ def test_what_is_measured_at_a_probe_is_of_the_probe_batch_and_the_net_as_it_is(
 
 def test_interference_is_of_the_last_update_and_its_batch():
     graph = graph_of(probes={"steps": [0, 2, 3], "batch": 12, "blocks": ["interference"]})
-    net, budget = Network.of(graph, data_of()), Budget.of(graph)
+    net, budget = Network.of(graph, data_of().shape), Budget.of(graph)
     samples = samples_of(data_of(), [0], 3, budget.batch, budget.probe_batch, CPU)
     stack = Stack.of(net, budget, samples, (["he"], [0], [0.5]), torch.float64)
     advance(stack, 1)
@@ -278,6 +278,7 @@ def test_interference_is_of_the_last_update_and_its_batch():
 def cohort_of(**changes):
     graph = graph_of(depth=3, steps=12, batch=16, schedule="constant", clip="none", **changes)
     graph |= {"task": "digits", "data": "", "norm_position": "before", "block": 1, "stages": 1}
+    graph |= OF_OTHER_FAMILIES
     graph |= {"probes": {"steps": [0, 4, 12], "batch": 16, "blocks": list(BLOCKS)}}
     common = {"lr_policy": "fixed", "lr_grid": [], "tuning_seeds": 0}
     runs = [

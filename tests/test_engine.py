@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from vanishing.engine.forward import forward
 from vanishing.engine.initial import draw, generator_of, initial_buffers, scale_to_unit_variance
-from vanishing.engine.network import Network, forward
+from vanishing.engine.network import Network
 from vanishing.engine.probes import log10_rms, measure
 from vanishing.engine.samples import samples_of, survivals
 from vanishing.engine.stack import Budget
@@ -42,7 +43,7 @@ def random_data(graph=GRAPH, samples=200):
 
 def net_of(**settings):
     graph = {**GRAPH, **settings}
-    return Network.of(graph, random_data(graph))
+    return Network.of(graph, random_data(graph).shape)
 
 
 def samples(graph, seeds):

@@ -9,23 +9,24 @@ from torch import nn
 
 from vanishing.engine.blocks import frozen_layers
 from vanishing.engine.evaluation import accuracy
+from vanishing.engine.forward import forward
 from vanishing.engine.initial import draw, initial_buffers
 from vanishing.engine.layer_reset import reset_accuracy
-from vanishing.engine.network import Network, forward
+from vanishing.engine.network import Network
 from vanishing.engine.probes import doubled
 from vanishing.engine.samples import samples_of
 from vanishing.engine.stack import Budget, Stack, advance, copied
 from vanishing.engine.training import train_stack
 
-from .small import CLASSES, CPU, DEPTH, WIDTH, data_of, drawn, graph_of
+from .small import CLASSES, CPU, DEPTH, LOSS, WIDTH, data_of, drawn, graph_of
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "spectral"])
 def test_reset_accuracy_equals_a_net_whose_layer_is_drawn_anew(norm):
     graph = graph_of(norm=norm, activation="prelu", optimizer="adam", steps=60, depth=3)
-    net, data = Network.of(graph, data_of()), data_of()
+    net, data = Network.of(graph, data_of().shape), data_of()
     stack = trained(net, Budget.of(graph), data, [("he", 0, 0.02), ("xavier", 1, 0.02)])
-    found = reset_accuracy(net, stack.parameters, stack.initial, stack.buffers, stack.samples)
+    found = reset_accuracy(net, stack.parameters, stack.initial, stack.buffers, LOSS, stack.samples)
     fresh = draw(net, ["he", "xavier"], [0, 1])
     for layer in range(3):
         mixed = copied(stack.parameters)
@@ -34,9 +35,9 @@ def test_reset_accuracy_equals_a_net_whose_layer_is_drawn_anew(norm):
         buffers = {name: list(t) for name, t in stack.buffers.items()}
         if norm == "spectral":
             buffers["top"][layer] = initial_buffers(net, doubled(fresh))["top"][layer]
-        expected = accuracy(net, mixed, buffers, stack.samples, "train")
+        expected = accuracy(net, mixed, buffers, LOSS, stack.samples, "train")
         np.testing.assert_allclose(found[:, layer], expected)
-    whole = accuracy(*stack.network, stack.samples, "train")
+    whole = accuracy(*stack.network, LOSS, stack.samples, "train")
     assert (found.numpy() < whole[:, None]).any()
 
 
@@ -51,16 +52,20 @@ def trained(net, budget, data, runs, dtype=torch.float64):
 
 def test_a_layer_that_never_moved_can_be_set_back_for_free():
     graph = graph_of(steps=5)
-    stack = trained(Network.of(graph, data_of()), Budget.of(graph), data_of(), [("he", 0, 0.0)])
-    found = reset_accuracy(*stack.network[:2], stack.initial, stack.buffers, stack.samples)
-    assert (found.numpy() == accuracy(*stack.network, stack.samples, "train")).all()
+    stack = trained(
+        Network.of(graph, data_of().shape), Budget.of(graph), data_of(), [("he", 0, 0.0)]
+    )
+    found = reset_accuracy(*stack.network[:2], stack.initial, stack.buffers, LOSS, stack.samples)
+    assert (found.numpy() == accuracy(*stack.network, LOSS, stack.samples, "train")).all()
 
 
 def test_a_diverged_run_has_no_reset_accuracy():
     graph = graph_of(steps=5, activation="relu")
     runs = [("he", 0, 1e30), ("he", 0, 0.01)]
-    stack = trained(Network.of(graph, data_of()), Budget.of(graph), data_of(), runs, torch.float32)
-    found = reset_accuracy(*stack.network[:2], stack.initial, stack.buffers, stack.samples)
+    stack = trained(
+        Network.of(graph, data_of().shape), Budget.of(graph), data_of(), runs, torch.float32
+    )
+    found = reset_accuracy(*stack.network[:2], stack.initial, stack.buffers, LOSS, stack.samples)
     assert found[0].isnan().all()
     assert found[1].isfinite().all()
 
@@ -78,7 +83,7 @@ def test_a_freeze_curve_ends_with_all_layers_frozen_and_never_repeats_the_run_it
 @pytest.mark.parametrize("frozen", [0, 2, DEPTH])
 def test_frozen_layers_stay_as_they_were_drawn_and_the_others_learn(residual, frozen):
     graph = graph_of(norm="layer", residual=residual, optimizer="adamw")
-    net, budget = Network.of(graph, data_of()), Budget.of(graph)
+    net, budget = Network.of(graph, data_of().shape), Budget.of(graph)
     samples = samples_of(data_of(), [0], budget.steps, budget.batch, budget.probe_batch, CPU)
     stack = Stack.of(net, budget, samples, (["he"], [0], [0.01]), torch.float64, frozen)
     for step in range(1, budget.steps + 1):
@@ -93,7 +98,7 @@ def test_frozen_layers_stay_as_they_were_drawn_and_the_others_learn(residual, fr
 
 def test_with_every_layer_frozen_the_head_learns_as_a_linear_model():
     graph = graph_of(steps=4)
-    net, budget = Network.of(graph, data_of()), Budget.of(graph)
+    net, budget = Network.of(graph, data_of().shape), Budget.of(graph)
     trace = train_stack(
         net, budget, data_of(), ["he"], [0], [0.3], CPU, torch.float64, frozen=DEPTH
     )  # fmt: skip
@@ -115,7 +120,7 @@ def test_with_every_layer_frozen_the_head_learns_as_a_linear_model():
 
 def test_every_frozen_training_is_that_training_alone():
     graph = graph_of(probes={"steps": [0, 3], "batch": 12, "blocks": ["freeze"]})
-    net, budget, data = Network.of(graph, data_of()), Budget.of(graph), data_of()
+    net, budget, data = Network.of(graph, data_of().shape), Budget.of(graph), data_of()
     runs = ["he", "xavier"], [0, 1], [0.1, 0.2]
     trace = train_stack(net, budget, data, *runs, CPU, torch.float64)
     assert list(trace.frozen) == frozen_layers(DEPTH)

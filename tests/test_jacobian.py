@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.autograd.functional import jacobian as plain_jacobian
 
+from vanishing.engine.forward import forward
 from vanishing.engine.initial import initial_buffers
 from vanishing.engine.jacobian import jacobian, mean_cosine, shattering
-from vanishing.engine.network import forward
 from vanishing.engine.probes import doubled
 from vanishing.engine.singular_values import effective_rank, of_jacobian, singular_values
 from vanishing.parts.norms import NORMS

@@ -11,7 +11,6 @@ from vanishing.engine.probes import effective_depth, measure, of_update
 from vanishing.engine.samples import samples_of
 from vanishing.engine.stack import Budget, Stack, advance
 from vanishing.engine.training import train_stack
-from vanishing.parts.losses import LOSSES
 
 from .plain import Plain, weight
 from .small import (
@@ -20,6 +19,7 @@ from .small import (
     CPU,
     DEPTH,
     INPUTS,
+    LOSS,
     WIDTH,
     data_of,
     drawn,
@@ -28,14 +28,13 @@ from .small import (
     normal,
 )
 
-LOSS = LOSSES["cross_entropy"]
 RUNS = (["he", "xavier"], [0, 1], [0.1, 0.3])
 FORMATS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 NO_UPDATE = ("update_ratio", "total_change", "consecutive_cosine")
 
 
 def stack_of(graph, runs=RUNS, frozen=0):
-    net, budget, seeds = Network.of(graph, data_of()), Budget.of(graph), runs[1]
+    net, budget, seeds = Network.of(graph, data_of().shape), Budget.of(graph), runs[1]
     samples = samples_of(data_of(), seeds, budget.steps, budget.batch, budget.probe_batch, CPU)
     return Stack.of(net, budget, samples, runs, torch.float64, frozen)
 
@@ -134,7 +133,7 @@ def test_effective_depth_counts_the_layers_that_take_part(change, expected):
 def test_a_training_logs_its_effective_depth_from_its_total_changes():
     graph = graph_of()
     trace = train_stack(
-        Network.of(graph, data_of()), Budget.of(graph), data_of(), *RUNS, CPU, torch.float64
+        Network.of(graph, data_of().shape), Budget.of(graph), data_of(), *RUNS, CPU, torch.float64
     )  # fmt: skip
     change = trace.measures[3]["total_change"]
     expected = change.sum(1) ** 2 / (change**2).sum(1)

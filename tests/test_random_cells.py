@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from vanishing.engine.network import Network, flat, forward
+from vanishing.engine.forward import forward
+from vanishing.engine.network import Network, flat
 from vanishing.engine.samples import samples_of
 from vanishing.engine.stack import Budget, Stack, advance
 from vanishing.parts.tasks import Data
@@ -43,7 +44,7 @@ def data_of(cell, seed=0):
 
 
 def stack_of(cell, data):
-    net, budget = Network.of(cell, data), Budget.of(cell)
+    net, budget = Network.of(cell, data.shape), Budget.of(cell)
     samples = samples_of(data, cell["seeds"], budget.steps, budget.batch, budget.probe_batch, CPU)
     runs = (cell["inits"], cell["seeds"], cell["rates"])
     return Stack.of(net, budget, samples, runs, torch.float64)

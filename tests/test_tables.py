@@ -11,7 +11,7 @@ from vanishing.table import atomic, provenance_of
 from vanishing.tables import CURVES, LAGS, LEDGER, TABLES, data_dictionary
 
 ROOT = Path(__file__).parents[1]
-ROW = {"run_id": "a", "step": 0, "lag": 1, "log10_delta_rms": -3.0}
+ROW = {"run_id": "a", "step": 0, "layer": 1, "lag": 1, "log10_delta_rms": -3.0}
 
 
 def test_a_table_comes_back_as_it_was_written(tmp_path):
@@ -39,10 +39,16 @@ def test_every_column_says_unit_and_meaning(name):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([ROW, ROW], "more than one row has the key {'run_id': 'a', 'step': 0, 'lag': 1}"),
+        (
+            [ROW, ROW],
+            "more than one row has the key {'run_id': 'a', 'step': 0, 'layer': 1, 'lag': 1}",
+        ),
         ([{**ROW, "run_id": None}], "'run_id' may hold no missing value"),
         ([{**ROW, "extra": 1}], r"unknown columns \['extra'\]"),
-        ([{"run_id": "a", "step": 0, "lag": 1}], r"missing columns \['log10_delta_rms'\]"),
+        (
+            [{"run_id": "a", "step": 0, "layer": 1, "lag": 1}],
+            r"missing columns \['log10_delta_rms'\]",
+        ),
     ],
 )
 def test_what_differs_from_the_declaration_is_refused(rows, message):

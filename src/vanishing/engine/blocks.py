@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
+from .forward import forward
 from .interference import interference
 from .jacobian import jacobian, shattering, stream_growth
 from .layer_reset import reset_accuracy
-from .network import forward
 from .noise import noise
 from .probes import Measures, doubled, probed_buffers
 from .singular_values import effective_rank, of_jacobian
@@ -29,20 +30,25 @@ def at_probe(stack: Stack, step: int, last: Update | None) -> tuple[Measures, di
     of_layers, of_network = {}, {}
     if "freeze" in due:
         of_layers["reset_accuracy"] = reset_accuracy(
-            stack.net, stack.parameters, stack.initial, stack.buffers, stack.samples
+            stack.net,
+            stack.parameters,
+            stack.initial,
+            stack.buffers,
+            stack.budget.loss,
+            stack.samples,
         )
     skips = step == 0 and stack.net.architecture.blocks > 0
     if not (due - {"freeze"} or skips):
         return of_layers, of_network
     exact, buffers = doubled(stack.parameters), probed_buffers(stack.buffers)
-    x, labels = stack.samples.at(stack.samples.probe)
+    x, labels = stack.samples.at(stack.samples.probe, torch.float64)
     if skips:
         of_network["stream_growth"] = stream_growth(
-            stack.net, exact, buffers, stack.budget.loss, x.double(), labels
+            stack.net, exact, buffers, stack.budget.loss, x, labels
         )
     if "noise" in due:
         of_layers["snr"], of_network["noise_scale"] = noise(
-            stack.net, exact, buffers, stack.budget.loss, x.double(), labels
+            stack.net, exact, buffers, stack.budget.loss, x, labels
         )
     if "interference" in due:
         of_layers |= interference(
@@ -55,7 +61,7 @@ def at_probe(stack: Stack, step: int, last: Update | None) -> tuple[Measures, di
 def _of_ends(stack: Stack, due: set[str], exact: dict, buffers: dict) -> dict[str, Tensor]:
     """What is measured of a net as it begins and as it ends."""
     net, found = stack.net, {}
-    x = stack.samples.at(stack.samples.probe)[0].double()
+    x = stack.samples.seen(stack.samples.probe, torch.float64)
     if "jacobian" in due and (rows := jacobian(net, exact, buffers, x)) is not None:
         found |= of_jacobian(rows)
     if "shattering" in due:
@@ -63,7 +69,7 @@ def _of_ends(stack: Stack, due: set[str], exact: dict, buffers: dict) -> dict[st
     if "rank" in due:
         every = x.expand(len(exact["W"][0]), *x.shape)
         _, _, a = forward(net, exact, every, buffers, learning=False)
-        found["effective_rank"] = effective_rank(a[-1])
+        found["effective_rank"] = effective_rank(a[-1] if net.recurrence is None else a[-1][-1])
     return found
 
 

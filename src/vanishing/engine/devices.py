@@ -47,6 +47,8 @@ def bytes_of_run(architecture: Architecture, samples: int) -> float:
         architecture.channels(n) * math.prod(architecture.pixels(n))
         for n in range(1, architecture.depth + 1)
     )
+    if architecture.sequence:  # each step keeps its columns' sums, what phi sees and gives
+        values *= architecture.sequence[0] * (architecture.columns + 2) / 3
     return 8.0 * COPIES * (samples * values + architecture.weights)
 
 
@@ -63,17 +65,24 @@ def keep_freed_memory() -> None:
 
 
 def stacks(
-    runs: int, architecture: Architecture, samples: int, device: torch.device
+    runs: int,
+    architecture: Architecture,
+    samples: int,
+    device: torch.device,
+    opponent: Architecture | None = None,
 ) -> list[range]:
     """The runs of a cohort in stacks of about equal size, each of which fits into memory.
 
-    ``samples`` are those that go through the net at a time.
+    ``samples`` are those that go through the net at a time. An ``opponent`` sees as many real ones
+    beside what the net generates.
     """
     on_cpu = CPU_STACK if architecture.width <= WIDE else WIDE_CPU_STACK
     if architecture.family == "cnn":
         on_cpu = CONVOLUTION_CPU_STACK
     largest, memory = (on_cpu, CPU_BYTES) if device.type == "cpu" else (GPU_STACK, GPU_BYTES)
-    largest = max(1, min(largest, int(memory // bytes_of_run(architecture, samples))))
+    needed = bytes_of_run(architecture, samples)
+    needed += bytes_of_run(opponent, 2 * samples) if opponent else 0
+    largest = max(1, min(largest, int(memory // needed)))
     count = math.ceil(runs / largest)
     edges = [runs * i // count for i in range(count + 1)]
     return [range(a, b) for a, b in itertools.pairwise(edges)]

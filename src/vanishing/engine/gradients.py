@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..parts.losses import Loss
-from .network import Buffers, Network, Parameters, forward
+from .forward import forward
+from .network import Buffers, Network, Parameters
 
 
 def weight_gradients(
@@ -29,7 +30,8 @@ def weight_gradients(
     runs = len(parameters["W"][0])
     weights = [w.detach() for w in parameters["W"]]
     wanted = [weights[layer - 1].requires_grad_() for layer in layers]
-    x, labels = x.expand(runs, *x.shape[-2:]), labels.expand(runs, labels.shape[-1])
+    if x.dim() == 2:
+        x, labels = x.expand(runs, *x.shape), labels.expand(runs, *labels.shape)
     logits, _, _ = forward(net, {**parameters, "W": weights}, x, buffers, learning=False)
     # Runs share no parameter: the gradient of the sum is each run's own.
     return list(torch.autograd.grad(loss.per_sample(logits, labels).mean(1).sum(), wanted))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 from torch import Tensor
 
-from ..parts.inits import INITS
+from ..parts.inits import INITS, Init
 from ..parts.norms import FIRST_ITERATIONS, next_top
-from .network import Buffers, Network, Parameters, forward
+from ..parts.seeds import generator_of
+from .forward import forward
+from .network import Buffers, Network, Parameters
 
 
 def draw(net: Network, inits: list[str], seeds: list[int]) -> Parameters:
@@ -24,7 +24,8 @@ def draw(net: Network, inits: list[str], seeds: list[int]) -> Parameters:
 
 def _draw_one(net: Network, init: str, seed: int) -> Parameters:
     generator, rule = generator_of(seed, "init"), INITS[init]
-    layers = [rule.draw(place, generator) for place in net.places]
+    draw_layer = _draw_recurrent if net.recurrence else _draw_layer
+    layers = [draw_layer(net, rule, n, generator) for n in range(1, net.depth + 2)]
     drawn = {"W": [w for w, _ in layers], "b": [b for _, b in layers]}
     if net.residual.gate_bias is not None:  # after the layers, which every arm draws alike
         places = [net.architecture.gate_place(n, net.activation) for n in net.block_ends]
@@ -32,6 +33,34 @@ def _draw_one(net: Network, init: str, seed: int) -> Parameters:
         drawn["W_gate"] = gates
         drawn["b_gate"] = [torch.full((1, w.shape[1]), net.residual.gate_bias) for w in gates]
     return drawn
+
+
+def _draw_layer(
+    net: Network, rule: Init, layer: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a layer, or of the head."""
+    return rule.draw(net.architecture.place(layer, net.activation), generator)
+
+
+def _draw_recurrent(
+    net: Network, rule: Init, layer: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a recurrent layer: each column's rows on what it sees, and on its past."""
+    place = net.architecture.place(layer, net.activation)
+    if place.head:
+        return rule.draw(place, generator)
+    past = net.architecture.recurrent_place(layer, net.activation)
+    weights, biases = [], []
+    for column in net.recurrence.columns:
+        seen, bias = rule.draw(place, generator)
+        weights.append(torch.cat([seen, rule.draw(past, generator)[0]]))
+        biases.append(bias if "bias" in net.norm.affine else bias + _start(net, column))
+    return torch.cat(weights, dim=1), torch.cat(biases, dim=1)
+
+
+def _start(net: Network, column: str) -> float:
+    """The bias that a gate starts with."""
+    return net.recurrence.bias.get(column, 0.0)
 
 
 def _undrawn(net: Network, drawn: Parameters) -> Parameters:
@@ -43,6 +72,10 @@ def _undrawn(net: Network, drawn: Parameters) -> Parameters:
         found["gain"] = [first(w) for w in drawn["W"][: net.depth]] if first else rows
     if "bias" in net.norm.affine:
         found["bias"] = [torch.zeros_like(row) for row in rows]
+        if net.recurrence:  # a layer norm would take the same bias of all units away again
+            width, columns = net.architecture.width, net.recurrence.columns
+            start = torch.tensor([_start(net, column) for column in columns])
+            found["bias"] = [row + start.repeat_interleave(width) for row in found["bias"]]
     for n, start in enumerate(net.activation.learned):
         found[f"phi_{n}"] = [torch.full((len(row), 1, 1), start) for row in rows]
     if net.residual.learned:
@@ -50,12 +83,6 @@ def _undrawn(net: Network, drawn: Parameters) -> Parameters:
         ends = ends if net.residual.learned == "unit" else [row[..., :1] for row in ends]
         found["skip"] = [net.residual.start * row for row in ends]
     return {name: [t.clone() for t in tensors] for name, tensors in found.items()}
-
-
-def generator_of(seed: int, purpose: str) -> torch.Generator:
-    """A generator of a run's own for a purpose (init, split, order), the same in every arm."""
-    code = hashlib.sha256(f"{purpose}:{seed}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(code[:7], "big"))
 
 
 def initial_buffers(net: Network, parameters: Parameters) -> Buffers:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ..parts.losses import Loss
-from .network import Buffers, Network, Parameters, forward
+from .forward import forward
+from .network import Buffers, Network, Parameters
 from .probes import log10_rms
 
 SAMPLES = 4  # of a Jacobian; 1 where a norm mixes samples, as all of the batch is passed for each
@@ -63,13 +64,13 @@ def stream_growth(
 
     The stream is what the residual blocks add to; the mean is over samples and units.
     """
-    runs, batch = len(parameters["W"][0]), len(x)
+    runs = len(parameters["W"][0])
     streams: list[Tensor] = []
     x = x.expand(runs, *x.shape).clone().requires_grad_()
     logits, _, _ = forward(
         net, parameters, x, buffers, learning=False, on_stream=streams.append
     )  # fmt: skip
-    total = loss.per_sample(logits, labels.expand(runs, batch)).sum()
+    total = loss.per_sample(logits, labels.expand(runs, *labels.shape)).sum()
     first, last = torch.autograd.grad(total, [streams[0], streams[-1]])
     return 2 * (log10_rms(first) - log10_rms(last))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..parts.losses import Loss
 from .evaluation import accuracy
 from .initial import initial_buffers
 from .network import Buffers, Network, Parameters, flat
@@ -13,7 +14,12 @@ from .stack import OF_BLOCKS
 
 
 def reset_accuracy(
-    net: Network, parameters: Parameters, initial: Parameters, buffers: Buffers, samples: Samples
+    net: Network,
+    parameters: Parameters,
+    initial: Parameters,
+    buffers: Buffers,
+    loss: Loss,
+    samples: Samples,
 ) -> Tensor:
     """The training accuracy with a layer alone back at its initial values, (runs, depth).
 
@@ -33,7 +39,7 @@ def reset_accuracy(
             name: _with(tensors, first[name], n) if name == "top" else tensors
             for name, tensors in buffers.items()
         }
-        columns.append(torch.from_numpy(accuracy(net, mixed, kept, samples, "train")))
+        columns.append(torch.from_numpy(accuracy(net, mixed, kept, loss, samples, "train")))
     finite = torch.stack([t.isfinite().flatten(1).all(1) for t in flat(parameters)]).all(0)
     return torch.stack(columns, dim=1).where(finite.cpu()[:, None], torch.nan)
 

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from ..parts.losses import Loss
-from .network import Buffers, Network, Parameters, forward, learned_by_phi
+from .forward import forward, over_time
+from .network import Buffers, Network, Parameters, learned_by_phi
 
 if TYPE_CHECKING:
+    from .adversarial import Player, Turn
     from .stack import Stack, Update
 
 # The largest magnitude that a format rounds to 0: half its smallest subnormal number.
@@ -49,18 +51,38 @@ def measure(
     probability.
     """
     exact = doubled(parameters)
-    runs, batch = len(exact["W"][0]), len(x)
-    weights = [w.requires_grad_() for w in exact["W"][: net.depth]]
+    runs = len(exact["W"][0])
+    _ = [w.requires_grad_() for w in exact["W"][: net.depth]]
     logits, h, a = forward(
         net, exact, x.double().expand(runs, *x.shape), probed_buffers(buffers), learning=False
     )
-    total = loss.per_sample(logits, labels.expand(runs, batch)).sum()
-    gradients = torch.autograd.grad(total, [*h, *weights])
-    delta, g = gradients[: net.depth], [gradient / batch for gradient in gradients[net.depth :]]
+    total = loss.per_sample(logits, labels.expand(runs, *labels.shape)).sum()
+    return of_layers(net, exact, (h, a), total, len(x))
+
+
+def of_layers(
+    net: Network, parameters: Parameters, values: tuple[list, list], total: Tensor, samples: int
+) -> Measures:
+    """The measures of a net's layers in whose forward pass h and a, ``values``, came about.
+
+    ``total`` is the sum of the losses of so many ``samples``, each g_l that of their mean; what
+    ``parameters["W"]`` holds must ask for gradients. A recurrent layer's values are those of all
+    its time steps.
+    """
+    h, a = values
+    flat = [z for layer in h for z in (layer if isinstance(layer, list) else [layer])]
+    weights = parameters["W"][: net.depth]
+    # A truncated net has time steps that no gradient comes back to.
+    gradients = iter(torch.autograd.grad(total, [*flat, *weights], materialize_grads=True))
     with torch.no_grad():
+        delta = [
+            over_time([next(gradients) for _ in z] if isinstance(z, list) else next(gradients))
+            for z in h
+        ]
+        rows = zip(map(over_time, h), map(over_time, a), delta, gradients, strict=True)
         layers = [
-            _layer(net, learned_by_phi(net, exact, n, tensors[0]), *tensors)
-            for n, tensors in enumerate(zip(h, a, delta, g, strict=True))
+            _layer(net, learned_by_phi(net, parameters, n, z), z, out, back, g / samples)
+            for n, (z, out, back, g) in enumerate(rows)
         ]
     return {name: torch.stack([layer[name] for layer in layers], dim=1) for name in layers[0]}
 
@@ -91,10 +113,13 @@ def _layer(
     }
 
 
-def of_update(stack: Stack, last: Update | None, earlier: Update | None) -> Measures:
+def of_update(
+    stack: Stack | Player, last: Update | Turn | None, earlier: Update | Turn | None
+) -> Measures:
     """What the last update did to the hidden weights, and how far they are from where they began.
 
-    Missing before the first update; layers that are frozen do not change.
+    Of a stack of nets or of a player of games. Missing before the first update; layers that are
+    frozen do not change.
     """
     weights = stack.parameters["W"][:-1]
     change = [

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..parts.tasks import TEST_FRACTION, Data
-from .initial import generator_of
+from ..parts.data import Data, as_seen, probe_indices
+from ..parts.seeds import generator_of
+from ..parts.tasks import TEST_FRACTION
 from .network import Network
 
 
@@ -23,14 +24,20 @@ class Samples:
     test: Tensor  # (runs, test samples): indices
     order: Tensor  # (steps, runs, batch): indices
     probe: Tensor  # (probe batch): indices, for all runs
+    vocabulary: int = 0  # how many tokens the inputs are; 0: they are numbers
+    level: Tensor | None = None  # (samples): what the task's own score is taken by
 
-    def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs (..., inputs) and labels (...) of ``indices`` of any shape."""
-        return self.inputs[indices], self.labels[indices]
+    def at(self, indices: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+        """Inputs (..., inputs) and labels (..., [steps or values]) of ``indices`` of any shape."""
+        return self.seen(indices, dtype), self.labels[indices]
 
-    def first(self, count: int) -> Tensor:
+    def seen(self, indices: Tensor, dtype: torch.dtype) -> Tensor:
+        """Inputs as a network sees them: tokens one-hot, scaled so that their mean square is 1."""
+        return as_seen(self.inputs[indices], self.vocabulary, dtype)
+
+    def first(self, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Inputs (runs, count, inputs) of the first training samples of every run."""
-        return self.inputs[self.train[:, :count]]
+        return self.seen(self.train[:, :count], dtype)
 
 
 def samples_of(
@@ -45,15 +52,15 @@ def samples_of(
         raise UserError(f"batch {batch} is more than the {n - tests} training samples.")
     pairs = zip(train, seeds, strict=True)
     order = [_epochs(rows, steps, batch, seed) for rows, seed in pairs]
-    # Not the first samples: a file may be sorted by class. One batch for all runs and steps.
-    probe = torch.randperm(n, generator=generator_of(0, "probe"))[:probe_batch]
     return Samples(
         torch.from_numpy(data.inputs).to(device),
         torch.from_numpy(data.labels).to(device),
         train.to(device),
         test.to(device),
         torch.stack(order, dim=1).to(device),
-        probe.to(device),
+        probe_indices(n, probe_batch).to(device),
+        data.vocabulary,
+        None if data.level is None else torch.from_numpy(data.level).to(device),
     )
 
 

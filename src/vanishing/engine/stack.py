@@ -10,8 +10,9 @@ from torch import Tensor
 from ..parts.losses import LOSSES, Loss
 from ..parts.optimizers import OPTIMIZERS, Optimizer
 from ..parts.schedules import CLIPS, SCHEDULES, Clip, Schedule
+from .forward import forward, over_time
 from .initial import draw, initial_buffers, scale_to_unit_variance
-from .network import Buffers, Network, Parameters, forward
+from .network import Buffers, Network, Parameters
 from .samples import Samples, survivals
 
 OF_BLOCKS = ("skip", "W_gate", "b_gate")  # parameters that residual blocks have, not layers
@@ -30,10 +31,11 @@ class Budget:
     blocks: tuple[str, ...] = ()  # of expensive measures
     clip: Clip = CLIPS["none"]
     schedule: Schedule = SCHEDULES["constant"]
+    score: str = ""  # the task's own
 
     @classmethod
-    def of(cls, graph: dict) -> Budget:
-        """The budget that a cohort's settings name."""
+    def of(cls, graph: dict, score: str = "") -> Budget:
+        """The budget that a cohort's settings name, on a task that may have a score of its own."""
         probes = graph["probes"]
         return cls(
             OPTIMIZERS[graph["optimizer"]],
@@ -45,6 +47,7 @@ class Budget:
             tuple(probes.get("blocks", ())),
             CLIPS[graph.get("clip", "none")],
             SCHEDULES[graph.get("schedule", "constant")],
+            score,
         )
 
 
@@ -56,10 +59,10 @@ class Update:
     x: Tensor  # (runs, batch, inputs)
     labels: Tensor  # (runs, batch)
     losses: Tensor  # (runs), before the update
-    h: list[Tensor]
-    gradients: list[Tensor]  # before clipping
-    before: Parameters | None  # the parameters before the update, where they were asked for
-    changes: list[Tensor] | None  # what was taken from the tensors, where asked for
+    nonfinite: dict[int, int]  # of each run whose loss is not finite, the first such layer
+    gradients: list[Tensor] | None  # before clipping, where they were asked for
+    before: Parameters | None  # the parameters before the update, likewise
+    changes: list[Tensor] | None  # what was taken from the tensors, likewise
 
 
 @dataclass
@@ -101,7 +104,7 @@ class Stack:
             name: [t.to(device, dtype) for t in tensors]
             for name, tensors in draw(net, inits, seeds).items()
         }
-        scale_to_unit_variance(net, parameters, inits, samples.first(budget.probe_batch).to(dtype))
+        scale_to_unit_variance(net, parameters, inits, samples.first(budget.probe_batch, dtype))
         learning = [t.requires_grad_() for t in unfrozen(net, parameters, frozen)]
         return cls(
             net,
@@ -133,10 +136,12 @@ def layer_of(net: Network, name: str, n: int) -> int:
 
 
 def advance(stack: Stack, step: int, wanted: bool = False) -> Update:
-    """Make update ``step``, counted from 1; where ``wanted``, say what it changed."""
+    """Make update ``step``, counted from 1; where ``wanted``, say what it changed.
+
+    The gradients are also told where a probe comes after the next update: it compares them.
+    """
     budget, parameters = stack.budget, stack.parameters
-    x, labels = stack.samples.at(stack.samples.order[step - 1])
-    x = x.to(stack.lr.dtype)
+    x, labels = stack.samples.at(stack.samples.order[step - 1], stack.lr.dtype)
     kept = None if stack.kept is None else stack.kept[step - 1]
     logits, h, _ = forward(stack.net, parameters, x, stack.buffers, kept=kept)
     losses = budget.loss.per_sample(logits, labels).mean(1)
@@ -146,8 +151,31 @@ def advance(stack: Stack, step: int, wanted: bool = False) -> Update:
     lr = stack.lr * budget.schedule.factor(step, budget.steps)
     clipped = budget.clip.apply(gradients)
     changes = update(budget.optimizer, stack.learning, clipped, stack.state, lr, step)
-    changes = changes if wanted else None
-    return Update(step, x, labels, losses.detach(), h, gradients, before, changes)
+    return Update(
+        step,
+        x,
+        labels,
+        losses.detach(),
+        _nonfinite(losses.detach(), h),
+        gradients if wanted or step + 1 in budget.probe_steps else None,
+        before,
+        changes if wanted else None,
+    )
+
+
+def _nonfinite(losses: Tensor, h: list[Tensor] | list[list[Tensor]]) -> dict[int, int]:
+    """The first layer with a value that is not finite, of each such run; the head counts as one."""
+    if losses.isfinite().all():
+        return {}
+    return {
+        run: next((n for n, z in enumerate(h, 1) if not _finite(z, run)), len(h) + 1)
+        for run in (~losses.isfinite()).nonzero().ravel().tolist()
+    }
+
+
+def _finite(z: Tensor | list[Tensor], run: int) -> bool:
+    """Whether all of a layer's values in a run are finite."""
+    return bool(over_time(z)[run].isfinite().all())
 
 
 def copied(parameters: Parameters) -> Parameters:

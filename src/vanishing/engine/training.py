@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from ..parts.tasks import Data
+from ..parts.data import Data
 from .blocks import at_probe, frozen_layers
-from .evaluation import accuracy
+from .evaluation import Scores, accuracy, scores
 from .network import Network
-from .probes import Measures, effective_depth, measure, of_update
+from .probes import Measures, doubled, effective_depth, measure, of_update
 from .samples import samples_of
 from .stack import Budget, Stack, Update, advance
+from .through_time import lag_profile, of_recurrences
 
 
 @dataclass
@@ -26,6 +27,9 @@ class Trace:
     train_accuracy: np.ndarray | None = None  # (runs), at the end
     measures: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)  # (runs, depth) each
     of_network: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)  # (runs) each
+    lags: dict[int, np.ndarray] = field(default_factory=dict)  # (runs, depth, steps)
+    recurrences: dict[int, dict[str, dict[str, np.ndarray]]] = field(default_factory=dict)
+    scores: dict[int, Scores] = field(default_factory=dict)  # of the task's own
     frozen: dict[int, Trace] = field(default_factory=dict)  # the same with so many layers frozen
 
 
@@ -53,13 +57,15 @@ def train_stack(
         if step:
             earlier, last = last, advance(stack, step, wanted=step in budget.probe_steps)
             losses[step - 1] = last.losses
-            _locate(last, trace.first_nonfinite)
+            for run, layer in last.nonfinite.items():
+                if not trace.first_nonfinite[run, 0]:
+                    trace.first_nonfinite[run] = step, layer
         if step in budget.probe_steps:
             _probe(stack, step, last, earlier, trace)
     _locate_weights(stack, trace.first_nonfinite)
     trace.losses = losses.double().cpu().numpy()
     if budget.steps:
-        trace.train_accuracy = accuracy(*stack.network, samples, "train")
+        trace.train_accuracy = accuracy(*stack.network, budget.loss, samples, "train")
     if "freeze" in budget.blocks and budget.steps:
         end_only = replace(budget, blocks=(), probe_steps=(budget.steps,))
         for layers in frozen_layers(net.depth):
@@ -73,30 +79,30 @@ def _probe(
     stack: Stack, step: int, last: Update | None, earlier: Update | None, trace: Trace
 ) -> None:
     """Everything that is measured after ``step`` updates."""
-    x, labels = stack.samples.at(stack.samples.probe)
-    layers = measure(*stack.network, stack.budget.loss, x, labels) | of_update(stack, last, earlier)
+    budget, samples = stack.budget, stack.samples
+    x, labels = samples.at(samples.probe, torch.float64)
+    layers = measure(*stack.network, budget.loss, x, labels) | of_update(stack, last, earlier)
     more_of_layers, of_network = at_probe(stack, step, last)
     of_network["effective_depth"] = effective_depth(layers["total_change"])
     trace.measures[step], trace.of_network[step] = (
         _numpy(layers | more_of_layers),
         _numpy(of_network),
     )
-    if stack.budget.steps:
-        trace.test_accuracy[step] = accuracy(*stack.network, stack.samples, "test")
-
-
-def _locate(update: Update, first: np.ndarray) -> None:
-    """Note update and layer of the first value that is not finite; the head counts as a layer."""
-    if update.losses.isfinite().all():
-        return
-    for run in (~update.losses.isfinite()).nonzero().ravel().tolist():
-        if not first[run, 0]:
-            bad = [not h[run].isfinite().all() for h in update.h]
-            first[run] = update.step, (bad.index(True) if True in bad else len(bad)) + 1
+    if stack.net.recurrence:
+        exact = doubled(stack.parameters)
+        trace.lags[step] = lag_profile(stack.net, exact, budget.loss, x, labels).cpu().numpy()
+        trace.recurrences[step] = {
+            column: _numpy(measures)
+            for column, measures in of_recurrences(stack.net, exact, x).items()
+        }
+    if budget.steps:
+        trace.test_accuracy[step] = accuracy(*stack.network, budget.loss, samples, "test")
+    if budget.steps and budget.score:
+        trace.scores[step] = scores(*stack.network, samples, budget.score)
 
 
 def _locate_weights(stack: Stack, first: np.ndarray) -> None:
-    """The same for a run whose last update left weights that are not finite: no loss saw them."""
+    """Note the layer of a run whose last update left weights not finite: no loss saw them."""
     bad = torch.stack([~w.isfinite().flatten(1).all(1) for w in stack.parameters["W"]], dim=1)
     for run in bad.any(1).nonzero().ravel().tolist():
         if not first[run, 0]:

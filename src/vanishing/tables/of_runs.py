@@ -1,34 +1,31 @@
-"""Every table of the study, declared once: what a row is, its key, each column's type, unit, meaning.
-
-Writers and readers both go through :meth:`Table.check`, so a table on disk never differs from what
-is said here; ``reports/data-dictionary.md`` is rendered from these declarations.
-"""
+"""The tables with a row a run, a step, a layer: what trainings leave behind."""
 
 from __future__ import annotations
 
-from .table import Column, Table
+from ..table import Column, Table
 
-_RUN_ID = Column("string", "1", "hash of the run's resolved settings")
-_CELL = Column("string", "1", "hash of the run's settings without seed and learning rate")
+RUN_ID = Column("string", "1", "hash of the run's resolved settings")
+CELL = Column("string", "1", "hash of the run's settings without seed and learning rate")
 _STEP = Column("int64", "updates", "updates made so far; 0 is the initial network")
-_CENSORED = "exactly zero: log10 does not exist (see the zero fraction)"
+CENSORED = "exactly zero: log10 does not exist (see the zero fraction)"
 _UNTRAINED = "the run is of an init battery: nothing was trained"
+_NO_ANSWERS = ", or it is a GAN, which answers nothing"
 
 RUNS = Table(
     "runs",
     "a run (one training of one network) in a battery",
     ("battery", "run_id"),
     {
-        "run_id": _RUN_ID,
-        "cell": _CELL,
+        "run_id": RUN_ID,
+        "cell": CELL,
         "cohort": Column("string", "1", "the cohort that trained the run"),
         "battery": Column("string", "1", "the block of the config that asks for the run"),
-        "family": Column("string", "1", "kind of network: mlp or cnn"),
+        "family": Column("string", "1", "kind of network: mlp, cnn, rnn or gan"),
         "task": Column("string", "1", "the data that it learns"),
         "data": Column("string", "1", "digest of the data, where it is the user's own; else empty"),
         "activation": Column("string", "1", "elementwise nonlinearity phi"),
         "init": Column("string", "1", "rule that draws the initial weights"),
-        "sigma_w": Column("float64", "1", "root mean square of a weight of the hidden layer in the middle, times the root of fan_in"),
+        "sigma_w": Column("float64", "1", "root mean square of a weight of the hidden layer in the middle, times the root of fan_in; of a GAN, of its generator"),
         "sigma_b": Column("float64", "1", "sd of a bias of that layer"),
         "norm": Column("string", "1", "normalisation of a layer's values, or of its weights"),
         "norm_position": Column("string", "1", "whether the norm stands before or after phi"),
@@ -38,6 +35,16 @@ RUNS = Table(
         "width": Column("int64", "units", "units of a hidden layer; of a CNN, channels of its first stage"),
         "stages": Column("int64", "1", "stages of a CNN: each after the first halves the image"),
         "padding": Column("string", "1", "of a CNN's image at its border: zero or circular"),
+        "recurrence": Column("string", "1", "of an RNN: how a layer makes its state of what it sees and its past; else none"),
+        "length": Column("int64", "time steps", "of a sequence; 0 where there is none"),
+        "truncation": Column("int64", "time steps", "of an RNN: that the gradient goes back at most; 0: all"),
+        "game": Column("string", "1", "of a GAN: what its players make small; else none"),
+        "players": Column("string", "1", "of a GAN: what its players are, mlp or cnn"),
+        "generator": Column("string", "1", "of a GAN: live, or fixed as it was drawn"),
+        "latent": Column("int64", "1", "of a GAN: numbers of noise that a sample is made of, at each pixel of a cnn's smallest image"),
+        "discriminator_steps": Column("int64", "updates", "of a GAN: of the discriminator to one of the generator"),
+        "instance_noise": Column("float64", "1", "of a GAN: sd of the noise added to all that the discriminator sees"),
+        "normed": Column("string", "1", "of a GAN: which player has the norm, or both"),
         "loss": Column("string", "1", "what is made small"),
         "optimizer": Column("string", "1", "rule that updates the weights"),
         "schedule": Column("string", "1", "how the learning rate changes over the training"),
@@ -45,7 +52,7 @@ RUNS = Table(
         "lr": Column("float64", "1", "learning rate used", null=_UNTRAINED),
         "lr_policy": Column("string", "1", "tuned (with its grid), fixed (at a rate), or none"),
         "batch": Column("int64", "samples", "samples of an update"),
-        "steps": Column("int64", "updates", "updates of the training"),
+        "steps": Column("int64", "updates", "updates of the training; of a GAN those of its generator, or where that is fixed of its discriminator"),
         "probe_batch": Column("int64", "samples", "samples that everything but accuracy is measured on"),
         "seed": Column("int64", "1", "gives initial draws, split and order of the data"),
         "split": Column("string", "1", "tuning (chose a rate) or judged (counts in claims)"),
@@ -54,34 +61,42 @@ RUNS = Table(
         ),
         "signal": Column("string", "1", "the cell's gradient at init: healthy, vanishing, ..."),
         "final_loss": Column(
-            "float64", "nats", "mean training loss of the last 10 updates", null=_UNTRAINED + ", or it diverged"
+            "float64", "the loss's", "mean training loss of the last 10 updates; of a GAN whose generator is live the squared kernel distance of its samples, mmd, at the end; else the discriminator's loss", null=_UNTRAINED + ", or it diverged"
         ),
         "final_train_accuracy": Column(
-            "float64", "1", "share right on the training split, at the end", null=_UNTRAINED
+            "float64", "1", "share right on the training split, at the end", null=_UNTRAINED + _NO_ANSWERS
         ),
         "final_test_accuracy": Column(
-            "float64", "1", "share right on the test split, at the end", null=_UNTRAINED
+            "float64", "1", "share right on the test split, at the end", null=_UNTRAINED + _NO_ANSWERS
         ),
         "steps_to_threshold": Column(
             "int64", "updates", "first update with smoothed loss at half of chance",
-            null="never reached within the steps (censored)",
+            null="never reached within the steps (censored)" + _NO_ANSWERS,
         ),
         "first_nonfinite_step": Column(
             "int64", "updates", "the first update with a loss that was not finite, or that left weights that are not", null="all were finite"
         ),
         "first_nonfinite_layer": Column(
-            "int64", "1", "the first layer with a non-finite h (or weight) at that update; depth + 1 is the head or the loss itself",
+            "int64", "1", "the first layer with a non-finite h (or weight) at that update; depth + 1 is the head or the loss itself; of a GAN a layer of its generator, and where all of these are finite one of its discriminator",
             null="all were finite",
         ),
         "vanishing_index": Column(
-            "float64", "decades", "V at init: log10 rms(delta_1) - log10 rms(delta_L)", null=_CENSORED
+            "float64", "decades", "V at init: log10 rms(delta_1) - log10 rms(delta_L); of a GAN its generator's, whose delta comes back through the discriminator", null=CENSORED
         ),
         "weight_vanishing_index": Column(
-            "float64", "decades", "V_w at init: the same on the weight gradient", null=_CENSORED
+            "float64", "decades", "V_w at init: the same on the weight gradient", null=CENSORED
         ),
         "slope": Column(
-            "float64", "decades/layer", "log10 rms(delta) per layer towards the input, at init",
-            null=_CENSORED + ", or too few layers",
+            "float64", "decades/layer", "log10 rms(delta) per layer towards the input, at init; of a GAN its generator's",
+            null=CENSORED + ", or too few layers",
+        ),
+        "lag_index": Column(
+            "float64", "decades", "of the top layer of an RNN at init: log10 rms(delta) at the largest time lag minus that at lag 0",
+            null=CENSORED + ", or no RNN",
+        ),
+        "lag_slope": Column(
+            "float64", "decades/step", "log10 rms(delta) per step of time lag, of the top layer of an RNN at init; lags that are exactly zero are left out",
+            null=CENSORED + ", or too few lags, or no RNN",
         ),
         "seconds": Column("float64", "s", "the run's share of the wall time of its stack"),
         "device": Column("string", "1", "where it was trained"),
@@ -93,11 +108,11 @@ CURVES = Table(
     "a run at a step",
     ("run_id", "step"),
     {
-        "run_id": _RUN_ID,
+        "run_id": RUN_ID,
         "step": _STEP,
-        "train_loss": Column("float32", "nats", "loss of the batch before the update", null="non-finite, or after the last update"),
+        "train_loss": Column("float32", "nats", "loss of the batch before the update; of a GAN its discriminator's, with its penalty, in its last update of the step", null="non-finite, or after the last update"),
         "test_accuracy": Column(
-            "float32", "1", "share right on the test split", null="not measured at this step"
+            "float32", "1", "share right on the test split", null="not measured at this step" + _NO_ANSWERS
         ),
     },
 )  # fmt: skip
@@ -111,12 +126,12 @@ LAYERS = Table(
     "a hidden layer of a player of a run at a probe step, measured on the fixed probe batch",
     ("run_id", "step", "player", "layer"),
     {
-        "run_id": _RUN_ID,
+        "run_id": RUN_ID,
         "step": _STEP,
-        "player": Column("string", "1", "net, or generator and discriminator"),
+        "player": Column("string", "1", "net; or generator, L its loss on generated samples, and discriminator, L its loss on real and as many generated ones: without a penalty, the mean loss the sum of the two means"),
         "layer": Column("int64", "1", "1 is next to the input"),
-        "log10_delta_rms": Column("float32", "log10 nats", "rms of dL/dh over units and samples, L per sample", null=_CENSORED),
-        "log10_grad_rms": Column("float32", "log10 nats", "rms of dL/dW, L the mean over the probe batch", null=_CENSORED),
+        "log10_delta_rms": Column("float32", "log10 nats", "rms of dL/dh over units and samples, L per sample", null=CENSORED),
+        "log10_grad_rms": Column("float32", "log10 nats", "rms of dL/dW, L the mean over the probe batch", null=CENSORED),
         "grad_mean": Column("float64", "nats", "mean of dL/dW", null="non-finite"),
         "grad_sd": Column("float64", "nats", "sd of dL/dW", null="non-finite"),
         "grad_zero_fraction": Column("float32", "1", "share of dL/dW that is exactly 0"),
@@ -148,7 +163,7 @@ NETWORKS = Table(
     "a player of a run at a probe step, as a whole",
     ("run_id", "step", "player"),
     {
-        "run_id": _RUN_ID,
+        "run_id": RUN_ID,
         "step": _STEP,
         "player": Column("string", "1", "net, or generator and discriminator"),
         "effective_depth": Column("float64", "layers", "(sum of u)^2 / sum of u^2 with u the total change of each layer that did not begin at 0", null="no such layer has changed"),
@@ -168,7 +183,7 @@ FREEZE = Table(
     "a training of a run anew with its first layers kept as they were drawn",
     ("run_id", "frozen"),
     {
-        "run_id": _RUN_ID,
+        "run_id": RUN_ID,
         "frozen": Column("int64", "layers", "hidden layers next to the input that do not learn; 0 is the run itself"),
         "final_loss": Column("float64", "nats", "mean training loss of the last 10 updates", null="it diverged"),
         "train_accuracy": Column("float64", "1", "share right on the training split, at the end"),
@@ -178,135 +193,62 @@ FREEZE = Table(
 
 LAGS = Table(
     "lags",
-    "a time lag of a recurrent run at a probe step",
-    ("run_id", "step", "lag"),
+    "a time lag of a layer of a recurrent run at a probe step",
+    ("run_id", "step", "layer", "lag"),
     {
-        "run_id": _RUN_ID,
+        "run_id": RUN_ID,
         "step": _STEP,
-        "lag": Column("int64", "time steps", "T - t: 0 is the last time step"),
-        "log10_delta_rms": Column("float32", "log10 nats", "rms of dL/dh_t", null=_CENSORED),
-    },
-)  # fmt: skip
-
-PREDICTIONS = Table(
-    "predictions",
-    "a hidden layer of a cell, as mean-field theory predicts it at init",
-    ("cell", "layer"),
-    {
-        "cell": _CELL,
         "layer": Column("int64", "1", "1 is next to the input"),
-        "q": Column("float64", "1", "mean square of h over a batch; of a plain network its geometric mean over networks", null="no theory"),
-        "chi_1": Column("float64", "1", "factor of E[delta^2] from this layer to the one before it, in the mean field at this q", null="layer 1 has no hidden layer before it, or no theory"),
-        "slope": Column("float64", "decades/layer", "the cell's slope over the same layers as the measured one", null="too few layers, or no theory"),
-        "log10_delta_rms": Column("float64", "log10 nats", "rms of dL/dh", null="no theory"),
-        "source": Column("string", "1", "formula and paper; 'none' where there is no theory"),
+        "lag": Column("int64", "time steps", "T - t: 0 is the last time step"),
+        "log10_delta_rms": Column("float32", "log10 nats", "rms of dL/dh_t over units and samples, L the loss of the last answer alone, per sample", null=CENSORED),
     },
 )  # fmt: skip
 
-EXPECTED = Table(
-    "expected",
-    "a quantity of a cell's networks, as theory predicts it at init",
-    ("cell", "quantity"),
+_NO_GATE = "the candidate, which is no gate, or non-finite"
+RECURRENCES = Table(
+    "recurrences",
+    "a gate, or the candidate, of a recurrent layer at a probe step",
+    ("run_id", "step", "layer", "column"),
     {
-        "cell": _CELL,
-        "quantity": Column("string", "1", "slope, vanishing_index, stream_growth (log10 of the squared gradient of the residual stream where it enters the first block, over that where it leaves the last), or a measure of networks"),
-        "value": Column("float64", "the quantity's", "its prediction: a mean, a variance or a share over networks", null="no theory"),
-        "source": Column("string", "1", "formula and paper; 'none' where there is no theory"),
+        "run_id": RUN_ID,
+        "step": _STEP,
+        "layer": Column("int64", "1", "1 is next to the input"),
+        "column": Column("string", "1", "the gate's name, or candidate: its columns of the weights"),
+        "spectral_radius": Column("float64", "1", "largest absolute eigenvalue of the recurrent weight", null="non-finite"),
+        "spectral_norm": Column("float64", "1", "largest singular value of the recurrent weight", null="non-finite"),
+        "gate_mean": Column("float64", "1", "mean of the gate over samples, units and time", null=_NO_GATE),
+        "gate_sd": Column("float64", "1", "sd of the gate, as above", null=_NO_GATE),
+        "shut": Column("float64", "1", "share of the gate's values up to .1", null=_NO_GATE),
+        "open": Column("float64", "1", "share of the gate's values from .9 on", null=_NO_GATE),
     },
 )  # fmt: skip
 
-AGREEMENT = Table(
-    "agreement",
-    "a quantity of a cell of a battery that theory predicts and the study measured, at init",
-    ("battery", "cell", "quantity"),
+SCORES = Table(
+    "scores",
+    "a score of the task's or the game's own, at a level, of a run at a probe step",
+    ("run_id", "step", "score", "level"),
     {
-        "battery": RUNS.columns["battery"],
-        "cell": _CELL,
-        "quantity": Column("string", "1", "what is predicted, as in expected"),
-        **{name: RUNS.columns[name] for name in ("family", "task", "activation", "init", "sigma_w", "norm", "norm_position", "residual", "block", "depth", "width", "stages", "padding")},
-        "predicted": Column("float64", "the quantity's", "what theory says"),
-        "measured": Column("float64", "the quantity's", "mean over seeds; a variance or a share over seeds, where the quantity is one"),
-        "low": Column("float64", "the quantity's", "lower end of the 95 % interval", null="fewer than two seeds"),
-        "high": Column("float64", "the quantity's", "upper end of the 95 % interval", null="fewer than two seeds"),
-        "n": Column("int64", "seeds", "seeds that it rests on"),
-        "distance": Column("float64", "the quantity's", "measured minus predicted; of a relative quantity the difference of natural logarithms", null="one of the two is 0"),
-        "tolerance": Column("float64", "the quantity's", "how far off the measurement may be"),
-        "inside": Column("bool", "1", "whether it is no farther off"),
-        "p_tost": Column("float64", "1", "p of the equivalence test within the tolerance", null="not a mean over seeds, or fewer than two"),
-        "source": Column("string", "1", "formula and paper"),
+        "run_id": RUN_ID,
+        "step": _STEP,
+        "score": Column("string", "1", "what is scored: on the test split; or on 500 generated samples, modes, high_quality, frechet and mmd (the squared one), the last two against real samples"),
+        "level": Column("float64", "the task's", "what it is taken by: a distance, a contrast, a pair of classes; 0 where there is none"),
+        "value": Column("float64", "the score's", "the score", null="non-finite"),
     },
 )  # fmt: skip
 
-SUMMARY = Table(
-    "summary",
-    "an outcome of a cell of a battery over its judged seeds",
-    ("battery", "cell", "outcome"),
+GAMES = Table(
+    "games",
+    "a GAN at a probe step: how its players stand",
+    ("run_id", "step"),
     {
-        "battery": RUNS.columns["battery"],
-        "cell": _CELL,
-        **{name: RUNS.columns[name] for name in ("family", "task", "activation", "init", "sigma_w", "norm", "norm_position", "residual", "block", "depth", "width", "stages", "padding", "optimizer", "schedule", "clip")},
-        "outcome": Column("string", "1", "the column of runs that is summarised"),
-        "n": Column("int64", "runs", "seeds that it rests on"),
-        "value": Column("float64", "the outcome's", "interquartile mean over seeds", null="no run has it"),
-        "low": Column("float64", "the outcome's", "lower end of the 95 % bootstrap interval", null="fewer than two runs"),
-        "high": Column("float64", "the outcome's", "upper end of the 95 % bootstrap interval", null="fewer than two runs"),
+        "run_id": RUN_ID,
+        "step": _STEP,
+        "generator_loss": Column("float64", "the game's", "mean loss of the generator over the probe batch", null="non-finite"),
+        "discriminator_loss": Column("float64", "the game's", "mean loss of the discriminator on real samples plus that on generated ones, without a penalty", null="non-finite"),
+        "log10_generator_gradient": Column("float64", "log10", "norm of the gradient of the generator's mean loss with respect to all that it would learn", null="exactly 0, or non-finite"),
+        "log10_discriminator_gradient": Column("float64", "log10", "the same of the discriminator, its penalty included", null="exactly 0, or non-finite"),
+        "discriminator_accuracy": Column("float64", "1", "share of real and generated samples that it tells right; a critic by the midpoint between the two means", null="non-finite"),
+        "saturation_real": Column("float64", "1", "share of real samples whose loss has a slope of at most .1 of that at the threshold", null="non-finite"),
+        "saturation_generated": Column("float64", "1", "the same of generated samples", null="non-finite"),
     },
 )  # fmt: skip
-
-LEDGER = Table(
-    "ledger",
-    "a claim in a stratum; the stratum 'all' carries the verdict",
-    ("claim", "stratum"),
-    {
-        "claim": Column("string", "1", "id in reports/claims.yaml"),
-        "stratum": Column("string", "1", "'all', or the cells that this row rests on"),
-        "statistic": Column("string", "1", "what value is"),
-        "value": Column("float64", "the statistic's", "the estimate", null="nothing to estimate it from"),
-        "low": Column("float64", "the statistic's", "lower end of the 95 % interval; over a claim's strata they hold at once", null="nothing to estimate it from, or too few seeds for an interval"),
-        "high": Column("float64", "the statistic's", "upper end of the 95 % interval; over a claim's strata they hold at once", null="nothing to estimate it from, or too few seeds for an interval"),
-        "n": Column("int64", "seeds", "seeds that it rests on"),
-        "p": Column("float64", "1", "of the registered test", null="nothing to test"),
-        "p_holm": Column("float64", "1", "p after Holm's correction over the claims", null="not a primary test"),
-        "p_bh": Column("float64", "1", "p after Benjamini and Hochberg's correction over the secondary tests", null="not an exploratory test"),
-        "verdict": Column("string", "1", "SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE, NOT TESTABLE"),
-        "planned": Column("int64", "runs", "runs that it needs"),
-        "done": Column("int64", "runs", "of these, runs that are there"),
-        "diverged": Column("int64", "runs", "of these, runs that diverged"),
-        "seeds_needed": Column("int64", "seeds", "about how many would decide it, if effect and spread stay", null="decided, or nothing to tell it from"),
-        "reason": Column("string", "1", "why this verdict; the strata, where they differ"),
-    },
-)  # fmt: skip
-
-TABLES = {
-    table.name: table
-    for table in (
-        RUNS,
-        CURVES,
-        LAYERS,
-        NETWORKS,
-        FREEZE,
-        LAGS,
-        PREDICTIONS,
-        EXPECTED,
-        AGREEMENT,
-        SUMMARY,
-        LEDGER,
-    )
-}
-# What a training job can know of a run; the battery and the cell's signal come with the others.
-RUN_LOG = RUNS.without("battery", "signal")
-# What a training job writes; the runs come last, and say that the cohort is done.
-LOGS = {table.name: table for table in (LAYERS, NETWORKS, FREEZE, CURVES, RUN_LOG)}
-
-
-def data_dictionary() -> str:
-    """All tables as Markdown: the text of ``reports/data-dictionary.md``."""
-    parts = ["# Data dictionary", "", "Rendered from `src/vanishing/tables.py` by `make docs`."]
-    for table in TABLES.values():
-        parts += ["", f"## {table.name}", "", f"A row is {table.row}. Key: {', '.join(table.key)}.", ""]  # fmt: skip
-        parts += ["| column | type | unit | meaning | null means |", "|---|---|---|---|---|"]
-        parts += [
-            f"| {name} | {c.dtype} | {c.unit} | {c.meaning} | {c.null or '-'} |"
-            for name, c in table.columns.items()
-        ]
-    return "\n".join(parts) + "\n"

@@ -1,0 +1,237 @@
+"""The rows of a stack's runs in every table that a training job writes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+
+from ..parts.inits import INITS
+from ..parts.losses import Chance
+from ..tables import CURVES, FREEZE, LAGS, LAYERS, LOGS, NETWORKS, RECURRENCES, SCORES
+from ..theory.slope import lag_slope, slope
+from .evaluation import Scores
+from .measures import outcome, smoothed, steps_to_threshold
+from .network import Network
+from .stack import Budget
+from .training import Trace
+
+CURVE_POINTS = 60  # of the training loss of a run, besides the probe steps
+_KEYS = (*LAYERS.key,)
+RESULTS = (
+    "outcome", "final_loss", "final_train_accuracy", "final_test_accuracy", "steps_to_threshold",
+)  # fmt: skip
+
+
+Logs = dict[str, pd.DataFrame]
+# What all runs of a cohort share, as the table of runs names it.
+SHARED = (
+    "family", "task", "data", "activation", "norm", "norm_position", "residual", "block", "depth",
+    "width", "stages", "padding", "recurrence", "length", "truncation", "game", "players",
+    "generator", "latent", "discriminator_steps", "instance_noise", "normed", "loss", "optimizer",
+    "schedule", "clip", "batch", "steps",
+)  # fmt: skip
+
+
+def of_stack(
+    cohort: dict,
+    net: Network,
+    budget: Budget,
+    known: Chance,
+    members: list[dict],
+    trace: Trace,
+    used: list[dict],
+) -> Logs:
+    """The rows of a stack in every table; ``used`` are time, device and rate of each member."""
+    results = [
+        {**signal(trace, i), **_results(trace, i, budget, known)} for i in range(len(members))
+    ]
+    ids = [member["run_id"] for member in members]
+    return {
+        "runs": of_runs(cohort, net, budget.probe_batch, members, used, results),
+        "curves": of_curves(ids, trace, budget.steps),
+        "layers": of_layers(ids, trace, "net"),
+        "networks": of_networks(ids, trace, "net"),
+        "freeze": _freeze(ids, trace, budget, known),
+        "lags": _lags(ids, trace),
+        "recurrences": _recurrences(ids, trace),
+        "scores": of_scores(ids, trace.scores),
+    }
+
+
+def of_runs(
+    cohort: dict,
+    net: Network,
+    probe_batch: int,
+    members: list[dict],
+    used: list[dict],
+    results: list[dict],
+) -> pd.DataFrame:
+    """A row a run, its settings beside its results; the sigmas are those of ``net``."""
+    shared = {
+        "cohort": cohort["id"],
+        "split": cohort["split"] if cohort["split"] == "tuning" else "judged",
+        "probe_batch": probe_batch,
+        **{name: cohort[name] for name in SHARED},
+    }
+    rows = []
+    for member, mine, found in zip(members, used, results, strict=True):
+        own = {k: member[k] for k in ("run_id", "cell", "init", "seed", "lr_policy")}
+        rows.append({**shared, **own, **_sigmas(net, member["init"]), **mine, **found})
+    return pd.DataFrame(rows)
+
+
+def _sigmas(net: Network, init: str) -> dict[str, float]:
+    """sigma_w and sigma_b of the hidden layer in the middle; of an RNN, of its recurrent weight."""
+    rule, middle = INITS[init], min((net.depth + 1) // 2 + 1, net.depth)
+    place = net.architecture.place(middle, net.activation)
+    if net.recurrence:
+        place = net.architecture.recurrent_place(middle, net.activation)
+    mean_square = rule.weight_std(place) ** 2 + rule.weight_mean(place) ** 2
+    return {
+        "sigma_w": (mean_square * place.fan_in) ** 0.5,
+        "sigma_b": rule.bias_std(place),
+    }
+
+
+def signal(trace: Trace, i: int) -> dict:
+    """Vanishing indices and slope of run ``i`` as it begins, and where it stops being finite.
+
+    Of a GAN, those of the trace of its generator.
+    """
+    first, (step, layer) = trace.measures[0], trace.first_nonfinite[i]
+    delta, g = first["log10_delta_rms"][i], first["log10_grad_rms"][i]
+    past = trace.lags[0][i, -1] if trace.lags else np.full(1, np.nan)  # of the top layer, by lag
+    return {
+        "first_nonfinite_step": step or None,
+        "first_nonfinite_layer": layer or None,
+        "vanishing_index": delta[0] - delta[-1],
+        "weight_vanishing_index": g[0] - g[-1],
+        "slope": float(slope(delta)),
+        "lag_index": past[-1] - past[0],
+        "lag_slope": float(lag_slope(past)),
+    }
+
+
+def _results(trace: Trace, i: int, budget: Budget, known: Chance) -> dict:
+    """How the training of run ``i`` ended; nothing, where nothing was trained."""
+    if not budget.steps:
+        return dict.fromkeys(RESULTS)
+    losses = trace.losses[:, i]
+    end = {name: values[i] for name, values in trace.measures[budget.steps].items()}
+    train, test = float(trace.train_accuracy[i]), float(trace.test_accuracy[budget.steps][i])
+    ended = outcome(losses, known.loss, train, end)
+    if ended == "diverged":  # a result: it knows no more than chance, and is never in time
+        values = (ended, None, known.accuracy, known.accuracy, None)
+    else:
+        final, reached = float(smoothed(losses)[-1]), steps_to_threshold(losses, known.loss)
+        values = (ended, final, train, test, reached)
+    return dict(zip(RESULTS, values, strict=True))
+
+
+def of_curves(ids: list[str], trace: Trace, steps: int) -> pd.DataFrame:
+    """The loss on an even grid of steps and at the probes, and the accuracy at the probes."""
+    if not steps:
+        return pd.DataFrame(columns=list(CURVES.columns))
+    logged = sorted({*range(0, steps, max(1, steps // CURVE_POINTS)), *trace.test_accuracy})
+    nothing = np.full(len(ids), np.nan)
+    losses = [trace.losses[step] if step < steps else nothing for step in logged]
+    losses = [np.where(np.isfinite(row), row, np.nan) for row in losses]
+    return pd.DataFrame(
+        {
+            "run_id": np.repeat(ids, len(logged)),
+            "step": np.tile(logged, len(ids)),
+            "train_loss": np.stack(losses, axis=1).ravel(),
+            "test_accuracy": np.stack(
+                [trace.test_accuracy.get(step, nothing) for step in logged], axis=1
+            ).ravel(),
+        }
+    )
+
+
+def of_layers(ids: list[str], trace: Trace, player: str) -> pd.DataFrame:
+    """A row a run, probe step and layer; a block that is off leaves its columns missing."""
+    columns = defaultdict(list)
+    for step, measures in trace.measures.items():
+        runs, depth = measures["q"].shape
+        columns["run_id"].append(np.repeat(ids, depth))
+        columns["step"].append(np.full(runs * depth, step))
+        columns["layer"].append(np.tile(np.arange(1, depth + 1), runs))
+        missing = np.full((runs, depth), np.nan)
+        for name in LAYERS.columns:
+            if name not in _KEYS:
+                columns[name].append(measures.get(name, missing).ravel())
+    data = {name: np.concatenate(values) for name, values in columns.items()}
+    return pd.DataFrame({**data, "player": player}).replace([np.inf, -np.inf], np.nan)
+
+
+def of_networks(ids: list[str], trace: Trace, player: str) -> pd.DataFrame:
+    """A row a run and probe step."""
+    rows = [
+        pd.DataFrame({"run_id": ids, "step": step, "player": player, **measures})
+        for step, measures in trace.of_network.items()
+    ]
+    found = pd.concat(rows).reindex(columns=list(NETWORKS.columns))
+    return found.replace([np.inf, -np.inf], np.nan)
+
+
+def _freeze(ids: list[str], trace: Trace, budget: Budget, known: Chance) -> pd.DataFrame:
+    """A row a run and number of frozen layers, 0 being the run itself; none without the block."""
+    rows = []
+    for frozen, found in ({0: trace} | trace.frozen if trace.frozen else {}).items():
+        for i, run_id in enumerate(ids):
+            ended = _results(found, i, budget, known)
+            names = ("final_loss", "final_train_accuracy", "final_test_accuracy")
+            loss, train, test = (ended[name] for name in names)
+            row = {"run_id": run_id, "frozen": frozen, "final_loss": loss}
+            rows.append(row | {"train_accuracy": train, "test_accuracy": test})
+    return pd.DataFrame(rows, columns=list(FREEZE.columns))
+
+
+def _lags(ids: list[str], trace: Trace) -> pd.DataFrame:
+    """A row a run, probe step, layer and time lag; none of a net without a past."""
+    frames = []
+    for step, profile in trace.lags.items():
+        runs, depth, lags = profile.shape
+        rows = {
+            "run_id": np.repeat(ids, depth * lags),
+            "step": step,
+            "layer": np.tile(np.repeat(np.arange(1, depth + 1), lags), runs),
+            "lag": np.tile(np.arange(lags), runs * depth),
+            "log10_delta_rms": profile.ravel(),
+        }
+        frames.append(pd.DataFrame(rows))
+    return pd.concat(frames) if frames else pd.DataFrame(columns=list(LAGS.columns))
+
+
+def _recurrences(ids: list[str], trace: Trace) -> pd.DataFrame:
+    """A row a run, probe step, layer and column of its weights."""
+    frames = []
+    for step, columns in trace.recurrences.items():
+        for column, measures in columns.items():
+            runs, depth = measures["spectral_radius"].shape
+            keys = {
+                "run_id": np.repeat(ids, depth),
+                "step": step,
+                "layer": np.tile(np.arange(1, depth + 1), runs),
+                "column": column,
+            }
+            frames.append(pd.DataFrame(keys | {n: v.ravel() for n, v in measures.items()}))
+    names = list(RECURRENCES.columns)
+    return pd.concat(frames).reindex(columns=names) if frames else pd.DataFrame(columns=names)
+
+
+def of_scores(ids: list[str], scores: dict[int, Scores]) -> pd.DataFrame:
+    """A row a run, probe step, score and level."""
+    rows = [
+        pd.DataFrame({"run_id": ids, "step": step, "score": name, "level": level, "value": values})
+        for step, found in scores.items()
+        for (name, level), values in found.items()
+    ]
+    return pd.concat(rows) if rows else pd.DataFrame(columns=list(SCORES.columns))
+
+
+def filled(logs: Logs) -> Logs:
+    """``logs`` with every table that a job writes, empty where a family has no such rows."""
+    return {n: logs.get(n, pd.DataFrame(columns=list(t.columns))) for n, t in LOGS.items()}

@@ -1,0 +1,114 @@
+"""The tables with a row a cell, a claim: what theory expects, and what the runs come to."""
+
+from __future__ import annotations
+
+from ..table import Column, Table
+from .of_runs import CELL, CENSORED, RUNS
+
+PREDICTIONS = Table(
+    "predictions",
+    "a hidden layer of a cell, as mean-field theory predicts it at init",
+    ("cell", "layer"),
+    {
+        "cell": CELL,
+        "layer": Column("int64", "1", "1 is next to the input"),
+        "q": Column("float64", "1", "mean square of h over a batch; of a plain network its geometric mean over networks", null="no theory"),
+        "chi_1": Column("float64", "1", "factor of E[delta^2] from this layer to the one before it, in the mean field at this q", null="layer 1 has no hidden layer before it, or no theory"),
+        "slope": Column("float64", "decades/layer", "the cell's slope over the same layers as the measured one", null="too few layers, or no theory"),
+        "log10_delta_rms": Column("float64", "log10 nats", "rms of dL/dh", null="no theory"),
+        "source": Column("string", "1", "formula and paper; 'none' where there is no theory"),
+    },
+)  # fmt: skip
+
+EXPECTED = Table(
+    "expected",
+    "a quantity of a cell's networks, as theory predicts it at init",
+    ("cell", "quantity"),
+    {
+        "cell": CELL,
+        "quantity": Column("string", "1", "slope, vanishing_index, stream_growth (log10 of the squared gradient of the residual stream where it enters the first block, over that where it leaves the last), or a measure of networks"),
+        "value": Column("float64", "the quantity's", "its prediction: a mean, a variance or a share over networks", null="no theory"),
+        "source": Column("string", "1", "formula and paper; 'none' where there is no theory"),
+    },
+)  # fmt: skip
+
+LAG_PREDICTIONS = Table(
+    "lag_predictions",
+    "a time lag of a layer of a recurrent cell, as theory predicts it at init; cells without a profile have no rows",
+    ("cell", "layer", "lag"),
+    {
+        "cell": CELL,
+        "layer": Column("int64", "1", "1 is next to the input"),
+        "lag": Column("int64", "time steps", "T - t: 0 is the last time step"),
+        "log10_delta_rms": Column("float64", "log10", "rms of dL/dh_t over that of the top layer at lag 0, which does not depend on the loss", null=CENSORED),
+        "source": Column("string", "1", "formula and paper"),
+    },
+)  # fmt: skip
+
+# The columns of runs that say which network a cell is, in the tables of cells.
+NETWORK_FACTORS = (
+    "family", "task", "activation", "init", "sigma_w", "norm", "norm_position", "residual", "block",
+    "depth", "width", "stages", "padding", "recurrence", "length", "truncation", "game", "players",
+    "generator", "latent", "discriminator_steps", "instance_noise", "normed",
+)  # fmt: skip
+AGREEMENT = Table(
+    "agreement",
+    "a quantity of a cell of a battery that theory predicts and the study measured, at init",
+    ("battery", "cell", "quantity"),
+    {
+        "battery": RUNS.columns["battery"],
+        "cell": CELL,
+        "quantity": Column("string", "1", "what is predicted, as in expected"),
+        **{name: RUNS.columns[name] for name in NETWORK_FACTORS},
+        "predicted": Column("float64", "the quantity's", "what theory says"),
+        "measured": Column("float64", "the quantity's", "mean over seeds; a variance or a share over seeds, where the quantity is one"),
+        "low": Column("float64", "the quantity's", "lower end of the 95 % interval", null="fewer than two seeds"),
+        "high": Column("float64", "the quantity's", "upper end of the 95 % interval", null="fewer than two seeds"),
+        "n": Column("int64", "seeds", "seeds that it rests on"),
+        "distance": Column("float64", "the quantity's", "measured minus predicted; of a relative quantity the difference of natural logarithms", null="one of the two is 0"),
+        "tolerance": Column("float64", "the quantity's", "how far off the measurement may be"),
+        "inside": Column("bool", "1", "whether it is no farther off"),
+        "p_tost": Column("float64", "1", "p of the equivalence test within the tolerance", null="not a mean over seeds, or fewer than two"),
+        "source": Column("string", "1", "formula and paper"),
+    },
+)  # fmt: skip
+
+SUMMARY = Table(
+    "summary",
+    "an outcome of a cell of a battery over its judged seeds",
+    ("battery", "cell", "outcome"),
+    {
+        "battery": RUNS.columns["battery"],
+        "cell": CELL,
+        **{name: RUNS.columns[name] for name in (*NETWORK_FACTORS, "optimizer", "schedule", "clip")},
+        "outcome": Column("string", "1", "the column of runs that is summarised"),
+        "n": Column("int64", "runs", "seeds that it rests on"),
+        "value": Column("float64", "the outcome's", "interquartile mean over seeds", null="no run has it"),
+        "low": Column("float64", "the outcome's", "lower end of the 95 % bootstrap interval", null="fewer than two runs"),
+        "high": Column("float64", "the outcome's", "upper end of the 95 % bootstrap interval", null="fewer than two runs"),
+    },
+)  # fmt: skip
+
+LEDGER = Table(
+    "ledger",
+    "a claim in a stratum; the stratum 'all' carries the verdict",
+    ("claim", "stratum"),
+    {
+        "claim": Column("string", "1", "id in reports/claims.yaml"),
+        "stratum": Column("string", "1", "'all', or the cells that this row rests on"),
+        "statistic": Column("string", "1", "what value is"),
+        "value": Column("float64", "the statistic's", "the estimate", null="nothing to estimate it from"),
+        "low": Column("float64", "the statistic's", "lower end of the 95 % interval; over a claim's strata they hold at once", null="nothing to estimate it from, or too few seeds for an interval"),
+        "high": Column("float64", "the statistic's", "upper end of the 95 % interval; over a claim's strata they hold at once", null="nothing to estimate it from, or too few seeds for an interval"),
+        "n": Column("int64", "seeds", "seeds that it rests on"),
+        "p": Column("float64", "1", "of the registered test", null="nothing to test"),
+        "p_holm": Column("float64", "1", "p after Holm's correction over the claims", null="not a primary test"),
+        "p_bh": Column("float64", "1", "p after Benjamini and Hochberg's correction over the secondary tests", null="not an exploratory test"),
+        "verdict": Column("string", "1", "SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE, NOT TESTABLE"),
+        "planned": Column("int64", "runs", "runs that it needs"),
+        "done": Column("int64", "runs", "of these, runs that are there"),
+        "diverged": Column("int64", "runs", "of these, runs that diverged"),
+        "seeds_needed": Column("int64", "seeds", "about how many would decide it, if effect and spread stay", null="decided, or nothing to tell it from"),
+        "reason": Column("string", "1", "why this verdict; the strata, where they differ"),
+    },
+)  # fmt: skip
