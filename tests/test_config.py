@@ -56,7 +56,7 @@ def test_the_readme_example_is_good(tmp_path, monkeypatch):
     ("changes", "message"),
     [
         ({"widht": 3}, "no key is called 'widht'. Did you mean 'width'"),
-        ({"family": "mpl"}, "batteries.b.family: Input should be 'mlp' or 'cnn', and 'mpl' came"),
+        ({"family": "mpl"}, "batteries.b.family: Input should be 'mlp', 'cnn', 'rnn' or 'gan', and 'mpl' came"),
         ({"task": "digit"}, "no task is called 'digit'. Did you mean 'digits'"),
         ({"task": {"idx": {"images": "x"}}}, "batteries.b.task.idx.labels: this key is missing"),
         ({"task": {"npz": {"path": "no.npz"}}}, "there is no file .*no.npz"),

@@ -77,12 +77,16 @@ def _gather(a: argparse.Namespace) -> None:
 def _predict(a: argparse.Namespace) -> None:
     from .provenance import provenance
     from .study.plan import config_digest
-    from .tables import EXPECTED, PREDICTIONS
-    from .theory.study import of_networks, predictions
+    from .tables import TABLES
+    from .theory.study import tables
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
 
     stamp = provenance(config_digest(a.results))
-    PREDICTIONS.write(predictions(a.results), a.out, stamp)
-    EXPECTED.write(of_networks(a.results), a.out.with_name("expected.parquet"), stamp)
+    for name, table in tables(a.results, say).items():
+        out = a.out if name == "predictions" else a.out.with_name(f"{name}.parquet")
+        TABLES[name].write(table, out, stamp)
 
 
 def _judge(a: argparse.Namespace) -> None:
@@ -199,7 +203,7 @@ def _add_stations(verb: Verb) -> None:
     predict = verb("predict", _predict, "Write what mean-field theory predicts of every cell.")
     predict.add_argument("results", **RESULTS)
     predict.add_argument(
-        "--out", type=Path, required=True, help="predictions.parquet; expected.parquet goes beside"
+        "--out", type=Path, required=True, help="predictions.parquet; the others go beside"
     )
 
     judge = verb("judge", _judge, "Judge the claims: summary, ledger and facts from the tables.")
@@ -218,7 +222,7 @@ def _add_reference(verb: Verb) -> None:
     parts = verb("parts", _parts, says)
     kinds = "activation, init, norm, ...: one kind"
     parts.add_argument("kind", nargs="?", metavar="KIND", help=kinds)
-    parts.add_argument("--family", help="only what networks of this family can have: mlp or cnn")
+    parts.add_argument("--family", help="only what this family can have: mlp, cnn, rnn or gan")
 
     check = verb("check", _check, "Hold a part of your own to the contract of the registered ones.")
     check.add_argument(

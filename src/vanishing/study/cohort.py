@@ -8,16 +8,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..parts.architecture import Architecture
+from ..parts.architecture import Architecture, Shape
 from ..parts.registry import source_file
+from ..parts.tasks import default_length
+from .fields import REGISTRIES
 from .grid import FIRST_TUNING_SEED, Grid, Settings, digest
 
 # What all runs of a cohort share; init, learning rate and seed vary inside it.
 GRAPH = (
     "family", "task", "data", "depth", "width", "activation", "norm", "residual", "batch",
     "optimizer", "loss", "steps", "norm_position", "block", "stages", "padding", "schedule", "clip",
+    "recurrence", "length", "truncation", "game", "players", "generator", "latent",
+    "discriminator_steps", "instance_noise", "normed",
 )  # fmt: skip
-PLAIN = {"residual": "none"}  # stands for a part that only a job may import
+PLAIN = {"residual": "none", "recurrence": "lstm"}  # for a part that only a job may import
 FREEZE_SAMPLES = 500  # of an update, which a pass over a training split of some 1,500 costs
 PROBE_COST = 3  # a probe's pass in float64, with its statistics, over a training pass in float32
 
@@ -72,10 +76,22 @@ class Graph:
     def multiplications(self) -> int:
         """Of a forward pass of a sample, from the graph alone."""
         # Whatever the data's size: the input layer and the head count as hidden ones.
-        image = self.image and (self["width"], *self.image[1:])
-        own = ":" in self["residual"]
-        settings = {**dict(self.settings), **(PLAIN if own else {})}
-        return Architecture.of(settings, self["width"], self["width"], image).multiplications
+        width = self["width"]
+        image = self.image and (width, *self.image[1:])
+        own = {n: plain for n, plain in PLAIN.items() if ":" in self[n]}
+        settings = {**dict(self.settings), **own}
+        if self["family"] == "gan":
+            return self._of_players({**settings, "family": self["players"]}, image)
+        sequence = (self["length"], width) if self["length"] else None
+        return Architecture.of(settings, Shape(width, width, image, sequence)).multiplications
+
+    def _of_players(self, settings: dict, image: tuple[int, int, int] | None) -> int:
+        """Of a GAN's update, a sample: the generator's pass, and four of the discriminator.
+
+        Each of its updates takes a real sample and a generated one, and a penalty as much again.
+        """
+        one = Architecture.of(settings, Shape(self["width"], self["width"], image)).multiplications
+        return one * (1 + 4 * self["discriminator_steps"])
 
 
 @dataclass(frozen=True)
@@ -104,8 +120,7 @@ class Cohort:
     @property
     def own_parts(self) -> list[Path]:
         """The files of the parts that are the user's own (``module:attribute``)."""
-        kinds = ("activation", "norm", "residual", "optimizer", "loss", "schedule", "clip")
-        shared = [self.graph[kind] for kind in kinds]
+        shared = [self.graph[kind] for kind in REGISTRIES if kind != "init"]
         labels = {*shared, *(m.settings.init for m in self.members)}
         return sorted({file for label in labels if (file := source_file(str(label)))})
 
@@ -147,7 +162,10 @@ def tuning_runs(member: Member) -> list[tuple[str, float, int]]:
 def graph_of(settings: Settings, split: str, probes: tuple, grid: Grid) -> Graph:
     """The graph that ``settings`` belongs to; ``probes`` are their steps, batch and blocks."""
     shared = tuple((name, getattr(settings, name)) for name in GRAPH)
-    return Graph(shared, split, *probes, grid.image, tuple(sorted(grid.task.items())))
+    task = dict(grid.task)
+    if default_length(task["kind"]):
+        task["length"] = settings.length
+    return Graph(shared, split, *probes, grid.image, tuple(sorted(task.items())))
 
 
 def layout(

@@ -18,15 +18,22 @@ from .fields import (
     Activation,
     Block,
     ClipName,
+    GameName,
+    Generator,
     Init,
     LossName,
+    Noise,
     Norm,
+    Normed,
+    NotNegative,
     Number,
     Optimizer,
     Padding,
+    Players,
     Position,
     Positive,
     Rates,
+    RecurrenceName,
     Residual,
     ScheduleName,
     axis,
@@ -53,6 +60,16 @@ class Vary(Block):
     block: axis(Positive) | None = None
     stages: axis(Positive) | None = None
     padding: axis(Padding) | None = None
+    recurrence: axis(RecurrenceName) | None = None
+    length: axis(Positive) | None = None
+    truncation: axis(NotNegative) | None = None
+    game: axis(GameName) | None = None
+    players: axis(Players) | None = None
+    generator: axis(Generator) | None = None
+    latent: axis(Positive) | None = None
+    discriminator_steps: axis(Positive) | None = None
+    instance_noise: axis(Noise) | None = None
+    normed: axis(Normed) | None = None
     optimizer: axis(Optimizer) | None = None
     schedule: axis(ScheduleName) | None = None
     clip: axis(ClipName) | None = None
@@ -83,7 +100,7 @@ class Train(Block):
     optimizer: Optimizer = "sgd"
     schedule: ScheduleName = "constant"
     clip: ClipName = "none"
-    loss: LossName = "cross_entropy"
+    loss: LossName | None = None  # that of the task's kind of answers
     batch: Positive = 64
 
     @property
@@ -116,13 +133,27 @@ class Probes(Block):
 
 # Axes that may stand in train instead, or in the battery itself.
 _OF_TRAIN = ("optimizer", "schedule", "clip", "loss", "batch")
-_OF_BATTERY = ("norm_position", "block", "stages", "padding")
+OF_FAMILY = {
+    "mlp": ("norm_position", "block"),
+    "cnn": ("norm_position", "block", "stages", "padding"),
+    "rnn": ("recurrence", "length", "truncation"),
+    "gan": (
+        "norm_position", "block", "stages", "padding", "game", "players", "generator", "latent",
+        "discriminator_steps", "instance_noise", "normed",
+    ),
+}  # fmt: skip
+OF_BATTERY = tuple(dict.fromkeys(name for names in OF_FAMILY.values() for name in names))
+# Measures of a net with a loss of its own on labelled samples.
+_BLOCKS_OF = {
+    "mlp": tuple(BLOCKS), "cnn": tuple(BLOCKS), "gan": (),
+    "rnn": ("noise", "rank", "interference", "freeze"),
+}  # fmt: skip
 
 
 class Battery(Block):
     """A named block of runs: family, task, factors, seeds, training budget, probes."""
 
-    family: Literal["mlp", "cnn"]
+    family: Literal["mlp", "cnn", "rnn", "gan"]
     task: Annotated[Task, WithJsonSchema(TASK_SCHEMA)]
     factors: Factors
     vary: Vary = Vary()
@@ -132,6 +163,16 @@ class Battery(Block):
     block: Positive = 1
     stages: Positive = 1
     padding: Padding = "zero"
+    recurrence: RecurrenceName = "vanilla"
+    length: Positive | None = None  # time steps; that of the task
+    truncation: NotNegative = 0  # time steps that the gradient goes back at most; 0: all
+    game: GameName = "non_saturating"
+    players: Players = "mlp"
+    generator: Generator = "live"
+    latent: Positive = 16  # numbers of noise, at each pixel of a cnn's smallest image
+    discriminator_steps: Positive = 1
+    instance_noise: Noise = 0.0
+    normed: Normed = "both"
     seeds: Seeds
     train: Train
     probes: Probes = Probes()
@@ -165,14 +206,20 @@ class Battery(Block):
             wrong.append("give either width, or a list of widths in vary.width.")
         for names, given, where in (
             (_OF_TRAIN, self.train.model_fields_set, "train."),
-            (_OF_BATTERY, self.model_fields_set, ""),
+            (OF_BATTERY, self.model_fields_set, ""),
         ):
             twice = [name for name in names if name in given and getattr(self.vary, name)]
             wrong += [f"give either {where}{name} or vary.{name}." for name in twice]
-        pixels = [n for n in ("stages", "padding") if n in self.model_fields_set]
-        pixels += [n for n in ("stages", "padding") if getattr(self.vary, n)]
-        if self.family != "cnn":
-            wrong += [f"{n} is of a CNN, and family {self.family} came." for n in pixels]
+        given = [n for n in OF_BATTERY if n in self.model_fields_set or getattr(self.vary, n)]
+        for name in given:
+            if name not in OF_FAMILY[self.family]:
+                owners = " or ".join(f for f, names in OF_FAMILY.items() if name in names)
+                wrong.append(f"{name} is of family {owners}, and family {self.family} came.")
+        for block in self.probes.blocks or ():
+            if block not in _BLOCKS_OF[self.family]:
+                wrong.append(f"probes.blocks: {block} is no measure of family {self.family}.")
+        if self.family == "gan" and self.train.loss:
+            wrong.append("train.loss has no sense in family gan: its players play a game.")
         if self.vary.steps and not self.train.steps:
             wrong.append("vary.steps has no sense with train.steps: 0, where nothing is trained.")
         if self.probes.batch < 2 and any(

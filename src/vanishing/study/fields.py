@@ -8,10 +8,12 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJso
 
 from ..errors import UserError
 from ..parts.activations import ACTIVATIONS
+from ..parts.games import GAMES
 from ..parts.inits import INITS
 from ..parts.losses import LOSSES
 from ..parts.norms import NORMS
 from ..parts.optimizers import OPTIMIZERS
+from ..parts.recurrences import RECURRENCES
 from ..parts.registry import Registry
 from ..parts.residuals import RESIDUALS
 from ..parts.schedules import CLIPS, SCHEDULES
@@ -64,10 +66,11 @@ def _rates(given: object) -> object:
         raise ValueError(
             "a list of rates is tuned over: give two or more, or one without brackets."
         )
-    return [_as_float(rate) for rate in given] if isinstance(given, list) else [_as_float(given)]
+    return [as_float(rate) for rate in given] if isinstance(given, list) else [as_float(given)]
 
 
-def _as_float(value: object) -> object:
+def as_float(value: object) -> object:
+    """A whole number as a float; all else as it came."""
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -77,7 +80,7 @@ def steps_or_log(given: object) -> object:
 
 
 Positive = Annotated[int, Field(ge=1)]
-Number = Annotated[float, BeforeValidator(_as_float), Field(gt=0, allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(as_float), Field(gt=0, allow_inf_nan=False)]
 Rates = Annotated[
     list[Number],
     AfterValidator(_no_twins),
@@ -86,8 +89,11 @@ Rates = Annotated[
 ]
 REGISTRIES: dict[str, Registry] = {
     registry.kind: registry
-    for registry in (ACTIVATIONS, INITS, NORMS, RESIDUALS, OPTIMIZERS, SCHEDULES, CLIPS, LOSSES)
-}  # the axes whose values are parts
+    for registry in (
+        ACTIVATIONS, INITS, NORMS, RESIDUALS, OPTIMIZERS, SCHEDULES, CLIPS, LOSSES, RECURRENCES,
+        GAMES,
+    )
+}  # fmt: skip  # the axes whose values are parts
 Activation = _part(ACTIVATIONS)
 Init = _part(INITS)
 Norm = _part(NORMS)
@@ -96,5 +102,12 @@ Optimizer = _part(OPTIMIZERS)
 ScheduleName = _part(SCHEDULES)
 ClipName = _part(CLIPS)
 LossName = _part(LOSSES)
+RecurrenceName = _part(RECURRENCES)
+GameName = _part(GAMES)
 Position = Literal["before", "after"]
 Padding = Literal["zero", "circular"]
+Players = Literal["mlp", "cnn"]
+Generator = Literal["live", "fixed"]
+Normed = Literal["both", "generator", "discriminator"]
+NotNegative = Annotated[int, Field(ge=0)]
+Noise = Annotated[float, BeforeValidator(as_float), Field(ge=0, allow_inf_nan=False)]

@@ -16,7 +16,9 @@ from ..errors import UserError, unknown
 from ..parts import downloads
 from ..parts.combinations import canonical, impossible, unknown_parts
 from ..parts.image_shapes import image_of
-from .config import Battery
+from ..parts.tasks import OF_VALUES, default_length, length_of
+from ..parts.text import EMBEDDED
+from .config import OF_BATTERY, OF_FAMILY, Battery
 from .fields import REGISTRIES
 
 # Tuning seeds come from a range of their own, so that more judged seeds never meet them.
@@ -52,6 +54,16 @@ class Settings:
     block: int = 1  # layers of a residual block
     stages: int = 1  # of a CNN
     padding: str = "zero"  # of a CNN
+    recurrence: str = "none"  # of an RNN
+    length: int = 0  # time steps of a sequence
+    truncation: int = 0  # time steps that an RNN's gradient goes back at most; 0: all
+    game: str = "none"  # of a GAN, as all that follows
+    players: str = "none"  # mlp or cnn
+    generator: str = "none"  # live or fixed
+    latent: int = 0  # numbers of noise, at each pixel of a cnn's smallest image
+    discriminator_steps: int = 0
+    instance_noise: float = 0.0
+    normed: str = "none"  # both, generator, discriminator
     data: str = ""  # sha256 of the user's own data
     probe_batch: int = 64  # samples that everything but accuracy is measured on
 
@@ -124,7 +136,7 @@ def expand(battery: Battery, name: str, folder: Path) -> Grid:
     """The runs of a battery, seeds outermost; file names are taken from ``folder``."""
     task, label, data = _task(battery, folder)
     image = image_of(task)
-    cells, excluded = _cells(battery, name, image)
+    cells, excluded = _cells(battery, name, task, image)
     train = battery.train
     tuned = tuple(sorted(train.lr)) if train.tuned else ()
     shared = {"family": battery.family, "task": label, "data": data}
@@ -151,9 +163,9 @@ def expand(battery: Battery, name: str, folder: Path) -> Grid:
 
 
 def _cells(
-    battery: Battery, name: str, image: tuple[int, int, int] | None
+    battery: Battery, name: str, task: dict, image: tuple[int, int, int] | None
 ) -> tuple[list[dict], list[Excluded]]:
-    axes = _axes(battery)
+    axes = _axes(battery, task)
     cells = [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
     excluded = []
     for position, rule in enumerate(battery.exclude):
@@ -168,14 +180,18 @@ def _cells(
         cells = [c for c in cells if c not in out]
     if not cells:
         raise UserError(f"batteries.{name}.exclude: leaves out every cell.")
-    return _possible(cells, battery.family, image, name), excluded
+    fixed = {"family": battery.family, "kind": task["kind"], "image": image}
+    return _possible(cells, fixed, name), excluded
 
 
-def _possible(
-    cells: list[dict], family: str, image: tuple[int, int, int] | None, name: str
-) -> list[dict]:
-    """The cells as networks, each once; refuses those that no network can be."""
-    named = [{"family": family, "image": image, **cell} for cell in cells]
+def _possible(cells: list[dict], fixed: dict, name: str) -> list[dict]:
+    """The cells as networks, each once; refuses those that no network can be.
+
+    ``fixed`` is what all of them have: family, the task's kind, the image of its samples.
+    """
+    alike = {tuple(canonical(cell).items()): None for cell in cells}
+    found = [dict(items) for items in alike]
+    named = [{**fixed, **cell} for cell in found]
     reasons = [impossible(c) for c in named if not unknown_parts(c)]
     wrong = list(dict.fromkeys(reason for reason in reasons if reason))
     if wrong:
@@ -186,20 +202,26 @@ def _possible(
                 for reason in wrong
             )
         )
-    alike = {tuple(canonical(cell).items()): None for cell in cells}
-    return [dict(items) for items in alike]
+    return found
 
 
-def _axes(battery: Battery) -> dict[str, list]:
+def _axes(battery: Battery, task: dict) -> dict[str, list]:
     """Every axis of a cell with its values; the first varies slowest."""
+    kind = task["kind"]
     vary = {k: v for k, v in battery.vary.model_dump().items() if v is not None}
+    loss = battery.train.loss or ("squared_error" if kind in OF_VALUES else "cross_entropy")
+    own = OF_FAMILY[battery.family]
+    defaults = _defaults(Settings)
     single = {
-        "width": [battery.width], "norm_position": [battery.norm_position],
-        "block": [battery.block], "stages": [battery.stages], "padding": [battery.padding],
+        "width": [battery.width],
+        **{n: [getattr(battery, n) if n in own else defaults[n]] for n in OF_BATTERY},
         "optimizer": [battery.train.optimizer], "schedule": [battery.train.schedule],
-        "clip": [battery.train.clip], "loss": [battery.train.loss],
+        "clip": [battery.train.clip], "loss": [loss],
         "batch": [battery.train.batch], "steps": [battery.train.steps],
     }  # fmt: skip
+    single["length"] = [battery.length or length_of(task)]
+    if default_length(kind) is None and (battery.length or battery.vary.length):
+        raise UserError(f"task {kind!r} has no length of its own to set: leave length out.")
     return {**battery.factors.model_dump(), **single, **vary}
 
 
@@ -222,16 +244,23 @@ def _checked(when: dict, axes: dict[str, list], where: str) -> dict[str, list]:
 def _task(battery: Battery, folder: Path) -> tuple[dict, str, str]:
     """What to load, the label, and the digest of the user's own data ('' where it is ours)."""
     [(kind, own)] = battery.task.model_dump(exclude_none=True).items()
-    if not own:
-        return {"kind": kind}, kind, ""
-    if kind in downloads.SETS:
+    if kind in downloads.SETS and own:
         return _published(kind, own, folder)
+    if not {"path", "images"} & set(own):
+        content = hashlib.sha256(EMBEDDED.read_bytes()).hexdigest() if kind == "text" else ""
+        return {"kind": kind, **own}, labelled(kind, own), content
     name = own.pop("name", None)
     files = {key: _file(folder, own[key]) for key in ("images", "labels", "path") if key in own}
     label = name or next(iter(files.values())).name.split(".")[0]
     contents = {key: hashlib.sha256(file.read_bytes()).hexdigest() for key, file in files.items()}
     own.update({key: str(file) for key, file in files.items()})
     return {"kind": kind, **own}, f"{kind}:{label}", digest({**own, **contents})
+
+
+def labelled(kind: str, own: Mapping[str, object]) -> str:
+    """The label of a task that is made, with the settings that are its user's."""
+    chosen = ", ".join(f"{key}={value:g}" for key, value in own.items())
+    return f"{kind}({chosen})" if chosen else kind
 
 
 def _published(kind: str, own: dict, folder: Path) -> tuple[dict, str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..errors import unknown
-from .fields import Block
+from .fields import Block, Number, as_float
 
 
 class Idx(Block):
@@ -26,6 +26,7 @@ class Npz(Block):
     x: str = "x"
     y: str = "y"
     scale: Literal["sample", "feature"] = "sample"
+    sequence: bool | None = None  # x is (samples, steps) or (samples, steps, features)
     name: str | None = None
 
 
@@ -41,21 +42,30 @@ class Embedded(Block):
     """Data that comes with the packages."""
 
 
-TASK_SCHEMA = {
-    "anyOf": [
-        {"enum": ["digits", "mnist", "fashion_mnist", "cifar10"]},
-        *(
-            {"type": "object", "required": [name], "properties": {name: block.model_json_schema()}}
-            for name, block in [
-                ("mnist", Published),
-                ("fashion_mnist", Published),
-                ("cifar10", Published),
-                ("idx", Idx),
-                ("npz", Npz),
-            ]
-        ),
-    ]
-}
+class Generated(Block):
+    """Samples that are made: how many."""
+
+    samples: Annotated[int, Field(ge=10)] | None = None
+
+
+class Noisy(Generated):
+    """Samples with noise in them, of this size."""
+
+    noise: Annotated[float, BeforeValidator(as_float), Field(ge=0)] | None = None
+
+
+class Ring(Generated):
+    """Gaussians on a circle."""
+
+    modes: Annotated[int, Field(ge=2)] | None = None
+    sd: Number | None = None
+
+
+class Text(Generated):
+    """A text of the user's own, or ours."""
+
+    path: str | None = None
+    name: str | None = None
 
 
 class Task(Block):
@@ -67,6 +77,21 @@ class Task(Block):
     cifar10: Published | None = None
     idx: Idx | None = None
     npz: Npz | None = None
+    adding: Generated | None = None
+    temporal_order: Generated | None = None
+    copy_memory: Generated | None = None
+    noisy_majority: Noisy | None = None
+    pixel_digits: Generated | None = None
+    text: Text | None = None
+    agreement: Generated | None = None
+    transduction: Generated | None = None
+    ring: Ring | None = None
+    swiss_roll: Noisy | None = None
+    xor: Noisy | None = None
+    two_spirals: Noisy | None = None
+    fine_and_coarse: Embedded | None = None
+    faint_blob: Generated | None = None
+    breast_cancer: Embedded | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -74,10 +99,34 @@ class Task(Block):
         given = {given: {}} if isinstance(given, str) else given
         if not isinstance(given, dict) or len(given) != 1:
             raise ValueError(
-                "give one task: digits, mnist, fashion_mnist, cifar10, "
+                f"give one task: {', '.join(cls.model_fields)}; one with settings of its own as "
                 "{idx: {images: FILE, labels: FILE}} or {npz: {path: FILE}}."
             )
         [(name, block)] = given.items()
         if name not in cls.model_fields:
             raise ValueError(unknown("task", str(name), cls.model_fields))
         return {name: {} if block is None else block}
+
+
+def _schema() -> dict:
+    """The JSON schema of a task: a name alone, or one with its settings."""
+    blocks = {
+        name: next(kind for kind in get_args(field.annotation) if kind is not type(None))
+        for name, field in Task.model_fields.items()
+    }
+    alone = [
+        n for n, b in blocks.items() if not any(f.is_required() for f in b.model_fields.values())
+    ]
+    return {
+        "anyOf": [
+            {"enum": alone},
+            *(
+                {"type": "object", "required": [n], "properties": {n: block.model_json_schema()}}
+                for n, block in blocks.items()
+                if block.model_fields
+            ),
+        ]
+    }
+
+
+TASK_SCHEMA = _schema()
