@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vanishing.parts.activations import ACTIVATIONS, Activation
-from vanishing.parts.architecture import Architecture
+from vanishing.parts.architecture import Architecture, Shape
 from vanishing.parts.inits import INITS
 from vanishing.parts.norms import NORMS
 from vanishing.parts.residuals import RESIDUALS, Residual
@@ -226,7 +226,7 @@ def cell(
     inputs: int = 4, classes: int = 2, samples: int = 8, correlation: float = 0.5,
 ) -> Cell:  # fmt: skip
     graph = {"family": "mlp", "residual": residual, "depth": depth, "width": width}
-    shape = Architecture.of(graph, inputs, classes, None)
+    shape = Architecture.of(graph, Shape(inputs, classes))
     parts = activation, init, NORMS[norm], RESIDUALS[residual], shape
     return Cell(*parts, samples=samples, correlation=correlation)
 

@@ -10,7 +10,7 @@ import pytest
 from vanishing.engine import job
 from vanishing.study import plan
 from vanishing.tables import EXPECTED
-from vanishing.theory.study import of_networks, predictions
+from vanishing.theory.study import tables
 
 CONFIG = """
 batteries:
@@ -96,7 +96,7 @@ def measured(config: str, results: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd
     plan.write_cohorts(made, results)
     cohorts = [json.loads(path.read_text()) for path in sorted((results / "cohorts").iterdir())]
     logs = [job.run(cohort, device="cpu") for cohort in cohorts]
-    expected = EXPECTED.check(of_networks(results))
+    expected = EXPECTED.check(tables(results)["expected"])
     runs, layers = (pd.concat([log[name] for log in logs]) for name in ("runs", "layers"))
     return runs, layers, expected.pivot(index="cell", columns="quantity", values="value")
 
@@ -106,7 +106,7 @@ def slopes(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The slope of every run beside that of its cell."""
     results = tmp_path_factory.mktemp("init")
     runs, _, expected = measured(CONFIG, results)
-    by_layer = predictions(results).groupby("cell")["slope"].first()
+    by_layer = tables(results)["predictions"].groupby("cell")["slope"].first()
     pd.testing.assert_series_equal(by_layer, expected["slope"], check_names=False)
     return runs.assign(predicted=runs["cell"].map(by_layer))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vanishing.parts.activations import ACTIVATIONS
-from vanishing.parts.architecture import Architecture
+from vanishing.parts.architecture import Architecture, Shape
 from vanishing.parts.inits import INITS, Init
 from vanishing.parts.norms import NORMS
 from vanishing.parts.residuals import RESIDUALS
@@ -34,7 +34,7 @@ def cell(activation: object = RELU, init: str | Init = "he", norm: str = "none",
         init,
         NORMS[norm],
         RESIDUALS[graph["residual"]],
-        Architecture.of(graph, 64, 10, image),
+        Architecture.of(graph, Shape(64, 10, image)),
         graph.get("norm_position", "before") == "before",
         graph.get("samples", 64),
         0.3,

@@ -5,6 +5,7 @@ rule predict:
     output:
         layers=f"{RESULTS}/tables/predictions.parquet",
         networks=f"{RESULTS}/tables/expected.parquet",
+        lags=f"{RESULTS}/tables/lag_predictions.parquet",
     log:
         f"{RESULTS}/logs/predict.log",
     conda:

@@ -77,6 +77,12 @@ class Cell(NamedTuple):
         return self.architecture.place(layer, self.activation)
 
 
+class UnknownCell(NamedTuple):
+    """A network of a family that no theory is of: one of two that play against each other."""
+
+    depth: int
+
+
 class Weights(NamedTuple):
     """Entries of a weight and of a bias, as the layer uses them."""
 

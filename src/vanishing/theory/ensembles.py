@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,15 +14,18 @@ import torch
 from ..parts import laws
 from ..tables import EXPECTED
 from . import mean_field
-from .cell import ISOMETRIES, weights, without_theory
+from .cell import ISOMETRIES, UnknownCell, weights, without_theory
 from .interpolation import ratios
 from .jacobian import spectrum
 from .likeness import shattering_cosine
 from .predictions import NO_THEORY, profile
+from .sequences import RecurrentCell, quantities
 
 if TYPE_CHECKING:
     from ..parts.activations import Activation
     from .cell import Cell
+
+MEASURED_OF_ALL = ("slope", "vanishing_index")  # networks, those of no theory among them
 
 
 class Quantity(NamedTuple):
@@ -32,21 +35,30 @@ class Quantity(NamedTuple):
     source: Callable[[Cell], str]
 
 
-def expected(cells: Mapping[str, Cell]) -> pd.DataFrame:
+def expected(cells: Mapping[str, Cell | RecurrentCell | UnknownCell]) -> pd.DataFrame:
     """The table of what is expected of cells by name; null and 'none' where there is no theory."""
     rows = [
-        {"cell": name, "quantity": quantity, **_row(rule, cell)}
+        {"cell": name, "quantity": quantity, "value": value, "source": source or NO_THEORY}
         for name, cell in cells.items()
-        for quantity, rule in QUANTITIES.items()
+        for quantity, value, source in of_cell(cell)
     ]
     return EXPECTED.frame(rows)
 
 
-def _row(rule: Quantity, cell: Cell) -> dict:
+def of_cell(cell: Cell | RecurrentCell | UnknownCell) -> Iterator[tuple[str, float, str]]:
+    """Name, value and source of what a cell is asked for; '' where there is no theory."""
+    if isinstance(cell, RecurrentCell):
+        yield from quantities(cell)
+    elif isinstance(cell, UnknownCell):
+        yield from ((name, math.nan, "") for name in MEASURED_OF_ALL)
+    else:
+        yield from ((name, *_found(rule, cell)) for name, rule in QUANTITIES.items())
+
+
+def _found(rule: Quantity, cell: Cell) -> tuple[float, str]:
     value = rule.of(cell)
-    if value is None or not math.isfinite(value):
-        return {"value": math.nan, "source": NO_THEORY}
-    return {"value": value, "source": rule.source(cell)}
+    known = value is not None and math.isfinite(value)
+    return (value, rule.source(cell)) if known else (math.nan, "")
 
 
 def slope(cell: Cell) -> float | None:

@@ -171,7 +171,7 @@ def _head(cell: Cell, log_k: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     """``log_r``, ``along`` and ``cos2`` of dL/da at the last hidden layer."""
     n, last = cell.architecture.width, cell.depth + 1
     log_q, by_weights = _affine(cell, last, log_k)
-    head = heads(log_q, cell.architecture.classes)
+    head = heads(log_q, cell.architecture.outputs)
     log_r = np.log(head.error) + math.log(weights(cell, last).variance) - 1 / n
     return log_r, by_weights * head.along / head.error / n, head.alike.mean(1)
 

@@ -1,7 +1,9 @@
 """The predicted profile of ``q`` and of the gradient by layer, for every cell of a study.
 
 A plain MLP is predicted at its own width, by :mod:`.finite_width`; one with a norm of its values, a
-residual or an init fitted to data, and every CNN, by :mod:`.mean_field`.
+residual or an init fitted to data, and every CNN, by :mod:`.mean_field`. Of a recurrent net q alone
+is, as a mean over its time steps (:mod:`.sequences`): its gradient by layer is that of the answers
+at all steps together.
 """
 
 from __future__ import annotations
@@ -16,14 +18,13 @@ import pandas as pd
 from ..parts.residuals import concatenate, gated
 from ..tables import PREDICTIONS
 from . import finite_width, mean_field
-from .cell import without_theory
+from .cell import Cell, UnknownCell, without_theory
 from .interpolation import ratios
+from .sequences import RecurrentCell, q_by_layer
 from .slope import slope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from .cell import Cell
 
 PLAIN = (
     "chi_1 = sigma_w^2 E phi'^2 (Poole et al. 2016, Schoenholz et al. 2017), with q_l and gradient "
@@ -66,13 +67,22 @@ class Profile(NamedTuple):
     source: str
 
 
-def predict(cells: Mapping[str, Cell]) -> pd.DataFrame:
+def predict(cells: Mapping[str, Cell | RecurrentCell | UnknownCell]) -> pd.DataFrame:
     """The table of predictions of cells by name.
 
     Null, and source 'none', where there is no formula or a value leaves float64.
     """
-    frames = [_rows(name, profile(cell)) for name, cell in cells.items()]
+    frames = [_rows(name, of_layers(cell)) for name, cell in cells.items()]
     return PREDICTIONS.frame(pd.concat(frames, ignore_index=True) if frames else [])
+
+
+def of_layers(cell: Cell | RecurrentCell | UnknownCell) -> Profile:
+    """The prediction for a cell of any family."""
+    if isinstance(cell, Cell):
+        return profile(cell)
+    nothing = _nothing(cell.depth)
+    found = q_by_layer(cell) if isinstance(cell, RecurrentCell) else None
+    return nothing if found is None else nothing._replace(q=found[0], source=found[1])
 
 
 @functools.lru_cache(maxsize=10_000)

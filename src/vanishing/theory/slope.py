@@ -1,4 +1,4 @@
-"""The slope of a profile: how many decades a gradient changes per layer towards the input.
+"""The slope of a profile: decades that a gradient changes per layer, or per step of time lag.
 
 Measured and predicted slopes both come from here, so they mean the same.
 """
@@ -6,6 +6,8 @@ Measured and predicted slopes both come from here, so they mean the same.
 from __future__ import annotations
 
 import numpy as np
+
+FIRST_LAGS = 2  # which a lag slope leaves out
 
 
 def kept_layers(depth: int) -> slice:
@@ -34,3 +36,23 @@ def slope(log10_delta_rms: np.ndarray) -> np.ndarray:
         return np.full(kept.shape[:-1], np.nan)
     centred = layer - layer.mean()
     return -(kept @ centred) / (centred @ centred)
+
+
+def lag_slope(log10_delta_rms: np.ndarray) -> np.ndarray:
+    """Decades per step of time lag, of profiles (..., lag) from lag 0 on; the first 2 are left out.
+
+    The least squares slope. What is not finite is left out as censored; not a number where fewer
+    than two lags are left.
+
+    >>> float(lag_slope(np.array([9.0, 9.0, -2.0, -3.0, np.nan, -5.0])))
+    -1.0
+    """
+    profile = np.asarray(log10_delta_rms, dtype=float)[..., FIRST_LAGS:]
+    seen = np.isfinite(profile)
+    top = np.where(seen, profile, -np.inf).max(-1, keepdims=True, initial=-np.inf)
+    below = np.where(seen, profile - np.where(np.isfinite(top), top, 0), 0)  # a constant: exact 0
+    lag = np.arange(profile.shape[-1], dtype=float)
+    count = np.maximum(seen.sum(-1, keepdims=True), 1)
+    centred = np.where(seen, lag - (seen * lag).sum(-1, keepdims=True) / count, 0)
+    size = (centred**2).sum(-1)
+    return np.where(size > 0, (centred * below).sum(-1) / np.where(size > 0, size, 1), np.nan)

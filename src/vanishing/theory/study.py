@@ -1,9 +1,11 @@
-"""The predictions of a study: of every layer, and of every network as a whole, by cell."""
+"""The predictions of a study: of every layer, time lag, and network as a whole, by cell."""
 
 from __future__ import annotations
 
 import functools
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,20 +13,23 @@ import numpy as np
 import torch
 
 from ..parts.activations import ACTIVATIONS
-from ..parts.architecture import Architecture
+from ..parts.architecture import Architecture, Shape
+from ..parts.data import Data
 from ..parts.inits import INITS
 from ..parts.norms import NORMS
 from ..parts.residuals import RESIDUALS
-from ..parts.tasks import Data, load
-from .cell import Cell
+from ..parts.tasks import load
+from .cell import Cell, UnknownCell
 from .ensembles import expected
-from .predictions import predict
+from .predictions import of_layers, predict
+from .sequences import Probe, RecurrentCell, lag_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 QUANTILES = 32  # of the cosine of two inputs
 SAMPLES = 1000  # that cosines are taken between
+SILENCE = 10.0  # seconds, at most, between two lines that say how far it is
 
 # A label with parameters makes a new part at every look-up: one part a label, or caches never hit.
 _activation = functools.cache(ACTIVATIONS.__getitem__)
@@ -33,36 +38,75 @@ _norm = functools.cache(NORMS.__getitem__)
 _residual = functools.cache(RESIDUALS.__getitem__)
 
 
-def predictions(results: Path) -> pd.DataFrame:
-    """The table ``predictions`` for the cells of the plan in ``results``."""
-    return predict(cells_of(results))
+AnyCell = Cell | RecurrentCell | UnknownCell
 
 
-def of_networks(results: Path) -> pd.DataFrame:
-    """The table ``expected`` for the cells of the plan in ``results``."""
-    return expected(cells_of(results))
+def tables(results: Path, say: Callable[[str], None] | None = None) -> dict[str, pd.DataFrame]:
+    """The tables of predictions by name, for the cells of the plan in ``results``.
+
+    ``say`` is told how far it is, where that takes long.
+    """
+    cells = cells_of(results)
+    _predict_each(cells, say or (lambda line: None))
+    return {
+        "predictions": predict(cells),
+        "expected": expected(cells),
+        "lag_predictions": lag_predictions(cells),
+    }
 
 
-def cells_of(results: Path) -> dict[str, Cell]:
+def _predict_each(cells: dict[str, AnyCell], say: Callable[[str], None]) -> None:
+    """Make the predictions that the tables are then written of: cells that are alike share one."""
+    told = time.monotonic()
+    for done, cell in enumerate(cells.values(), 1):
+        of_layers(cell)
+        if time.monotonic() - told > SILENCE:
+            say(f"{done} of {len(cells)} cells")
+            told = time.monotonic()
+
+
+def cells_of(results: Path) -> dict[str, AnyCell]:
     """Every cell of the plan in ``results`` by its name."""
     torch.set_num_threads(1)  # on tensors this small, threads wait for each other
-    plan = json.loads((results / "plan.json").read_text())
-    of_task = functools.cache(lambda source: InputMoments.of(load(json.loads(source))))
-    cells: dict[str, Cell] = {}
+    plan, seen = json.loads((results / "plan.json").read_text()), Seen()
+    cells: dict[str, AnyCell] = {}
     for entry in plan["cohorts"]:
         cohort = json.loads((results / "cohorts" / f"{entry['id']}.json").read_text())
-        data = of_task(json.dumps(cohort["data_source"], sort_keys=True))
-        made = {init: cell_of(cohort, init, data) for init in {r["init"] for r in cohort["runs"]}}
+        made = {init: any_cell(cohort, init, seen) for init in {r["init"] for r in cohort["runs"]}}
         cells |= {run["cell"]: made[run["init"]] for run in cohort["runs"]}
     return cells
+
+
+class Seen:
+    """What the networks of a study see, each task loaded once."""
+
+    def __init__(self) -> None:
+        self._moments = functools.cache(lambda source: InputMoments.of(load(json.loads(source))))
+        self._probe = functools.cache(lambda source, n: Probe.of(load(json.loads(source)), n))
+
+    def moments(self, cohort: dict) -> InputMoments:
+        """Of all samples of a cohort's task."""
+        return self._moments(json.dumps(cohort["data_source"], sort_keys=True))
+
+    def probe(self, cohort: dict) -> Probe:
+        """The samples that a cohort's networks are measured on."""
+        source = json.dumps(cohort["data_source"], sort_keys=True)
+        return self._probe(source, cohort["probes"]["batch"])
+
+
+def any_cell(cohort: dict, init: str, seen: Seen) -> AnyCell:
+    """The cell of an init in a cohort of any family."""
+    if cohort["family"] == "gan":
+        return UnknownCell(cohort["depth"])
+    if cohort["family"] == "rnn":
+        return RecurrentCell.of(cohort, init, seen.probe(cohort))
+    return cell_of(cohort, init, seen.moments(cohort))
 
 
 class InputMoments(NamedTuple):
     """What the theory needs of a data set."""
 
-    inputs: int
-    classes: int
-    image: tuple[int, int, int] | None
+    shape: Shape
     correlation: float  # root mean square cosine of two samples
     cosines: tuple[float, ...]  # quantiles of it
     pixels: tuple[float, ...]  # mean square at each pixel
@@ -77,9 +121,7 @@ class InputMoments(NamedTuple):
         square = np.mean(np.square(data.inputs), axis=0, dtype=np.float64)
         channels = data.image[0] if data.image else 1
         return cls(
-            data.inputs.shape[1],
-            data.classes,
-            data.image,
+            data.shape,
             float(np.linalg.norm(x.T @ x / len(x))),
             tuple(np.quantile(pairs, at).tolist()),
             tuple(square.reshape(channels, -1).mean(0).tolist()),
@@ -88,7 +130,7 @@ class InputMoments(NamedTuple):
 
 def cell_of(cohort: dict, init: str, data: InputMoments) -> Cell:
     """The cell of an init in a cohort, described as its JSON does."""
-    architecture = Architecture.of(cohort, data.inputs, data.classes, data.image)
+    architecture = Architecture.of(cohort, data.shape)
     return Cell(
         _activation(cohort["activation"]),
         _init(init),
