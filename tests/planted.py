@@ -11,12 +11,21 @@ import pandas as pd
 from vanishing.analysis.agreement import agreement
 from vanishing.tables import EXPECTED, LAYERS, NETWORKS, PREDICTIONS, RUNS
 
-SIGMA = {"torch_default": 3**-0.5, "xavier": 1.0, "he": 2**0.5, "lecun": 1.0, "orthogonal": 1.0}
+SIGMA = {
+    "torch_default": 3**-0.5,
+    "xavier": 1.0,
+    "he": 2**0.5,
+    "lecun": 1.0,
+    "orthogonal": 1.0,
+    "identity": 1.0,
+}
 DEFAULTS = {
     "family": "mlp", "task": "digits", "activation": "tanh", "init": "xavier", "norm": "none",
     "residual": "none", "depth": 20, "width": 128, "optimizer": "none", "lr_policy": "none",
     "batch": 64, "probe_batch": 64, "data": "", "steps": 0, "norm_position": "before", "block": 1,
-    "stages": 1, "padding": "zero",
+    "stages": 1, "padding": "zero", "recurrence": "none", "length": 0, "truncation": 0,
+    "game": "none", "players": "none", "generator": "none", "latent": 0, "discriminator_steps": 0,
+    "instance_noise": 0.0, "normed": "none",
     "loss": "cross_entropy", "schedule": "constant", "clip": "none",
 }  # fmt: skip
 

@@ -66,6 +66,26 @@ def test_every_quantity_is_measured_as_it_says(runs, layers, networks):
     assert (found["measured"] <= found["high"]).all()
 
 
+def test_the_lag_slope_is_that_of_the_runs_and_a_censored_one_is_not_measured(runs):
+    runs = runs.assign(lag_slope=np.where(runs["seed"] < 30, -0.2, np.nan))
+    found = agreed(runs, planted.no_layers(), NETWORKS.frame([]), lag_slope=-0.205)
+    row = found.loc["lag_slope"]
+    assert (row["measured"], row["n"], row["tolerance"]) == (pytest.approx(-0.2), 30, 0.01)
+    assert row["inside"]
+    off = agreed(runs, planted.no_layers(), NETWORKS.frame([]), lag_slope=-0.22)
+    assert not off.loc["lag_slope", "inside"]
+
+
+def test_a_gan_is_held_against_theory_by_its_generator(runs):
+    parts = [
+        planted.layers_of(runs, lambda _, p=p, d=d: {"player": p, "dead_fraction": d}, 2)
+        for p, d in (("generator", 0.0), ("discriminator", 1.0))
+    ]
+    layers = pd.concat(parts, ignore_index=True)
+    found = agreed(runs, layers, NETWORKS.frame([]), born_dead=0.0)
+    assert found.loc["born_dead", "measured"] == 0
+
+
 @pytest.mark.parametrize(
     ("name", "off"),
     [

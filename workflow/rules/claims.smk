@@ -4,7 +4,17 @@ rule judge:
         plan=f"{RESULTS}/plan.json",
         tables=expand(
             f"{RESULTS}/tables/{{table}}.parquet",
-            table=["runs", "layers", "networks", "predictions", "expected"],
+            table=[
+                "runs",
+                "layers",
+                "networks",
+                "lags",
+                "recurrences",
+                "scores",
+                "games",
+                "predictions",
+                "expected",
+            ],
         ),
         claims="reports/claims.yaml",
     output:
@@ -18,7 +28,11 @@ rule judge:
         "../../environment.yml"
     params:
         code=code(
-            "analysis", "tables", "strict_yaml", packages=["scipy", "statsmodels"]
+            "analysis",
+            "tables",
+            "strict_yaml",
+            "theory.slope",
+            packages=["scipy", "statsmodels"],
         ),
         results=subpath(input.plan, parent=True),
     shell:

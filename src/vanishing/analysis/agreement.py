@@ -9,15 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..tables import AGREEMENT
+from ..tables import AGREEMENT, NETWORK_FACTORS
 from .proportions import wilson
 from .statistics import Estimate, equivalence, mean_interval
 
-TOLERANCE = 0.01  # decades per layer between measured and predicted slope
-FACTORS = (
-    "family", "task", "activation", "init", "sigma_w", "norm", "norm_position", "residual", "block",
-    "depth", "width", "stages", "padding",
-)  # fmt: skip
+TOLERANCE = 0.01  # decades per layer, or per step, between measured and predicted slope
 
 
 @dataclass(frozen=True)
@@ -62,6 +58,9 @@ def share(values: np.ndarray) -> Estimate:
 QUANTITIES = {
     "slope": Quantity("slope of log10 rms(delta)", "slope", "decades/layer", TOLERANCE),
     "vanishing_index": Quantity("vanishing index V", "index V", "decades", 0.2),
+    "lag_slope": Quantity(
+        "slope of log10 rms(delta) over time lags", "lag slope", "decades/step", TOLERANCE
+    ),
     "stream_growth": Quantity(
         "growth of the squared gradient of a residual stream", "stream growth", "log10", 0.2
     ),
@@ -100,7 +99,7 @@ def agreement(
             said = theory.loc[(cell, quantity)]
             rows.append(
                 {"battery": battery, "cell": cell, "quantity": quantity}
-                | {name: part[name].iloc[0] for name in FACTORS}
+                | {name: part[name].iloc[0] for name in NETWORK_FACTORS}
                 | _row(QUANTITIES[quantity], part["value"].to_numpy(float), said)
             )
     return AGREEMENT.frame(rows)
@@ -129,17 +128,16 @@ def _row(quantity: Quantity, values: np.ndarray, said: pd.Series) -> dict:
 def _values(runs: pd.DataFrame, layers: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
     """One value a battery, cell, quantity and seed, with the factors beside it."""
     seeds = runs.drop_duplicates(["battery", "cell", "seed"])
-    at_init = networks[networks["step"] == 0].set_index("run_id")
-    start = layers[layers["step"] == 0]
+    at_init = _start(networks).set_index("run_id")
+    start = _start(layers)
     last = start[start["layer"] == start.groupby("run_id")["layer"].transform("max")]
     of_run = {
-        "slope": seeds.set_index("run_id")["slope"],
-        "vanishing_index": seeds.set_index("run_id")["vanishing_index"],
+        **{name: seeds.set_index("run_id")[name] for name in QUANTITIES if name in seeds},
         **{name: at_init[name] for name in QUANTITIES if name in at_init},
         "log_q_variance": np.log(last.set_index("run_id")["q"].where(lambda q: q > 0)),
         "born_dead": start.groupby("run_id")["dead_fraction"].max().eq(1).astype(float),
     }
-    keys = ["battery", "cell", "seed", *FACTORS]
+    keys = ["battery", "cell", "seed", *NETWORK_FACTORS]
     parts = [
         seeds[keys].assign(
             quantity=name, value=seeds["run_id"].map(values[~values.index.duplicated()]).to_numpy()
@@ -147,6 +145,11 @@ def _values(runs: pd.DataFrame, layers: pd.DataFrame, networks: pd.DataFrame) ->
         for name, values in of_run.items()
     ]
     return pd.concat(parts, ignore_index=True).dropna(subset="value")
+
+
+def _start(table: pd.DataFrame) -> pd.DataFrame:
+    """Its rows at init; of a GAN those of its generator, which is what theory speaks of."""
+    return table[(table["step"] == 0) & (table["player"] != "discriminator")]
 
 
 def held(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from .measures import MEASURES, Tables
+from .measures import MEASURES
 from .proportions import success_bounds
 from .relations import slope_of
 from .statistics import Flips, flips
+from .study_tables import Tables
 
 if TYPE_CHECKING:
     from .claims import Analysis
@@ -22,12 +23,23 @@ if TYPE_CHECKING:
 # All that tells one cell from another. sigma_w and sigma_b follow from init, and are not listed.
 FACTORS = (
     "family", "task", "data", "activation", "init", "norm", "norm_position", "residual", "block",
-    "depth", "width", "stages", "padding", "loss", "optimizer", "schedule", "clip", "lr_policy",
-    "batch", "steps", "probe_batch",
+    "depth", "width", "stages", "padding", "recurrence", "length", "truncation", "game", "players",
+    "generator", "latent", "discriminator_steps", "instance_noise", "normed", "loss", "optimizer",
+    "schedule", "clip", "lr_policy", "batch", "steps", "probe_batch",
 )  # fmt: skip
-# What makes no difference at some level of a factor, where it then stands at its default.
+# What makes no difference at some level of a factor, where it then stands at its default, or what
+# follows from the level: a task's data and loss. The length of a sequence is the task's, whatever
+# net sees it.
 DETAILS = {
-    "norm": ("norm_position",), "residual": ("block",), "family": ("stages", "padding"),
+    "norm": ("norm_position", "normed"),
+    "residual": ("block",),
+    "task": ("data", "loss"),
+    "players": ("stages", "padding"),
+    "generator": ("discriminator_steps",),
+    "family": (
+        "stages", "padding", "recurrence", "truncation", "game", "players", "generator", "latent",
+        "discriminator_steps", "instance_noise", "normed",
+    ),
 }  # fmt: skip
 ALL = "all"
 
@@ -100,7 +112,7 @@ def observed(analysis: Analysis, tables: Tables) -> pd.DataFrame:
     for column, condition in analysis.conditions().items():
         keep &= runs[column].map(condition).astype(bool)
     runs = runs[keep].drop_duplicates("run_id").reset_index(drop=True)
-    part = Tables(runs, tables.layers, tables.predictions)
+    part = replace(tables, runs=runs)
     names = {"value": analysis.measure}
     if analysis.regress:
         names |= {name: name for name in (analysis.regress.term, *analysis.regress.beside)}

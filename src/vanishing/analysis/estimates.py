@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from ..tables import SUMMARY
-from .measures import MEASURES, Tables, vanishing_index
+from .measures import MEASURES, signal_index
 from .proportions import wilson
 from .statistics import Estimate, interquartile_mean, mean_interval
+from .study_tables import Tables
 
 HEALTHY, SEVERE = 1.0, 3.0  # decades of |V|
 # The columns of runs that are summarised, and what a missing value counts as: the worst rank.
@@ -18,6 +20,7 @@ OUTCOMES = {
     "vanishing_index": None,  # bounded by the measure of that name
     "weight_vanishing_index": -math.inf,
     "slope": None,
+    "lag_slope": None,
     "final_loss": math.inf,
     "final_train_accuracy": 0.0,
     "final_test_accuracy": 0.0,
@@ -46,29 +49,29 @@ def signal_class(v: np.ndarray) -> str:
     return "healthy" if inside else "borderline"
 
 
-def signals(runs: pd.DataFrame, layers: pd.DataFrame | None = None) -> pd.Series:
+def signals(tables: Tables) -> pd.Series:
     """The class of each run's cell, row by row. A seed counts once, whatever its learning rates.
 
-    An exactly zero gradient enters as the bound of :func:`.measures.vanishing_index`; ``layers``
-    tells it from one that overflowed.
+    By V over the layers, of a recurrent net through time, of a GAN over its generator's layers. An
+    exactly zero gradient enters as a bound: see :func:`.measures.signal_index`.
     """
-    v = vanishing_index(Tables(runs, _none(layers), pd.DataFrame()))
-    per_seed = v.groupby([runs["cell"], runs["seed"]]).first()
+    runs = tables.runs
+    per_seed = signal_index(tables).groupby([runs["cell"], runs["seed"]]).first()
     classes = {
         cell: signal_class(values.to_numpy(float)) for cell, values in per_seed.groupby(level=0)
     }
     return runs["cell"].map(classes).astype("str")
 
 
-def summary(runs: pd.DataFrame, seed: int, layers: pd.DataFrame | None = None) -> pd.DataFrame:
+def summary(tables: Tables, seed: int) -> pd.DataFrame:
     """The table ``summary``: interquartile mean over judged seeds of each outcome of each cell.
 
     A run that diverged, or never reached the threshold, is the worst rank: as long as those are no
     more than the outer quarter the mean exists, else it is null. An outcome that a battery cannot
-    have (a loss, where nothing was trained) has no row.
+    have (a loss, where nothing was trained; a lag slope of a net without a past) has no row.
     """
-    judged = runs[runs["split"] != "tuning"].reset_index(drop=True)
-    tables = Tables(judged, _none(layers), pd.DataFrame())
+    judged = tables.runs[tables.runs["split"] != "tuning"].reset_index(drop=True)
+    tables = replace(tables, runs=judged)
     rows = []
     for outcome, worst in OUTCOMES.items():
         values = MEASURES[outcome].of(tables) if worst is None else judged[outcome].astype(float)
@@ -78,11 +81,6 @@ def summary(runs: pd.DataFrame, seed: int, layers: pd.DataFrame | None = None) -
         cells = part.groupby(["battery", "cell"])
         rows += [_summary_row(cell, outcome, seed) for _, cell in cells]
     return SUMMARY.frame(rows)
-
-
-def _none(layers: pd.DataFrame | None) -> pd.DataFrame:
-    columns = ["run_id", "step", "layer", "log10_delta_rms", "delta_zero_fraction"]
-    return pd.DataFrame(columns=columns) if layers is None else layers
 
 
 def _summary_row(rows: pd.DataFrame, outcome: str, seed: int) -> dict:

@@ -10,8 +10,8 @@ import pandas as pd
 from .claims import Analysis, Contrast
 from .effects import observed, seed_difference
 from .fact import absent, fact
-from .measures import Tables
 from .proportions import share_over_seeds
+from .study_tables import Tables
 
 ARMS = {
     "plain": ("none", "none"),
@@ -43,7 +43,7 @@ def _success(deep: pd.DataFrame, norm: str, residual: str) -> dict:
     return fact(done.value, "1", 2, query, done.low, done.high)
 
 
-def harms(runs: pd.DataFrame, layers: pd.DataFrame) -> dict[str, dict]:
+def harms(tables: Tables) -> dict[str, dict]:
     """``harm.<remedy>``: in how many cells it raises mean \\|V\\| by more than a decade.
 
     ``harm.<remedy>.cells``: the cells that there are with it and without it.
@@ -51,7 +51,7 @@ def harms(runs: pd.DataFrame, layers: pd.DataFrame) -> dict[str, dict]:
     found = {}
     for remedy, (factor, level, other) in HARMS.items():
         query = f"battery remedies_init, {factor} {level} less none, {other} none"
-        rises = _rises(Tables(runs, layers, pd.DataFrame()), factor, level, other)
+        rises = _rises(tables, factor, level, other)
         if rises.empty:
             none = absent("cells", f"pairs of {query}")
             found |= {f"harm.{remedy}": none, f"harm.{remedy}.cells": none}

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from dataclasses import replace
 
 import pandas as pd
 
 from .agreement import QUANTITIES, TOLERANCE
 from .effects import ALL
-from .fact import absent, fact
+from .fact import absent, fact, mean_of, selected
+from .fact_adversarial import adversarial
+from .fact_cases import cases
+from .fact_recurrent import recurrent
 from .fact_remedies import harms, successes, tuning
-from .measures import Tables, slope, vanishing_index
-from .statistics import Estimate, mean_interval
+from .study_tables import Tables
 from .verdicts import CONDITIONAL, INCOMPLETE, INCONCLUSIVE, REFUTED, SUPPORTED
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu")
+PLAIN = {"norm": "none", "residual": "none"}
 INITS = ("torch_default", "xavier", "he", "orthogonal")
 LEVEL = 0.05  # of the equivalence test of a cell
 STANDARD_INITS = (*INITS, "lecun")
@@ -23,29 +26,28 @@ VERDICTS = (SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE)
 
 
 def facts(
-    runs: pd.DataFrame,
-    layers: pd.DataFrame,
-    agreement: pd.DataFrame,
-    ledger: pd.DataFrame,
-    plan: dict,
+    tables: Tables, agreement: pd.DataFrame, ledger: pd.DataFrame, plan: dict
 ) -> dict[str, dict]:
     """The content of ``facts.json``: the same names for every study.
 
     A fact that this study cannot give has the value null, and its query says why.
     """
-    at_init = layers[layers["step"] == 0]
-    signal = _signal(runs)
+    runs = tables.runs
+    tables = replace(tables, layers=tables.layers[tables.layers["step"] == 0])
     return {
         **_study(runs, plan),
         **_counts(runs, plan),
         **_claims(ledger),
         **_calibration(agreement),
         **_agreement(agreement),
-        **_slopes(signal, at_init),
-        **_indices(signal, at_init),
+        **_slopes(tables),
+        **_indices(tables),
         **successes(runs),
-        **harms(runs, at_init),
+        **harms(tables),
         **tuning(runs),
+        **recurrent(tables),
+        **adversarial(tables),
+        **cases(tables),
     }
 
 
@@ -149,27 +151,20 @@ def _calibration(agreement: pd.DataFrame) -> dict:
     }
 
 
-def _signal(runs: pd.DataFrame) -> pd.DataFrame:
-    plain = (runs["norm"] == "none") & (runs["residual"] == "none")
-    return runs[(runs["battery"] == "signal") & (runs["split"] != "tuning") & plain]
-
-
-def _slopes(signal: pd.DataFrame, layers: pd.DataFrame) -> dict:
-    depths = sorted(signal["depth"].unique())
+def _slopes(tables: Tables) -> dict:
+    depths = sorted(selected(tables, "signal", **PLAIN)[0].runs["depth"].unique())
     depth = depths[len(depths) // 2] if depths else None
     return {
-        f"slope.{activation}.{init}": _of_cell(
-            signal, layers, activation, init, depth, slope, ("decades/layer", 3)
-        )
+        f"slope.{activation}.{init}": _of_cell(tables, "slope", 3, activation, init, depth)
         for activation in ACTIVATIONS
         for init in INITS
     }
 
 
-def _indices(signal: pd.DataFrame, layers: pd.DataFrame) -> dict:
-    depth = signal["depth"].max() if len(signal) else None
+def _indices(tables: Tables) -> dict:
+    depth = selected(tables, "signal", **PLAIN)[0].runs["depth"].max()
     return {
-        name: _of_cell(signal, layers, activation, init, depth, vanishing_index, ("decades", 1))
+        name: _of_cell(tables, "vanishing_index", 1, activation, init, depth)
         for name, activation, init in (
             ("v.sigmoid.deepest", "sigmoid", "torch_default"),
             ("v.relu_he.deepest", "relu", "he"),
@@ -178,22 +173,9 @@ def _indices(signal: pd.DataFrame, layers: pd.DataFrame) -> dict:
 
 
 def _of_cell(
-    signal: pd.DataFrame,
-    layers: pd.DataFrame,
-    activation: str,
-    init: str,
-    depth: int | None,
-    measure: Callable[[Tables], pd.Series],
-    printed: tuple[str, int],
+    tables: Tables, measure: str, precision: int, activation: str, init: str, depth: int | None
 ) -> dict:
     """Mean over seeds of a measure in the cells of battery signal that these levels name."""
-    unit, precision = printed
-    chosen = (signal["activation"] == activation) & (signal["init"] == init)
-    rows = signal[chosen & (signal["depth"] == depth)] if depth is not None else signal[:0]
-    query = f"battery signal, no norm, no residual, {activation}, {init}, depth {depth}"
-    if rows.empty:
-        return absent(unit, f"runs of {query}")
-    values = measure(Tables(rows, layers, pd.DataFrame())).groupby(rows["seed"]).mean().dropna()
-    mean: Estimate = mean_interval(values)
-    query = f"runs: {query}; mean {measure.__name__} over seeds"
-    return fact(mean.value, unit, precision, query, mean.low, mean.high)
+    levels = {"activation": activation, "init": init, "depth": depth}
+    part, query = selected(tables, "signal", **PLAIN, **levels)
+    return mean_of(part, measure, precision, query)

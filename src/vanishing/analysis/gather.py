@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from ..table import Table
-from ..tables import CURVES, FREEZE, LAYERS, NETWORKS, RUN_LOG, RUNS
+from ..tables import LOGS, RUNS
 from .estimates import signals
+from .study_tables import Tables
 
 
 def gather(results: Path) -> dict[str, pd.DataFrame]:
@@ -24,12 +25,13 @@ def gather(results: Path) -> dict[str, pd.DataFrame]:
         [(name, run_id) for name, ids in plan["members"].items() for run_id in ids],
         columns=["battery", "run_id"],
     )
-    runs = wanted.merge(_logs(results, RUN_LOG, cohorts), on="run_id", how="inner")
+    runs = wanted.merge(_logs(results, LOGS["runs"], cohorts), on="run_id", how="inner")
     logs = {
-        table.name: _only(_logs(results, table, cohorts), set(runs["run_id"]))
-        for table in (CURVES, LAYERS, NETWORKS, FREEZE)
+        name: _only(_logs(results, table, cohorts), set(runs["run_id"]))
+        for name, table in LOGS.items()
+        if name != "runs"
     }
-    runs["signal"] = signals(runs, logs["layers"])
+    runs["signal"] = signals(Tables(runs, logs["layers"]))
     return {"runs": RUNS.frame(runs), **logs}
 
 

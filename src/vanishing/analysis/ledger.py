@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -12,8 +12,9 @@ from ..tables import LEDGER
 from .claims import Analysis, Claim, Registry
 from .coverage import absent_strata
 from .effects import ALL, TESTS, Evidence, across_strata, by_stratum, evidence, labels, observed
-from .measures import MEASURES, Tables
+from .measures import MEASURES
 from .statistics import benjamini_hochberg, holm
+from .study_tables import Tables
 from .verdicts import (
     INCOMPLETE,
     INCONCLUSIVE,
@@ -52,9 +53,7 @@ class Judged:
 
 
 def judge(
-    runs: pd.DataFrame,
-    layers: pd.DataFrame,
-    predictions: pd.DataFrame,
+    tables: Tables,
     claims: Registry,
     planned: Mapping[str, Sequence[str]],
     decided: bool,
@@ -67,7 +66,7 @@ def judge(
     primary tests in the registry, Benjamini and Hochberg's over the secondary ones, which are
     exploratory; a test that cannot be made counts as p = 1.
     """
-    tables = Tables(runs, layers[layers["step"] == 0], predictions)
+    tables = replace(tables, layers=tables.layers[tables.layers["step"] == 0])
     judged = [
         analysed(claim.id, name, analysis, tables, planned, seed)
         for claim in claims.claims
@@ -125,7 +124,7 @@ def _gap(data: pd.DataFrame, analysis: Analysis, found: Finding | None, absent: 
         return "this study plans no such cells"
     parts = [] if found else ["these cells do not identify the effect"]
     unusable = int(data["value"].isna().sum())
-    if unusable and found:
+    if unusable:
         parts.append(f"{unusable} runs have no value and could not be used")
     return "; ".join([*parts, *_left_out(data, analysis)])
 

@@ -13,24 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-# The smallest and the largest positive float32: what a gradient can at most have shrunk or grown to
-# before it is stored as 0 or infinity.
-SMALLEST = math.log10(2.0**-149)
-LARGEST = math.log10(float(np.finfo(np.float32).max))
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The tables that measures are taken from; ``runs`` may be some rows of the whole table."""
-
-    runs: pd.DataFrame
-    layers: pd.DataFrame
-    predictions: pd.DataFrame
-
-    def at_init(self) -> pd.DataFrame:
-        """The layers of these runs before the first update."""
-        layers = self.layers
-        return layers[(layers["step"] == 0) & layers["run_id"].isin(self.runs["run_id"])]
+from .lag_measures import lag_index, lag_slope, lag_slope_early
+from .player_measures import discriminator_accuracy, generator_decades, stagnation
+from .score_measures import (
+    contrast_cost,
+    distance_error,
+    faint_sensitivity,
+    far_error,
+    fine_at_matched_coarse,
+    modes,
+    sensitivity,
+)
+from .study_tables import Tables, bounded
 
 
 @dataclass(frozen=True)
@@ -46,17 +40,14 @@ class Measure:
 def vanishing_index(tables: Tables) -> pd.Series:
     """V at init; where delta_1 is exactly 0 the bound, and the opposite bound where it overflowed.
 
-    The bound is the smallest float32, or the smallest V measured here if that is smaller still: a
-    gradient that is gone counts as at least as bad as any that is left.
+    Of a GAN it is that of its generator.
     """
     v = tables.runs["vanishing_index"].astype(float)
     if not v.isna().any():
         return v
     first = tables.at_init().query("layer == 1")
     overflowed = first["log10_delta_rms"].isna() & (first["delta_zero_fraction"] < 1)
-    high = tables.runs["run_id"].isin(first.loc[overflowed, "run_id"])
-    bounds = np.where(high, np.nanmax([LARGEST, *v]), np.nanmin([SMALLEST, *v]))
-    return v.where(v.notna(), bounds)
+    return bounded(v, tables.runs["run_id"].isin(first.loc[overflowed, "run_id"]))
 
 
 def slope(tables: Tables) -> pd.Series:
@@ -69,10 +60,21 @@ def slope(tables: Tables) -> pd.Series:
     return s.where(s.notna() | v.notna(), vanishing_index(tables) / layers_between)
 
 
+def signal_index(tables: Tables) -> pd.Series:
+    """V along the way that the gradient travels: through time in a recurrent net, else layers."""
+    recurrent = tables.runs["recurrence"] != "none"
+    return lag_index(tables).where(recurrent, vanishing_index(tables))
+
+
 def success(tables: Tables) -> pd.Series:
     """1 where the outcome is trained, else 0 (diverged too); missing where nothing was trained."""
     outcome = tables.runs["outcome"]
     return (outcome == "trained").astype(float).where(outcome.notna())
+
+
+def test_accuracy(tables: Tables) -> pd.Series:
+    """Share right on the test split at the end; a run that diverged is at chance."""
+    return tables.runs["final_test_accuracy"].astype(float)
 
 
 def saturation(tables: Tables) -> pd.Series:
@@ -134,6 +136,40 @@ MEASURES = {
     "shape": Measure("1", "AIC of a power law less AIC of an exponential, at init", shape),
     "saturation": Measure("1", "saturated share of units at init", saturation),
     "success": Measure("1", "share of runs that are trained", success, binary=True),
+    "test_accuracy": Measure("1", "accuracy on the test split at the end", test_accuracy),
     "log10_sigma_w": Measure("decades", "log10 sigma_w", log10_sigma_w),
     "log10_derivative": Measure("decades", "log10 rms phi' by theory", log10_derivative),
+    "lag_index": Measure("decades", "V through time of the top layer at init", lag_index),
+    "lag_slope": Measure("decades/step", "lag slope of the top layer at init", lag_slope),
+    "lag_slope_early": Measure(
+        "decades/step", "lag slope of the top layer, mean over updates 1 to 32", lag_slope_early
+    ),
+    "generator_decades": Measure(
+        "decades", "growth of the generator's gradient from init to the end", generator_decades
+    ),
+    "discriminator_accuracy": Measure(
+        "1", "accuracy of the discriminator at the end", discriminator_accuracy
+    ),
+    "stagnation": Measure(
+        "1", "share of live GANs that stall, die or diverge", stagnation, binary=True
+    ),
+    "modes": Measure("modes", "modes covered at the end", modes),
+    "distance_error": Measure(
+        "1", "error at the greatest distance less that at the smallest, at the end", distance_error
+    ),
+    "far_error": Measure("1", "error at the greatest distance, at the end", far_error),
+    "fine_at_matched_coarse": Measure(
+        "1",
+        "accuracy on the fine pair when that on the coarse pair first reaches .95",
+        fine_at_matched_coarse,
+    ),
+    "sensitivity": Measure(
+        "1", "sensitivity at 95 % specificity, mean over levels, at the end", sensitivity
+    ),
+    "faint_sensitivity": Measure(
+        "1", "sensitivity in the lower half of the levels, at the end", faint_sensitivity
+    ),
+    "contrast_cost": Measure(
+        "1", "sensitivity in the upper half of the levels less that in the lower", contrast_cost
+    ),
 }

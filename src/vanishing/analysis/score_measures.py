@@ -1,0 +1,122 @@
+"""Measures from the scores of a task's own, level by level; missing where a run has no such score.
+
+At the end is at the last probe step. A level without a score (no test sample has it) leaves what
+rests on it missing, and is not passed over.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from .study_tables import Tables
+
+COARSE, FINE = 0, 1  # levels of the accuracy in pairs
+MATCHED = 0.95  # accuracy on the coarse pair
+
+
+def far_error(tables: Tables) -> pd.Series:
+    """The error at a run's greatest level, which is a distance, at the end."""
+    return _by_run(tables, _end(tables, "error_by_level", "last"))
+
+
+def distance_error(tables: Tables) -> pd.Series:
+    """What distance costs: the error at a run's greatest level less that at its smallest."""
+    far, near = (_end(tables, "error_by_level", which) for which in ("last", "first"))
+    return _by_run(tables, far - near)
+
+
+def modes(tables: Tables) -> pd.Series:
+    """How many modes of the data a generator covers, at the end."""
+    return _by_run(tables, _end(tables, "modes", "last"))
+
+
+def sensitivity(tables: Tables) -> pd.Series:
+    """Sensitivity at 95 % specificity, mean over all levels of the positives, at the end."""
+    return _by_run(tables, _mean(_ranked(tables)))
+
+
+def faint_sensitivity(tables: Tables) -> pd.Series:
+    """The mean sensitivity over the lower half of the levels; of an odd number without the middle.
+
+    Missing where there is a single level.
+    """
+    return _by_run(tables, _half(tables, "lower"))
+
+
+def contrast_cost(tables: Tables) -> pd.Series:
+    """What faintness costs: the mean sensitivity over the upper half of the levels less the lower.
+
+    Missing where there is a single level.
+    """
+    return _by_run(tables, _half(tables, "upper") - _half(tables, "lower"))
+
+
+def fine_at_matched_coarse(tables: Tables) -> pd.Series:
+    """The accuracy on the fine pair when that on the coarse pair first reaches .95.
+
+    Between two probe steps both are taken for linear. Missing where the coarse pair never gets
+    there.
+    """
+    rows = _of_score(tables, "accuracy_by_level")
+    each = {run: _matched(part) for run, part in rows.groupby("run_id")}
+    return tables.runs["run_id"].map(each).astype(float)
+
+
+def _matched(rows: pd.DataFrame) -> float:
+    pairs = rows.pivot(index="step", columns="level", values="value").sort_index()
+    if not {COARSE, FINE} <= set(pairs.columns):
+        return math.nan
+    coarse, fine = pairs[COARSE].to_numpy(float), pairs[FINE].to_numpy(float)
+    reached = (coarse >= MATCHED).nonzero()[0]
+    if not len(reached):
+        return math.nan
+    now = reached[0]
+    if now == 0:
+        return float(fine[0])
+    share = (MATCHED - coarse[now - 1]) / (coarse[now] - coarse[now - 1])
+    return float(fine[now - 1] + share * (fine[now] - fine[now - 1]))
+
+
+def _of_score(tables: Tables, score: str) -> pd.DataFrame:
+    scores = tables.scores
+    mine = (scores["score"] == score) & scores["run_id"].isin(tables.runs["run_id"])
+    return scores[mine]
+
+
+def _at_end(tables: Tables, score: str) -> pd.DataFrame:
+    """A run's rows of ``score`` at its last probe step, by level."""
+    rows = _of_score(tables, score)
+    last = rows["step"] == rows.groupby("run_id")["step"].transform("max")
+    return rows[last].sort_values(["run_id", "level"])
+
+
+def _end(tables: Tables, score: str, which: str) -> pd.Series:
+    """By run ``score`` at the ``first`` of its levels or at the ``last``, at the end."""
+    rows = _at_end(tables, score).drop_duplicates("run_id", keep=which)
+    return rows.set_index("run_id")["value"]
+
+
+def _ranked(tables: Tables) -> pd.DataFrame:
+    """Sensitivities at the end, with the place of each level and how many the run has."""
+    rows = _at_end(tables, "sensitivity_by_level")
+    rows = rows[rows["level"] > 0]
+    levels = rows.groupby("run_id")["level"]
+    return rows.assign(place=levels.rank(), levels=levels.transform("size"))
+
+
+def _half(tables: Tables, which: str) -> pd.Series:
+    rows = _ranked(tables)
+    half = rows["levels"] // 2
+    lower = which == "lower"
+    inside = rows["place"] <= half if lower else rows["place"] > rows["levels"] - half
+    return _mean(rows[inside])
+
+
+def _mean(rows: pd.DataFrame) -> pd.Series:
+    return rows.groupby("run_id")["value"].mean(skipna=False)
+
+
+def _by_run(tables: Tables, values: pd.Series) -> pd.Series:
+    return tables.runs["run_id"].map(values).astype(float)

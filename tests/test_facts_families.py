@@ -1,0 +1,173 @@
+"""Facts of recurrent nets, GANs and cases: planted numbers, and what the query says."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vanishing.analysis.fact import mean_of, selected, share_of
+from vanishing.analysis.fact_adversarial import adversarial
+from vanishing.analysis.fact_cases import cases
+from vanishing.analysis.fact_recurrent import recurrent as of_recurrent
+from vanishing.analysis.proportions import wilson
+from vanishing.analysis.study_tables import Tables
+
+from .planted import runs_of
+from .planted_nets import TRAINED, games_of, gans, nothing, recurrent, scores_of
+
+SLOPES = {"vanilla": -0.2, "lstm": -0.05, "gru": -0.1}
+
+
+def test_lag_slopes_are_those_of_the_shallowest_nets_at_the_longest_sequences():
+    def truth(cell, rng):
+        right = cell["depth"] == 1 and cell["length"] == 50
+        slope = SLOPES[cell["recurrence"]] if right else 9.0
+        return {"lag_slope": slope + rng.normal(0, 0.001), "lag_index": -1.0}
+
+    factors = {"recurrence": list(SLOPES), "depth": [1, 2], "length": [10, 50]}
+    found = of_recurrent(Tables(recurrent(factors, 8, truth)))
+    for name, slope in SLOPES.items():
+        fact = found[f"lag.slope.{name}.torch_default"]
+        assert fact["value"] == pytest.approx(slope, abs=0.002)
+        assert fact["low"] < fact["value"] < fact["high"]
+        assert fact["unit"] == "decades/step"
+        assert "depth 1, length 50" in fact["query"]
+    assert found["lag.slope.vanilla.orthogonal"]["value"] is None
+    assert "init orthogonal" in found["lag.slope.vanilla.orthogonal"]["query"]
+
+
+def test_the_identity_is_that_of_relu():
+    slopes = {"tanh": -0.5, "relu": 0.0}
+
+    def truth(cell, _):
+        return {"lag_slope": slopes[cell["activation"]], "lag_index": 0.0}
+
+    runs = recurrent({"activation": list(slopes), "init": ["identity"]}, 3, truth)
+    assert of_recurrent(Tables(runs))["lag.slope.vanilla.identity"]["value"] == 0
+
+
+def test_who_learns_to_add_is_counted_at_the_longest_length():
+    def truth(cell, _):
+        learns = cell["recurrence"] != "vanilla" or cell["length"] == 10
+        return {"outcome": "trained" if learns else "stalled"}
+
+    factors = {"recurrence": ["vanilla", "lstm", "leaky(alpha=0.02)"], "length": [10, 50]}
+    runs = recurrent(factors, 9, truth, battery="rnn_training", **TRAINED)
+    lost = (runs["recurrence"] == "lstm") & (runs["seed"] < 2) & (runs["length"] == 50)
+    runs = runs.assign(outcome=runs["outcome"].where(~lost, "diverged"))
+    found = of_recurrent(Tables(runs))
+    assert found["adding.length"]["value"] == 50
+    assert found["adding.success.vanilla"]["value"] == 0
+    assert found["adding.success.leaky"]["value"] == 1
+    lstm, expected = found["adding.success.lstm"], wilson(7, 9)
+    for end in ("value", "low", "high"):
+        assert lstm[end] == pytest.approx(getattr(expected, end))
+    assert found["adding.success.gru"]["value"] is None
+
+
+def test_tuning_runs_and_other_batteries_are_not_selected():
+    runs = recurrent({"recurrence": ["lstm"]}, 4, nothing)
+    runs = runs.assign(split=["tuning", "judged", "judged", "judged"])
+    assert len(selected(Tables(runs), "rnn_init", recurrence="lstm")[0].runs) == 3
+    assert selected(Tables(runs), "rnn", recurrence="lstm")[0].runs.empty
+
+
+def test_a_part_at_its_defaults_goes_before_one_with_parameters():
+    forms = ["lstm", "lstm(forget_bias=0.0)"]
+    runs = recurrent({"recurrence": forms}, 2, nothing)
+    chosen = selected(Tables(runs), "rnn_init", recurrence="lstm")[0].runs
+    assert set(chosen["recurrence"]) == {"lstm"}
+    other = selected(Tables(runs[2:]), "rnn_init", recurrence="lstm")[0].runs
+    assert set(other["recurrence"]) == {"lstm(forget_bias=0.0)"}
+
+
+def test_a_mean_takes_seeds_that_have_every_cell_and_says_what_is_lacking():
+    def truth(cell, _):
+        return {"final_test_accuracy": cell["depth"] / 10}
+
+    runs = runs_of("b", {"depth": [2, 4]}, 3, truth, **TRAINED)
+    runs.loc[0, "final_test_accuracy"] = None
+    fact = mean_of(Tables(runs), "test_accuracy", 2, "battery b")
+    assert fact["value"] == pytest.approx(0.3)
+    assert fact["query"].endswith("; 1 of 6 runs have no value")
+    none = mean_of(Tables(runs.assign(final_test_accuracy=np.nan)), "test_accuracy", 2, "battery b")
+    assert none["value"] is None
+    assert none["query"] == "not in this study: a value of test_accuracy for runs of battery b"
+
+
+def test_a_share_of_runs_without_an_outcome_is_none():
+    runs = gans({}, 3, nothing)
+    assert share_of(Tables(runs), "stagnation", "battery gan_live")["value"] is None
+
+
+def test_a_fixed_generators_gradient_and_its_judge_are_told_game_by_game():
+    games = ["saturating", "wgan_gp"]
+    runs = gans({"game": games}, 4, nothing, battery="gan_fixed", generator="fixed")
+    ends = {"saturating": -6.0, "wgan_gp": -1.1}
+    table = games_of(runs, lambda run: {0: -1.0, 64: ends[run["game"]]})
+    of_wgan = table["run_id"].isin(runs.loc[runs["game"] == "wgan_gp", "run_id"])
+    table["discriminator_accuracy"] = np.where(of_wgan, 0.9, 1.0)
+    found = adversarial(Tables(runs, games=table))
+    assert found["gan.decades.saturating"]["value"] == pytest.approx(-5)
+    assert found["gan.decades.wgan_gp"]["value"] == pytest.approx(-0.1)
+    assert found["gan.decades.hinge"]["value"] is None
+    assert found["gan.accuracy.saturating"]["value"] == 1
+    assert found["gan.accuracy.fixed"]["value"] == pytest.approx(0.95)
+
+
+def test_live_games_have_a_share_that_stalls_and_modes():
+    runs = gans({"game": ["hinge"]}, 10, lambda *_: {"outcome": "trained"})
+    runs = runs.assign(outcome=runs["outcome"].where(runs["seed"] > 0, "dead"))
+    scores = scores_of(runs, "modes", lambda run: {0: {0: 0}, 64: {0: 8 - run["seed"] % 2}})
+    found = adversarial(Tables(runs, scores=scores))
+    assert found["gan.stalled.hinge"]["value"] == pytest.approx(0.1)
+    assert found["gan.stalled.hinge"]["low"] == pytest.approx(wilson(1, 10).low)
+    assert found["gan.modes.hinge"]["value"] == pytest.approx(7.5)
+    assert found["gan.modes.wgan"]["value"] is None
+
+
+def test_the_far_error_is_told_of_each_task_and_of_both():
+    far = {"rnn_agreement": 0.2, "rnn_transduction": 0.4}
+    runs = pd.concat(
+        [
+            recurrent({"recurrence": ["vanilla"]}, 3, nothing, battery=b, task=b, **TRAINED)
+            for b in far
+        ],
+        ignore_index=True,
+    )
+    scores = scores_of(runs, "error_by_level", lambda run: {9: {1: 0.0, 8: far[run["battery"]]}})
+    found = cases(Tables(runs, scores=scores))
+    assert found["w01.far.agreement.vanilla"]["value"] == pytest.approx(0.2)
+    assert found["w01.far.transduction.vanilla"]["value"] == pytest.approx(0.4)
+    assert found["w01.far.vanilla"]["value"] == pytest.approx(0.3)
+    assert found["w01.far.lstm"]["value"] is None
+    alone = cases(Tables(runs[:3], scores=scores))
+    assert alone["w01.far.agreement.vanilla"]["value"] == pytest.approx(0.2)
+    assert alone["w01.far.vanilla"]["value"] is None
+
+
+def test_cases_are_told_by_their_condition_with_the_runs_that_never_matched():
+    inits = ["torch_default", "orthogonal"]
+    w02, w03, cancer = (
+        runs_of(b, {"init": inits}, 4, nothing, task=b, **TRAINED) for b in ("w02", "w03", "cancer")
+    )
+
+    def pairs(run):
+        matched = run["init"] == "orthogonal" or run["seed"] > 0
+        return {9: {0: 0.95 if matched else 0.5, 1: 0.6 if run["init"] == "orthogonal" else 0.5}}
+
+    def found_at(_):
+        return {9: {0.25: 0.1, 0.5: 0.2, 1.0: 0.6, 2.0: 0.9}}
+
+    parts = [
+        scores_of(w02, "accuracy_by_level", pairs),
+        scores_of(w03, "sensitivity_by_level", found_at),
+        scores_of(cancer, "sensitivity_by_level", lambda _: {9: {1.0: 0.97}}),
+    ]
+    runs = pd.concat([w02, w03, cancer], ignore_index=True)
+    found = cases(Tables(runs, scores=pd.concat(parts, ignore_index=True)))
+    assert found["w02.fine.orthogonal"]["value"] == pytest.approx(0.6)
+    assert found["w02.fine.torch_default"]["value"] == pytest.approx(0.5)
+    assert found["w02.fine.torch_default"]["query"].endswith("1 of 4 runs have no value")
+    assert found["w03.sensitivity.torch_default"]["value"] == pytest.approx(0.45)
+    assert found["w03.faint.orthogonal"]["value"] == pytest.approx(0.15)
+    assert found["cancer.sensitivity.orthogonal"]["value"] == pytest.approx(0.97)
