@@ -17,14 +17,13 @@ from vanishing.parts.norms import NORMS
 from vanishing.parts.residuals import RESIDUALS
 from vanishing.report.catalogue import (
     COLUMNS,
-    EVERYTHING,
     NOTHING,
     REGISTRIES,
-    combines,
     plain,
     rows,
     tables,
 )
+from vanishing.report.combining import EVERYTHING, combines, families
 from vanishing.report.listing import text
 from vanishing.report.sources import cited, works
 from vanishing.theory.catalogue import chi_1_of_init, chi_1_of_norm, gradient_growth
@@ -39,8 +38,13 @@ PAPER = (ROOT / "reports/paper/paper.md").read_text(encoding="utf-8")
 NEEDED = {("init", "gaussian"), ("init", "uniform")}  # have no default for sigma_w
 CELL = {
     "family": "mlp", "init": "he", "norm": "none", "residual": "none", "block": 1, "depth": 8,
-    "width": 12, "stages": 1, "batch": 1, "steps": 1, "image": (1, 8, 8),
-    "norm_position": "before",
+    "width": 12, "stages": 1, "batch": 1, "steps": 1, "image": (1, 8, 8), "kind": "digits",
+    "norm_position": "before", "length": 0, "loss": "cross_entropy", "recurrence": "none",
+    "game": "none", "players": "none", "normed": "both",
+}  # fmt: skip
+FAMILY = {  # what a cell of each family is, whose parts go with it
+    "mlp": {}, "cnn": {"family": "cnn"}, "rnn": {"family": "rnn", "length": 9},
+    "gan": {"family": "gan", "players": "cnn", "game": "hinge"},
 }  # fmt: skip
 
 
@@ -142,6 +146,9 @@ def test_a_parameter_without_a_default_leaves_no_number():
             "spectral",
             {"family": "cnn", "norm": "spectral", "residual": "identity", "block": 2},
         ),
+        ("residual", "no RNN", FAMILY["rnn"]),
+        ("residual", "no GAN of CNNs", FAMILY["gan"]),
+        ("game", "no norm batch", {**FAMILY["gan"], "batch": 8, "norm": "batch"}),
     ],
 )
 def test_what_is_said_of_combinations_is_what_the_plan_refuses(kind, words, change):
@@ -152,6 +159,39 @@ def test_what_is_said_of_combinations_is_what_the_plan_refuses(kind, words, chan
         refused |= {label} if impossible({**CELL, **change, kind: label}) else set()
     assert said == refused
     assert said
+
+
+@pytest.mark.parametrize("family", FAMILY)
+@pytest.mark.parametrize("kind", ["activation", "init", "norm"])
+def test_families_of_a_part_are_those_that_the_plan_does_not_refuse(kind, family):
+    cell = {**CELL, **FAMILY[family], "batch": 8, "width": 16}
+    if kind == "init" and family != "rnn":  # which fixup asks for
+        cell |= {"residual": "pre_activation", "block": 2}
+    for name in REGISTRIES[kind]:
+        label = f"{name}(sigma_w=1)" if (kind, name) in NEEDED else name
+        said = family in families(REGISTRIES[kind][label])
+        assert said == (not impossible({**cell, kind: label})), name
+
+
+def test_cells_and_games_are_of_one_family():
+    found = {kind: {families(part) for part in map(REGISTRIES[kind].__getitem__, REGISTRIES[kind])}
+             for kind in ("recurrence", "game", "loss")}  # fmt: skip
+    assert found == {
+        "recurrence": {("rnn",)},
+        "game": {("gan",)},
+        "loss": {("mlp", "cnn", "rnn")},
+    }
+    assert not rows("game", "rnn")
+    assert [row.name for row in rows("residual", "rnn")] == ["none"]
+    assert {row.combines for row in rows("recurrence")} == {"RNN only"}
+    # a net that plays may be a CNN, which needs no word
+    assert [row.combines for row in rows("norm") if row.name == "instance"] == ["CNN only"]
+
+
+def test_carry_of_a_recurrence_is_shown():
+    shown = {row.name: row.numbers for row in rows("recurrence")}
+    assert shown["lstm(forget_bias=1)"] == pytest.approx((1 / (1 + math.exp(-1)),))
+    assert (shown["gru"], shown["vanilla"]) == ((0.5,), (0,))
 
 
 def test_rows_of_a_family_leave_out_what_it_can_not_have():

@@ -5,7 +5,6 @@ Nothing is typed in for a part: rows follow from its fields, its signature and t
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from collections.abc import Callable
@@ -13,29 +12,32 @@ from typing import NamedTuple
 
 from ..errors import UserError, unknown
 from ..parts.activations import ACTIVATIONS, Activation
-from ..parts.architecture import Place
-from ..parts.combinations import clashing
-from ..parts.inits import INITS, Init
+from ..parts.games import GAMES
+from ..parts.inits import INITS
 from ..parts.losses import LOSSES
-from ..parts.norms import NORMS, Norm
+from ..parts.norms import NORMS
 from ..parts.optimizers import OPTIMIZERS
+from ..parts.recurrences import RECURRENCES
 from ..parts.registry import Registry
-from ..parts.residuals import BEFORE, RESIDUALS, Residual, concatenate, plus
+from ..parts.residuals import RESIDUALS, Residual
 from ..parts.schedules import CLIPS, SCHEDULES
 from ..theory.catalogue import WIDTH, chi_1_of_init, chi_1_of_norm, gradient_growth
 from ..theory.fixed_points import critical_point
 from .blocks import table
+from .combining import FAMILIES, combines, families, parameters
 from .facts import escaped
 from .sources import Work, cited
 
 REGISTRIES = {
     registry.kind: registry
-    for registry in (ACTIVATIONS, INITS, NORMS, RESIDUALS, OPTIMIZERS, SCHEDULES, CLIPS, LOSSES)
-}
-FAMILIES = {"mlp": "MLP", "cnn": "CNN"}
+    for registry in (
+        ACTIVATIONS, INITS, NORMS, RESIDUALS, RECURRENCES, OPTIMIZERS, SCHEDULES, CLIPS, LOSSES,
+        GAMES,
+    )
+}  # fmt: skip
 EXAMPLES = ("tanh", "relu")  # of activations, for the chi_1 of what is no activation
 BLOCKS = (10, 50)  # of a residual net whose growth is given
-EVERYTHING, NOTHING = "everything", "–"
+NOTHING = "–"
 HARD_SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -80,6 +82,7 @@ COLUMNS = {
     "init": [Column(f"chi_1, {a}", rf"$\chi_1$, {a}", _with(chi_1_of_init, a)) for a in EXAMPLES],
     "norm": [Column(f"chi_1, {a}", rf"$\chi_1$, {a}", _with(chi_1_of_norm, a)) for a in EXAMPLES],
     "residual": [Column(f"{n} blocks", f"{n} blocks", _growth(n)) for n in BLOCKS],
+    "recurrence": [Column("carry", "Carry", lambda recurrence: recurrence.carry)],
 }
 
 # What the numbers of a kind are.
@@ -94,6 +97,10 @@ NOTES = {
         "blocks: by what factor E(dL/da)² grows over so many, with he, relu and no norm; a "
         "branch that may be left out counts by its probability."
     ),
+    "recurrence": (
+        "carry: the share of a gradient that a step hands back by the direct path alone, with no "
+        "weights and no input. U acts on the past, W on what is seen; k and alpha are parameters."
+    ),
 }
 
 
@@ -106,7 +113,7 @@ def rows(kind: str, family: str | None = None) -> list[Row]:
     return [
         _row(registry, name, entry, part)
         for name, entry, part in built
-        if family is None or family in getattr(part, "families", FAMILIES)
+        if family is None or family in families(part)
     ]
 
 
@@ -116,25 +123,18 @@ def _registry(kind: str) -> Registry:
     return REGISTRIES[kind]
 
 
-def _parameters(registry: Registry, entry: object) -> list[inspect.Parameter]:
-    given = isinstance(entry, registry.part)
-    return [] if given else list(inspect.signature(entry).parameters.values())
-
-
 def _built(registry: Registry, entry: object) -> object:
     """The part at its defaults; a parameter without one is 1, which no row shows."""
     if isinstance(entry, registry.part):
         return entry
-    needed = [p.name for p in _parameters(registry, entry) if p.default is p.empty]
+    needed = [p.name for p in parameters(registry, entry) if p.default is p.empty]
     return entry(**dict.fromkeys(needed, 1.0))
 
 
 def _row(registry: Registry, name: str, entry: object, part: object) -> Row:
-    parameters = _parameters(registry, entry)
-    free = any(p.default is p.empty for p in parameters)
-    written = [
-        p.name if p.default is p.empty else f"{p.name}={plain(p.default)}" for p in parameters
-    ]
+    taken = parameters(registry, entry)
+    free = any(p.default is p.empty for p in taken)
+    written = [p.name if p.default is p.empty else f"{p.name}={plain(p.default)}" for p in taken]
     columns = COLUMNS.get(registry.kind, [])
     return Row(
         f"{name}({', '.join(written)})" if written else name,
@@ -143,90 +143,6 @@ def _row(registry: Registry, name: str, entry: object, part: object) -> Row:
         tuple(None if free else column.value(part) for column in columns),
         combines(part),
     )
-
-
-def combines(part: object) -> str:
-    """What a part goes with, from its fields, as :mod:`vanishing.parts.combinations` has it."""
-    families = getattr(part, "families", tuple(FAMILIES))
-    limits = [] if len(families) == len(FAMILIES) else [f"{FAMILIES[f]} only" for f in families]
-    for kind, of_kind in _LIMITS.items():
-        if isinstance(part, kind):
-            limits += of_kind(part)
-    places = _PLACES[type(part)](part) if type(part) in _PLACES else []
-    return ", ".join(["; ".join(limits) or EVERYTHING, *places])
-
-
-def _of_activation(activation: Activation) -> list[str]:
-    refused = [name for name in INITS if _refuses(name, activation)]
-    return [f"no init {' or '.join(refused)}"] if refused else []
-
-
-def _refuses(name: str, activation: Activation) -> bool:
-    """Whether an init has no std for the layers of an activation."""
-    if _parameters(INITS, INITS.entries[name]):
-        return False  # its std is a parameter
-    try:
-        INITS[name].weight_std(Place(9, 1, activation=activation, blocks=1, block=2))
-    except UserError:
-        return True
-    return False
-
-
-def _of_init(init: Init) -> list[str]:
-    layers = init.needs_block
-    blocks = (
-        [f"residuals that add before phi, in blocks of at least {layers} layers"] if layers else []
-    )
-    return blocks + _none_of(
-        "norm", [name for name in _without_parameters(NORMS) if clashing(init, NORMS[name])]
-    )
-
-
-def _none_of(kind: str, names: list[str]) -> list[str]:
-    return [f"no {kind} {' or '.join(names)}"] if names else []
-
-
-def _of_norm(norm: Norm) -> list[str]:
-    widths = [f"widths that are multiples of {norm.groups}"] if norm.groups else []
-    batches = ["batches of at least 2"] if norm.mixes_samples else []
-    refused = [name for name in _without_parameters(INITS) if clashing(INITS[name], norm)]
-    return widths + batches + _none_of("init", refused)
-
-
-def _without_parameters(registry: Registry) -> list[str]:
-    """The names that are parts as they stand: every parameter has a default."""
-    return [
-        name
-        for name, entry in registry.entries.items()
-        if all(p.default is not p.empty for p in _parameters(registry, entry))
-    ]
-
-
-def _of_residual(residual: Residual) -> list[str]:
-    if residual.add is plus and residual.joins == BEFORE:
-        return []
-    needing = [name for name, init in INITS.entries.items() if getattr(init, "needs_block", 0)]
-    return _none_of("init", needing)
-
-
-def _place_of_norm(norm: Norm) -> list[str]:
-    return ["before and after phi alike"] if norm.weigh else []
-
-
-def _place_of_residual(residual: Residual) -> list[str]:
-    if not residual.skips:
-        return []
-    joins = "joins before phi" if residual.joins == BEFORE else "joins after phi"
-    return [joins, *(["each block adds its width"] if residual.add is concatenate else [])]
-
-
-_LIMITS = {
-    Activation: _of_activation,
-    Init: _of_init,
-    Norm: _of_norm,
-    Residual: _of_residual,
-}
-_PLACES = {Norm: _place_of_norm, Residual: _place_of_residual}
 
 
 def plain(value: float | None) -> str:
