@@ -45,7 +45,8 @@ def test_the_identity_is_that_of_relu():
     assert of_recurrent(Tables(runs))["lag.slope.vanilla.identity"]["value"] == 0
 
 
-def test_who_learns_to_add_is_counted_at_the_longest_length():
+@pytest.mark.parametrize("task", ["adding", "adding(samples=2000)"])
+def test_who_learns_to_add_is_counted_at_the_longest_length(task):
     def truth(cell, _):
         learns = cell["recurrence"] != "vanilla" or cell["length"] == 10
         return {"outcome": "trained" if learns else "stalled"}
@@ -53,7 +54,7 @@ def test_who_learns_to_add_is_counted_at_the_longest_length():
     factors = {"recurrence": ["vanilla", "lstm", "leaky(alpha=0.02)"], "length": [10, 50]}
     runs = recurrent(factors, 9, truth, battery="rnn_training", **TRAINED)
     lost = (runs["recurrence"] == "lstm") & (runs["seed"] < 2) & (runs["length"] == 50)
-    runs = runs.assign(outcome=runs["outcome"].where(~lost, "diverged"))
+    runs = runs.assign(outcome=runs["outcome"].where(~lost, "diverged"), task=task)
     found = of_recurrent(Tables(runs))
     assert found["adding.length"]["value"] == 50
     assert found["adding.success.vanilla"]["value"] == 0

@@ -270,7 +270,7 @@ def test_the_verdict_figure_turns_claims_their_way_and_prints_the_word(drawn: di
 def test_a_study_without_init_batteries_shows_its_trained_runs_before_training():
     runs = pd.DataFrame(
         {"run_id": ["a", "b", "b", "c"], "split": ["judged", "judged", "judged", "tuning"]}
-    ).assign(family="cnn")
+    ).assign(family="cnn", task="digits", cell="c")
     trained, mixed = runs.assign(steps=9), runs.assign(steps=[0, 9, 9, 9])
     assert shown_at_init(trained)["run_id"].tolist() == ["a", "b"]
     assert shown_at_init(mixed)["run_id"].tolist() == ["a"]

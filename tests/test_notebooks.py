@@ -1,9 +1,12 @@
 """Notebooks: checked parameters, the venv's own kernel, the same bytes, readable failures."""
 
+import ast
 import io
 import json
 import os
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,9 @@ HEAD = (
     '# %% [markdown]\n# # A title\n\n# %% tags=["parameters"]\nresults = "results/none"\nn = 1\n\n'
 )
 GIVEN = {"results": "results/laptop", "n": 3}
+PROJECT = Path(__file__).parents[1]
+SOURCES = sorted((PROJECT / "reports" / "notebooks").glob("*.py"))
+COMPUTES = (ast.FunctionDef, ast.Lambda, ast.For, ast.While, ast.comprehension)
 
 
 @pytest.fixture
@@ -117,3 +123,24 @@ def test_environment_is_given_back(notebook, tmp_path, monkeypatch):
     before = dict(os.environ)
     notebooks.execute(notebook("1"), tmp_path / "out.ipynb", GIVEN)
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_notebook_of_the_project_argues_and_computes_nothing(source):
+    assert not any(isinstance(node, COMPUTES) for node in ast.walk(ast.parse(source.read_text())))
+    notebooks.check_parameters(notebooks.read(source), {"results": "results/mine"}, source)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_every_table_that_a_notebook_reads_is_an_input_of_its_rule(source):
+    rule = (PROJECT / "workflow" / "rules" / "figures.smk").read_text()
+    tables = set(re.findall(r'tables / "(\w+)\.parquet"', source.read_text()))
+    assert tables <= set(re.findall(r'^ +"(\w+)",$', rule, re.M))
+
+
+def test_every_figure_of_the_paper_is_drawn_by_the_notebook_that_it_names():
+    text = (PROJECT / "reports" / "paper" / "paper.md").read_text()
+    named = re.findall(r'\]\(figures/(\w+)\.svg\)\{#fig:\w+ notebook="(\w+)"', text)
+    drawn = {path.stem: path.read_text() for path in SOURCES}
+    assert len(named) > 9
+    assert all(f'/ "{figure}.svg"' in drawn[notebook] for figure, notebook in named)

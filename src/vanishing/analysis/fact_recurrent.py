@@ -61,13 +61,12 @@ def _adding(tables: Tables) -> dict:
 
 
 def _success(tables: Tables, length: int, *cell: str) -> tuple[Tables, str, str]:
-    part, query = _of_cell(tables, "rnn_training", *cell)
-    runs = part.runs[(part.runs["length"] == length) & (part.runs["task"] == "adding")]
-    return replace(part, runs=runs), "success", f"{query}, task adding, length {length}"
+    part, query = _of_cell(tables, "rnn_training", *cell, task="adding", length=length)
+    return part, "success", query
 
 
 def _of_cell(
-    tables: Tables, battery: str, recurrence: str, activation: str, init: str
+    tables: Tables, battery: str, recurrence: str, activation: str, init: str, **more: object
 ) -> tuple[Tables, str]:
     levels = {"recurrence": recurrence, "activation": activation, "init": init, "norm": "none"}
-    return selected(tables, battery, **levels)
+    return selected(tables, battery, **levels, **more)

@@ -13,9 +13,15 @@ COLUMNS = ["value", "low", "high", "n"]
 
 
 def one_family(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs of MLPs; where there are none, of the first family. Points never mix two."""
+    """The runs of MLPs on the task of most of their cells; without MLPs, of the first family.
+
+    Points never mix two families, or two tasks.
+    """
     families = list(runs["family"].unique())
-    return runs[runs["family"].eq("mlp" if "mlp" in families else next(iter(families), "mlp"))]
+    family = "mlp" if "mlp" in families else next(iter(families), "mlp")
+    mine = runs[runs["family"].eq(family)]
+    cells = mine.groupby("task", sort=False)["cell"].nunique()
+    return mine[mine["task"].eq(cells.idxmax())] if len(cells) else mine
 
 
 def at_init(runs: pd.DataFrame) -> pd.DataFrame:
@@ -26,6 +32,12 @@ def at_init(runs: pd.DataFrame) -> pd.DataFrame:
     judged = one_family(runs[runs["split"].eq("judged")]).drop_duplicates("run_id")
     untrained = judged[judged["steps"].eq(0)]
     return untrained if len(untrained) else judged
+
+
+def judged(runs: pd.DataFrame, family: str) -> pd.DataFrame:
+    """The judged runs of a family, each once."""
+    mine = runs["split"].eq("judged") & runs["family"].eq(family)
+    return runs[mine].drop_duplicates("run_id")
 
 
 def means(data: pd.DataFrame, by: Sequence[str], column: str) -> pd.DataFrame:

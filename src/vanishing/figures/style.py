@@ -21,6 +21,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from ..parts.activations import ACTIVATIONS
 from ..parts.norms import NORMS
@@ -32,8 +33,15 @@ WIDTH = 6.3  # inches: 160 mm, the width of the paper's text
 PALETTE = ("#808080", "#d55e00", "#0072b2", "#009e73", "#b87700", "#b25aa0", "#8c6239", "#d1416f",
            "#5b8c1a", "#6f6bd1", "#dd3bf3", "#f0253b", "#f532b3", "#de715b", "#7154ef", "#309fa6",
            "#5f7744", "#a15b6a", "#9a88b8", "#9c932b", "#6396b9", "#2ba63c")  # fmt: skip
+# What else has a colour of its own: such as the first activations of the palette do not have.
+CELLS = {"lstm": "#d1416f", "gru": "#7154ef", "minimal_gated": "#8c6239", "leaky": "#5b8c1a",
+         "skip": "#309fa6"}  # fmt: skip
+GAMES = {"saturating": "#f0253b", "non_saturating": "#dd3bf3", "least_squares": "#9c932b",
+         "hinge": "#2ba63c", "wgan": "#a15b6a", "wgan_gp": "#6396b9"}  # fmt: skip
+CONDITIONS = {"torch_default": "#de715b", "orthogonal": "#6f6bd1"}
 MARKERS = {"none": "o", "batch": "s", "layer": "^"}
 MORE_MARKERS = "DvP*Xh"
+BY_CHANCE = (0, (1, 2))  # the stroke of what guessing would give
 SIZE = 8  # points
 
 
@@ -101,6 +109,26 @@ def activation_colour(label: str) -> str:
     return PALETTE[(known.index(label) if label in known else _hash(label)) % len(PALETTE)]
 
 
+def cell_colour(recurrence: str, activation: str) -> str:
+    """The colour of a recurrent cell; a vanilla one, which is all activation, has that one's."""
+    return activation_colour(activation) if recurrence == "vanilla" else _of(CELLS, recurrence)
+
+
+def game_colour(label: str) -> str:
+    """The colour of a GAN's game, the same in every figure of every study."""
+    return _of(GAMES, label)
+
+
+def condition_colour(init: str) -> str:
+    """The colour of an init where networks of the same kind differ in it alone."""
+    return _of(CONDITIONS, init)
+
+
+def _of(colours: dict[str, str], label: str) -> str:
+    """The colour of a part, whatever its parameters are; of a part of the user's by its label."""
+    return colours.get(label.partition("(")[0]) or PALETTE[_hash(label) % len(PALETTE)]
+
+
 def norm_marker(name: str) -> str:
     """The marker of a norm, the same in every figure of every study."""
     kind, known = name.partition("(")[0], [norm for norm in NORMS if norm not in MARKERS]
@@ -124,6 +152,18 @@ def nothing(what: str) -> Figure:
     blank = figure(1.2)
     blank.text(0.5, 0.5, what, ha="center", va="center", wrap=True)
     return blank
+
+
+def update_axis(axes: Axes, steps: Iterable[float]) -> None:
+    """An x axis of updates made: 0, which is before the first one, and then by powers of ten."""
+    last = max(steps, default=1)
+    axes.set_xscale("symlog", linthresh=1, linscale=0.3)
+    axes.set_xlim(-0.2, 1.25 * max(last, 1))
+    axes.xaxis.set_major_locator(
+        FixedLocator([0, *(10.0**n for n in range(int(np.log10(last)) + 1))])
+    )
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], gap: float = 1.25) -> None:

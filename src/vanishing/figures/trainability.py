@@ -15,7 +15,6 @@ from .estimates import means, one_family, shares
 ARM = ["activation", "norm", "residual", "depth"]
 OUTCOMES = {"trained": "share trained", "accuracy": "test accuracy"}
 STROKES = {"none": "-", "batch": (0, (4, 1.5)), "layer": (0, (1, 1.2))}
-UNTRAINED = (0, (1, 2))
 
 
 def points(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
@@ -50,7 +49,7 @@ def draw(data: pd.DataFrame) -> Figure:
         row[0].set_ylabel(label)
     for axes in grid[1]:
         axes.axhline(
-            data["untrained"].iloc[0], color=style.TEXT, linewidth=0.7, linestyle=UNTRAINED
+            data["untrained"].iloc[0], color=style.TEXT, linewidth=0.7, linestyle=style.BY_CHANCE
         )
     for axes, activation in zip(grid[0], activations, strict=True):
         axes.set_title(activation, color=style.activation_colour(activation), loc="left")
@@ -99,5 +98,5 @@ def _name(norm: str, residual: str) -> str:
 
 def _legend(arms: list[tuple[str, str]]) -> list[Line2D]:
     marks = [Line2D([], [], label=_name(*arm), **_look(*arm, style.TEXT)) for arm in arms]
-    before = {"color": style.TEXT, "linewidth": 0.7, "linestyle": UNTRAINED}
+    before = {"color": style.TEXT, "linewidth": 0.7, "linestyle": style.BY_CHANCE}
     return [*marks, Line2D([], [], label="before training", **before)]

@@ -1,0 +1,158 @@
+"""Proxies of real cases: what a net whose gradient vanishes misses, and what a healthy one does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..analysis.score_measures import COARSE, FINE, MATCHED
+from . import style
+from .estimates import judged, means
+
+ERROR, ACCURACY, SENSITIVITY = "error_by_level", "accuracy_by_level", "sensitivity_by_level"
+ARM = ["family", "recurrence", "activation", "init"]
+BY = ["score", "task", *ARM, "level", "step"]
+TRANSLATION = "transduction"
+
+
+def points(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores of the tasks that have a level, by condition, level and probe step, in long form.
+
+    Errors and sensitivities are those at the last probe step, accuracies in pairs are at every one.
+    First the mean over the depths of a seed, then over seeds, with Student's interval.
+    """
+    data = pd.concat([judged(runs, family) for family in ("rnn", "mlp")])
+    data = data[data["steps"].gt(0)]
+    rows = scores[scores["score"].isin([ERROR, ACCURACY, SENSITIVITY])]
+    rows = rows.merge(data[["run_id", "task", "depth", "seed", *ARM]], on="run_id")
+    last = rows["step"] == rows.groupby("run_id")["step"].transform("max")
+    rows = rows[last | rows["score"].eq(ACCURACY)]
+    whole = rows.groupby([*BY, "seed"], as_index=False)["value"].agg(measured=_complete)
+    found = means(whole, BY, "measured")
+    return found.sort_values(BY, ignore_index=True)
+
+
+def _complete(values: pd.Series) -> float:
+    return float(values.mean(skipna=False))
+
+
+@style.styled
+def draw(data: pd.DataFrame) -> Figure:
+    """Error by distance, the fine pair by the coarse one, sensitivity by contrast, and one number.
+
+    A panel whose score the study does not have says so.
+    """
+    if data.empty:
+        return style.nothing("This study has no case: nothing is scored by a level.")
+    drawn = style.figure(4.8)
+    distance, details, faint, one = drawn.subplots(2, 2).flat
+    sensitivity = data[(data["score"] == SENSITIVITY) & (data["level"] > 0)]  # 0: nothing to find
+    single = sensitivity.groupby("task")["level"].transform("nunique") == 1
+    ends = {
+        distance: _distance(distance, data[data["score"] == ERROR]),
+        details: _details(details, data[data["score"] == ACCURACY]),
+        faint: _faint(faint, sensitivity[~single]),
+        one: _one(one, sensitivity[single]),
+    }
+    for axes, names in ends.items():
+        style.label_ends(axes, names)
+    return drawn
+
+
+_SENSITIVITY = "sensitivity at 95 % specificity"
+Ends = list[tuple[float, str, str]]  # height, name and colour of a line's end
+
+
+def _distance(axes: Axes, data: pd.DataFrame) -> Ends:
+    """Translation with closed markers, its names at the ends; agreement alone with open ones."""
+    ends: Ends = []
+    for (task, recurrence, activation), line in _lines(data, ["task", "recurrence", "activation"]):
+        colour = style.cell_colour(recurrence, activation)
+        closed = task.startswith(TRANSLATION) or data["task"].nunique() == 1
+        look = {"linestyle": "-"} if closed else {"linestyle": (0, (4, 1.5)), "alpha": 0.75}
+        face = colour if closed else style.BACKGROUND
+        style.interval(
+            axes, line["level"], line, color=colour, marker="o", markerfacecolor=face, **look
+        )
+        if closed:
+            ends.append((line["value"].iloc[-1], recurrence, colour))
+    _dotted(axes, "guessing", y=0.5, at=0)
+    axes.set_title("\u25cf translation   \u25cb agreement alone", loc="left")
+    axes.set(xlabel="distance to the subject (steps)", ylabel="error in the verb's number")
+    axes.set_ylim(-0.02, max(0.6, axes.get_ylim()[1]))
+    return _or_nothing(axes, data, ends, "translates nothing")
+
+
+def _details(axes: Axes, data: pd.DataFrame) -> Ends:
+    """A path in training: how well the fine pair is told, where the coarse one is told so well."""
+    ends: Ends = []
+    for (init,), rows in _lines(data, ["init"]):
+        pairs = {level: rows[rows["level"] == level].set_index("step") for level in (COARSE, FINE)}
+        fine = pairs[FINE].sort_index()
+        coarse = pairs[COARSE]["value"].reindex(fine.index)
+        colour = style.condition_colour(init)
+        style.interval(axes, coarse, fine, color=colour, marker="o", linestyle="-", markersize=2.6)
+        ends.append((fine["value"].iloc[-1], init, colour))
+    _dotted(axes, "compared here ", x=MATCHED)
+    axes.set_title("two pairs of digits, over updates", loc="left")
+    axes.set(xlabel="accuracy on the coarse pair", ylabel="accuracy on the fine pair")
+    return _or_nothing(axes, data, ends, "tells no fine pair from a coarse one")
+
+
+def _faint(axes: Axes, data: pd.DataFrame) -> Ends:
+    ends: Ends = []
+    for (init,), line in _lines(data, ["init"]):
+        colour = style.condition_colour(init)
+        style.interval(axes, line["level"], line, color=colour, marker="o", linestyle="-")
+        ends.append((line["value"].iloc[-1], init, colour))
+    _dotted(axes, "guessing", y=0.05)
+    axes.set_title("faint blobs in noise", loc="left")
+    axes.set(xlabel="contrast of the blob (sd of the noise)", ylabel=_SENSITIVITY)
+    axes.set_ylim(-0.02, 1.02)
+    return _or_nothing(axes, data, ends, "looks for nothing faint")
+
+
+def _one(axes: Axes, data: pd.DataFrame) -> Ends:
+    """A task with a single level: a point a condition."""
+    inits = list(data["init"])
+    for place, (_, point) in enumerate(data.groupby("init", sort=False)):
+        colour = style.condition_colour(point["init"].iloc[0])
+        style.interval(axes, [place], point, color=colour, marker="o")
+    axes.set_xticks(range(len(inits)), inits)
+    axes.set(xlim=(-0.6, max(len(inits), 1) - 0.4), ylim=(-0.02, 1.02), ylabel=_SENSITIVITY)
+    _dotted(axes, "guessing", y=0.05)
+    names = dict.fromkeys(task.partition("(")[0].replace("_", " ") for task in data["task"])
+    axes.set_title(", ".join(names), loc="left")
+    return _or_nothing(axes, data, [], "has no table of patients")
+
+
+def _dotted(
+    axes: Axes, words: str, x: float | None = None, y: float | None = None, at: int = 1
+) -> None:
+    """A dotted line at ``x``, or at ``y``; what it means stands at its left (0) or right (1)."""
+    look = {"color": style.TEXT, "linewidth": 0.7, "linestyle": style.BY_CHANCE}
+    small = {"fontsize": style.SIZE - 1, "textcoords": "offset points"}
+    if y is not None:
+        axes.axhline(y, **look)
+        axes.annotate(words, (at, y), (2 - 4 * at, 2), xycoords=axes.get_yaxis_transform(),
+                      ha="right" if at else "left", va="bottom", **small)  # fmt: skip
+    else:
+        axes.axvline(x, **look)
+        axes.annotate(words, (x, 0), (-2, 3), xycoords=axes.get_xaxis_transform(), ha="right",
+                      va="bottom", **small)  # fmt: skip
+
+
+def _lines(data: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple, pd.DataFrame]]:
+    for names, line in data.groupby(by, sort=True):
+        yield names, line.sort_values(["level", "step"])
+
+
+def _or_nothing(axes: Axes, data: pd.DataFrame, ends: Ends, what: str) -> Ends:
+    """``ends``, of a panel with data; else it says what this study does not do."""
+    if data.empty:
+        axes.text(0.5, 0.5, f"This study\n{what}.", ha="center", va="center",
+                  transform=axes.transAxes)  # fmt: skip
+    return ends

@@ -1,0 +1,101 @@
+"""How far back can a net remember: what it learns by length, and its gradient in training."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
+
+from ..theory.slope import lag_slope
+from . import style
+from .estimates import judged, means, shares
+
+TASK = "adding"
+ARM = ["recurrence", "activation", "init"]
+VANILLA = "vanilla"
+STROKES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))  # of the inits of a cell
+
+
+def points(runs: pd.DataFrame, lags: pd.DataFrame) -> pd.DataFrame:
+    """By cell: ``trained`` by length, ``slope`` by update at the greatest length.
+
+    ``trained``: the share of judged runs of the adding problem with that outcome, with Wilson's
+    interval. ``slope``: the mean lag slope of the top layer, with Student's; a run without one (it
+    diverged) is left out there.
+    """
+    data = judged(runs, "rnn")
+    data = data[data["steps"].gt(0) & data["task"].map(_kind).eq(TASK) & data["outcome"].notna()]
+    share = shares(data.assign(trained=data["outcome"].eq("trained")), [*ARM, "length"], "trained")
+    longest = data[data["length"] == data["length"].max()]
+    slopes = means(_slopes(longest, lags), [*ARM, "length", "step"], "slope")
+    found = pd.concat([share.assign(outcome="trained"), slopes.assign(outcome="slope")])
+    return found.sort_values(["outcome", *ARM, "length", "step"], ignore_index=True)
+
+
+def _kind(label: str) -> str:
+    return label.partition("(")[0]
+
+
+def _slopes(runs: pd.DataFrame, lags: pd.DataFrame) -> pd.DataFrame:
+    """The lag slope of each run at each probe step."""
+    rows = lags.merge(runs[["run_id", "depth", "length", *ARM]], on="run_id")
+    rows = rows[rows["layer"] == rows["depth"]]
+    profiles = rows.pivot(
+        index=[*ARM, "length", "run_id", "step"], columns="lag", values="log10_delta_rms"
+    )
+    found = profiles.index.to_frame(index=False)
+    return found.assign(slope=lag_slope(profiles.to_numpy(float)) if len(profiles) else [])
+
+
+@style.styled
+def draw(data: pd.DataFrame) -> Figure:
+    """Left the share trained over length, right the lag slope over updates; a line a cell."""
+    if data.empty:
+        return style.nothing("This study does not train the adding problem: no memory is tested.")
+    arms = _arms(data)
+    drawn = style.figure(2.8)
+    left, right = drawn.subplots(1, 2)
+    lengths = sorted(data["length"].unique())
+    ends: dict[Axes, list] = {left: [], right: []}
+    for place, (arm, (name, look)) in enumerate(arms.items()):
+        mine = data[(data[ARM] == list(arm)).all(axis=1)]
+        share = mine[mine["outcome"] == "trained"].sort_values("length")
+        x = share["length"].map(lengths.index) + 0.05 * (place - (len(arms) - 1) / 2)
+        slope = mine[mine["outcome"] == "slope"].sort_values("step")
+        for axes, at, line in ((left, x, share), (right, slope["step"], slope)):
+            if len(line):
+                style.interval(axes, at, line, **look)
+                ends[axes].append((line["value"].iloc[-1], name, look["color"]))
+    left.xaxis.set_major_locator(FixedLocator(range(len(lengths))))
+    left.xaxis.set_major_formatter(lambda x, _: f"{lengths[round(x)]:g}")
+    left.set(xlim=(-0.4, len(lengths) - 0.6), ylim=(-0.04, 1.04), ylabel="share trained")
+    left.set_xlabel("length (time steps)")
+    right.axhline(0, color=style.TEXT, linewidth=0.8)
+    right.set(ylabel="lag slope (decades/step)")
+    right.set_xlabel(f"updates made (length {lengths[-1]})")
+    style.update_axis(right, data["step"].dropna())
+    for axes, names in ends.items():
+        style.label_ends(axes, names)
+    return drawn
+
+
+def _arms(data: pd.DataFrame) -> dict[tuple[str, str, str], tuple[str, dict]]:
+    """The name and the look of every cell; of a cell with several inits, a stroke and marker each.
+
+    Vanilla cells come first; they are named by what they differ in.
+    """
+    found, arms = {}, set(zip(*(data[name] for name in ARM), strict=True))
+    for recurrence, activation, init in sorted(arms, key=lambda arm: (arm[0] != VANILLA, arm)):
+        inits = sorted({arm[2] for arm in arms if arm[:2] == (recurrence, activation)})
+        alone = recurrence != VANILLA and sum(arm[0] == recurrence for arm in arms) == 1
+        name = activation if recurrence == VANILLA else recurrence
+        place, colour = inits.index(init), style.cell_colour(recurrence, activation)
+        look = {
+            "color": colour,
+            "linestyle": STROKES[place % len(STROKES)],
+            "marker": style.MORE_MARKERS[place - 1] if place else "o",
+            "markerfacecolor": style.BACKGROUND if place else colour,
+        }
+        found[recurrence, activation, init] = (name if alone else f"{name}, {_kind(init)}", look)
+    return found

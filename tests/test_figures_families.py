@@ -1,0 +1,301 @@
+"""The figures of nets through time, of two players and of cases: what they draw, and from what."""
+
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from vanishing.figures import adversarial, cases, lags, memory, style
+from vanishing.figures.estimates import one_family
+from vanishing.parts.activations import ACTIVATIONS
+from vanishing.parts.games import GAMES as KNOWN_GAMES
+from vanishing.parts.recurrences import RECURRENCES as KNOWN_RECURRENCES
+from vanishing.tables import GAMES, LAG_PREDICTIONS, LAGS, RUNS, SCORES
+
+from . import planted_families as planted
+
+SLOPES = {"vanilla": -0.4, "lstm": -0.05, "gru": -0.1}
+LEARNS = {("vanilla", 10): "trained", ("lstm", 10): "trained", ("lstm", 50): "trained"}
+
+
+def slope(run: dict) -> float:
+    return (
+        2 * SLOPES[run["recurrence"]]
+        if run["activation"] == "sigmoid"
+        else SLOPES[run["recurrence"]]
+    )
+
+
+@pytest.fixture(scope="module")
+def through_time() -> pd.DataFrame:
+    vanilla = {"activation": ["sigmoid", "tanh"], "init": ["torch_default", "orthogonal"]}
+    fixed = {"family": "rnn", "task": "adding", "length": 21}
+    parts = [
+        planted.runs_of("rnn_init", vanilla, 3, recurrence="vanilla", **fixed),
+        planted.runs_of("rnn_gates", {"recurrence": ["lstm", "gru"]}, 3, **fixed),
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def adding() -> pd.DataFrame:
+    factors = {"recurrence": ["vanilla", "lstm"], "length": [10, 50]}
+    fixed = {"family": "rnn", "task": "adding(samples=2000)", "steps": 64}
+    runs = planted.runs_of("rnn_training", factors, 5, **fixed)
+    keys = zip(runs["recurrence"], runs["length"], strict=True)
+    return runs.assign(outcome=[LEARNS.get(key, "stalled") for key in keys])
+
+
+def game(run: dict) -> list[dict]:
+    """The saturating game loses two decades from update 0 to 10, the other one nothing."""
+    lost = -2.0 if run["game"] == "saturating" else 0.0
+    rows = ((0, 0.0, 0.5), (10, lost, 0.9))
+    return [
+        {"step": step, "log10_generator_gradient": run["seed"] + change,
+         "discriminator_accuracy": accuracy}
+        for step, change, accuracy in rows
+    ]  # fmt: skip
+
+
+def generated(run: dict) -> list[dict]:
+    found = {"modes": 6.0 + run["seed"] % 2, "high_quality": 0.7, "mmd": 0.1}
+    return [
+        {"step": step, "score": score, "level": 0.0, "value": value}
+        for step in (0, 100)
+        for score, value in found.items()
+    ]
+
+
+@pytest.fixture(scope="module")
+def players() -> pd.DataFrame:
+    factors = {"game": ["saturating", "wgan_gp(penalty=10)"]}
+    kinds = [("gan_fixed", "fixed", "digits"), ("gan_live", "live", "ring")]
+    return pd.concat(
+        [
+            planted.runs_of(name, factors, 4, family="gan", task=task, steps=10, generator=kind)
+            for name, kind, task in kinds
+        ],
+        ignore_index=True,
+    )
+
+
+def scored(run: dict) -> list[dict]:
+    """Distances cost vanilla cells all; depth 9 finds a fifth less than depth 6 does."""
+    name = run["task"].partition("(")[0]
+    if name == "transduction":
+        error = 0.5 if run["recurrence"] == "vanilla" else 0.0
+        return [at(100, "error_by_level", d, error * (d > 5)) for d in (1, 5, 9)] + [
+            at(1, "error_by_level", 9, 0.9)
+        ]
+    if name == "fine_and_coarse":
+        rows = ((1, 0.5, 0.5), (8, 0.95, 0.7), (64, 1.0, 0.9))
+        pairs = [(step, level, v) for step, *both in rows for level, v in enumerate(both)]
+        return [at(step, "accuracy_by_level", level, v) for step, level, v in pairs]
+    levels = (0, 0.25, 3) if name == "faint_blob" else (0, 1)
+    found = 0.8 if run["depth"] == 6 else 0.6
+    return [at(100, "sensitivity_by_level", level, found) for level in levels]
+
+
+def at(step: int, score: str, level: float, value: float) -> dict:
+    return {"step": step, "score": score, "level": level, "value": value}
+
+
+@pytest.fixture(scope="module")
+def proxies() -> pd.DataFrame:
+    task = "transduction(samples=3000)"
+    cells = {"recurrence": ["vanilla", "lstm"]}
+    arms = {"init": ["torch_default", "orthogonal"], "depth": [6, 9]}
+    images = {"w02": "fine_and_coarse", "w03": "faint_blob", "cancer": "breast_cancer"}
+    return pd.concat(
+        [
+            planted.runs_of("rnn_transduction", cells, 3, family="rnn", task=task, steps=100),
+            *(
+                planted.runs_of(name, arms, 3, family="mlp", task=task, steps=100)
+                for name, task in images.items()
+            ),
+        ],
+        ignore_index=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def drawn(through_time, adding, players, proxies) -> dict:
+    """Every figure with the data that it shows."""
+    predictions = planted.lag_predictions_of(through_time, slope)
+    data = {
+        lags: lags.points(through_time, planted.lags_of(through_time, slope), predictions),
+        memory: memory.points(adding, planted.lags_of(adding, slope, (0, 1, 64))),
+        adversarial: adversarial.points(
+            players, planted.games_of(players, game), planted.scores_of(players, generated)
+        ),
+        cases: cases.points(proxies, planted.scores_of(proxies, scored)),
+    }
+    return {module.__name__.rpartition(".")[2]: (module.draw(p), p) for module, p in data.items()}
+
+
+def words(figure: mpl.figure.Figure) -> str:
+    return " ".join(text.get_text() for text in figure.findobj(mpl.text.Text))
+
+
+def test_every_figure_is_as_wide_as_the_text_and_its_letters_are_no_smaller_than_7(drawn) -> None:
+    for figure, points in drawn.values():
+        texts = [t for t in figure.findobj(mpl.text.Text) if t.get_text() and t.get_visible()]
+        assert figure.get_figwidth() == style.WIDTH
+        assert min(text.get_fontsize() for text in texts) >= 7
+        assert len(points) > 0
+
+
+def test_nothing_that_is_drawn_leaves_the_page(drawn) -> None:
+    for name, (figure, _) in drawn.items():
+        box = figure.get_tightbbox()
+        width, height = figure.get_size_inches()
+        assert box.x0 >= -0.01, name
+        assert box.y0 >= -0.01, name
+        assert box.x1 <= width + 0.01, name
+        assert box.y1 <= height + 0.01, name
+
+
+def test_empty_tables_give_a_figure_that_says_what_is_missing() -> None:
+    runs, profiles, scores = RUNS.frame([]), LAGS.frame([]), SCORES.frame([])
+    empty = [
+        lags.draw(lags.points(runs, profiles, LAG_PREDICTIONS.frame([]))),
+        memory.draw(memory.points(runs, profiles)),
+        adversarial.draw(adversarial.points(runs, GAMES.frame([]), scores)),
+        cases.draw(cases.points(runs, scores)),
+    ]
+    assert all(re.search(r"\b(no|not|nothing)\b", words(figure), re.I) for figure in empty)
+
+
+def test_a_study_with_some_cases_says_of_the_others_that_they_are_not_there(proxies) -> None:
+    only = proxies[proxies["battery"] == "w03"]
+    figure = cases.draw(cases.points(only, planted.scores_of(only, scored)))
+    assert words(figure).count("This study") == 3
+    assert "contrast" in words(figure)
+
+
+def test_one_kind_of_generator_alone_is_one_row(players) -> None:
+    live = players[players["generator"] == "live"]
+    points = adversarial.points(live, GAMES.frame([]), planted.scores_of(live, generated))
+    figure = adversarial.draw(points)
+    assert len(figure.axes) == 2
+    assert "modes covered" in words(figure)
+
+
+def test_every_registered_cell_and_game_has_a_colour_of_its_own() -> None:
+    shown = [style.activation_colour(name) for name in list(ACTIVATIONS)[:6]]
+    cells = [style.cell_colour(name, "tanh") for name in KNOWN_RECURRENCES if name != "vanilla"]
+    games = [style.game_colour(name) for name in KNOWN_GAMES]
+    inits = [style.condition_colour(name) for name in ("torch_default", "orthogonal")]
+    every = [*shown, *cells, *games, *inits]
+    assert len(set(every)) == len(every)
+    assert set(every) <= set(style.PALETTE)
+
+
+def test_a_part_keeps_its_colour_whatever_its_parameters_are() -> None:
+    assert style.game_colour("wgan(clip=0.1)") == style.game_colour("wgan")
+    assert style.cell_colour("skip(steps=5)", "tanh") == style.cell_colour("skip", "relu")
+    assert style.cell_colour("vanilla", "relu") == style.activation_colour("relu")
+    own = style.cell_colour("my_parts:cell", "tanh")
+    assert own == style.cell_colour("my_parts:cell", "tanh")
+    assert own in style.PALETTE
+
+
+def test_a_figure_is_saved_as_the_same_bytes_twice_in_sentinel_colours(
+    drawn, tmp_path: Path
+) -> None:
+    for name, (figure, points) in drawn.items():
+        first = style.save(figure, tmp_path / "a" / f"{name}.svg", points).path
+        second = style.save(figure, tmp_path / "b" / f"{name}.svg", points).path
+        assert first.read_bytes() == second.read_bytes()
+        svg = first.read_text()
+        assert style.TEXT in svg
+        assert not re.search(r"(fill|stroke): ?#(000000|ffffff|262626)", svg), name
+        assert len(pd.read_csv(first.with_suffix(".csv"))) == len(points)
+
+
+def test_lag_profiles_start_at_zero_and_theirs_is_the_planted_slope(drawn) -> None:
+    _, points = drawn["lags"]
+    lstm = points[points["recurrence"] == "lstm"].set_index("lag")
+    assert (points.loc[points["lag"] == 0, "value"] == 0).all()
+    assert lstm.loc[20, "value"] == pytest.approx(-1.0, abs=1e-5)
+    assert np.allclose(points["value"], points["theory"], atol=1e-5)
+    assert set(points["n"]) == {3}
+
+
+def test_lag_profiles_have_a_panel_a_kind_of_cell_and_init_and_name_each_line_once(drawn) -> None:
+    figure, _ = drawn["lags"]
+    titles = {axes.get_title(loc="left") for axes in figure.axes}
+    assert titles == {"vanilla, torch_default", "vanilla, orthogonal", "other cells, torch_default"}
+    said = words(figure).split()
+    assert [said.count(name) for name in ("sigmoid", "tanh", "lstm", "gru")] == [1, 1, 1, 1]
+
+
+def test_a_lag_at_which_a_seeds_gradient_is_zero_has_no_point(through_time) -> None:
+    profiles = planted.lags_of(through_time, slope)
+    dead = profiles["run_id"].eq(through_time["run_id"].iloc[0]) & profiles["lag"].eq(20)
+    profiles["log10_delta_rms"] = profiles["log10_delta_rms"].mask(dead)
+    points = lags.points(through_time, profiles, LAG_PREDICTIONS.frame([]))
+    last = points[points["lag"] == 20]["cell"]
+    assert set(through_time["cell"]) - set(last) == {through_time["cell"].iloc[0]}
+    assert points["theory"].isna().all()
+
+
+def test_memory_counts_every_run_and_takes_the_slope_at_the_greatest_length(drawn) -> None:
+    figure, points = drawn["memory"]
+    share = points[points["outcome"] == "trained"].set_index(["recurrence", "length"])
+    assert share["value"].to_dict() == {
+        ("vanilla", 10): 1, ("lstm", 10): 1, ("vanilla", 50): 0, ("lstm", 50): 1
+    }  # fmt: skip
+    assert share.loc[("vanilla", 50), "high"] == pytest.approx(0.4345, abs=1e-3)  # 0 of 5
+    slopes = points[points["outcome"] == "slope"]
+    assert set(slopes["length"]) == {50}
+    assert slopes.groupby("recurrence")["value"].mean().to_dict() == pytest.approx(
+        {"vanilla": -0.4, "lstm": -0.05}, abs=1e-5
+    )
+    assert sorted(slopes["step"].unique()) == [0, 1, 64]
+    assert all(name in words(figure) for name in ("lstm", "tanh, torch_default"))
+
+
+def test_a_generators_gradient_is_shown_against_its_own_start(drawn) -> None:
+    figure, points = drawn["adversarial"]
+    ends = points[points["step"] == 10].set_index(["quantity", "game"])["value"]
+    assert ends["gradient", "saturating"] == pytest.approx(-2)
+    assert ends["gradient", "wgan_gp(penalty=10)"] == pytest.approx(0)
+    assert ends["accuracy", "saturating"] == pytest.approx(0.9)
+    modes = points[(points["quantity"] == "modes") & (points["step"] == 100)]
+    assert modes["value"].tolist() == [6.5, 6.5]
+    assert all(
+        w in words(figure) for w in ("digits", "ring", "saturating", "share of high quality")
+    )
+
+
+def test_errors_and_sensitivities_are_those_of_the_last_probe_step(drawn) -> None:
+    _, points = drawn["cases"]
+    errors = points[points["score"] == cases.ERROR].set_index(["recurrence", "level"])["value"]
+    assert errors.to_dict() == {
+        ("vanilla", 1): 0, ("vanilla", 5): 0, ("vanilla", 9): 0.5,
+        ("lstm", 1): 0, ("lstm", 5): 0, ("lstm", 9): 0,
+    }  # fmt: skip
+    steps = points[points["score"] == cases.ACCURACY]["step"].unique()
+    assert sorted(steps) == [1, 8, 64]
+
+
+def test_depths_are_averaged_within_a_seed(drawn) -> None:
+    figure, points = drawn["cases"]
+    faint = points[points["task"].eq("faint_blob") & points["level"].eq(0.25)]
+    assert faint["value"].tolist() == pytest.approx([0.7, 0.7])
+    assert faint["n"].tolist() == [3, 3]
+    assert faint["high"].tolist() == pytest.approx([0.7, 0.7])
+    assert "breast cancer" in words(figure)
+
+
+def test_figures_of_layers_keep_to_the_task_of_most_cells(proxies) -> None:
+    digits = planted.runs_of(
+        "training", {"depth": [2, 4, 8, 16, 32]}, 1, family="mlp", task="digits"
+    )
+    mixed = pd.concat([proxies, digits], ignore_index=True)
+    assert set(one_family(mixed)["task"]) == {"digits"}
+    assert set(one_family(mixed)["family"]) == {"mlp"}
