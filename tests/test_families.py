@@ -37,6 +37,23 @@ TRAINED = {"steps": 5, "lr": 0.1}
         ({**RNN, "probes": {"blocks": ["jacobian"]}}, {}, "jacobian is no measure of family rnn"),
         ({**GAN, "truncation": 3}, {}, "truncation is of family rnn, and family gan came"),
         ({**GAN, "train": {**TRAINED, "loss": "cross_entropy"}}, {}, "its players play a game"),
+        ({**GAN, "vary": {"loss": ["cross_entropy"]}}, {}, "its players play a game"),
+        (
+            {
+                **GAN,
+                "generator": "fixed",
+                "seeds": {"judged": 2, "tuning": 1},
+                "train": {"steps": 5, "lr": [0.1, 0.2]},
+            },
+            {},
+            "before a fixed generator no loss says which rate is best",
+        ),
+        ({**RNN, "task": "agreement", "length": 5}, {}, "length of agreement must be 6 or more"),
+        (
+            {"family": "rnn", "task": "copy_memory", "vary": {"length": [20, 8]}},
+            {},
+            "length of copy_memory must be 11 or more",
+        ),
         ({**GAN, "players": "cnn"}, {}, "needs a task of images"),
         ({**GAN, "task": "adding"}, {}, "whose samples are sequences"),
         ({**GAN, "game": "wgan_gp"}, {"norm": ["batch"]}, "give normed: generator"),
@@ -102,6 +119,18 @@ def test_settings_of_a_game_stand_in_the_ids_of_gans_alone(tmp_path):
     assert (live.game, live.generator, live.latent) == ("non_saturating", "live", 16)
     [fixed, _] = settings(tmp_path, {**GAN, "generator": "fixed"})
     assert fixed.run_id != live.run_id
+
+
+def test_players_without_images_have_no_stages(tmp_path):
+    pixels = {**GAN, "task": "digits", "vary": {"players": ["mlp", "cnn"], "stages": [1, 2]}}
+    runs = settings(tmp_path, {**pixels, "width": 8})
+    assert {(r.players, r.stages) for r in runs} == {("mlp", 1), ("cnn", 1), ("cnn", 2)}
+    assert len({r.run_id for r in runs}) == 6
+
+
+def test_our_own_text_may_have_a_name_and_stays_the_same(tmp_path):
+    named = settings(tmp_path, {"family": "rnn", "task": {"text": {"name": "mine"}}})
+    assert named == settings(tmp_path, {"family": "rnn", "task": "text"})
 
 
 def test_before_a_fixed_generator_the_discriminator_has_every_step(tmp_path):

@@ -224,6 +224,15 @@ def test_a_device_that_is_not_there_is_refused():
         choose("mps")
 
 
+def test_a_net_that_stays_where_it_began_above_chance_is_stalled_and_not_diverged():
+    end = {
+        "q": np.ones(2), "grad_mean": np.zeros(2), "dead_fraction": np.zeros(2),
+        "delta_zero_fraction": np.zeros(2),
+    }  # fmt: skip
+    assert outcome(np.full(30, 4.5), 3.0, 0.1, end) == "stalled"
+    assert outcome(np.linspace(4.5, 6, 30), 3.0, 0.1, end) == "diverged"
+
+
 def test_a_stack_of_long_sequences_fits_into_memory():
     long, short = (
         Architecture("rnn", 2, 256, 256, 10, sequence=(steps, 1), columns=4) for steps in (800, 8)

@@ -127,8 +127,8 @@ def test_carry_is_what_a_cell_without_weights_hands_back(label, carry):
 @pytest.mark.parametrize(
     ("label", "message"),
     [
-        ("leaky(alpha=0)", r"alpha must be in \(0, 1\), and 0 came"),
-        ("leaky(alpha=1)", r"alpha must be in \(0, 1\), and 1 came"),
+        ("leaky(alpha=0)", r"alpha must be in \(0, 1\], and 0 came"),
+        ("leaky(alpha=1.5)", r"alpha must be in \(0, 1\], and 1.5 came"),
         ("skip(steps=1)", "steps must be a whole number from 2 on, and 1 came"),
         ("skip(steps=2.5)", "steps must be a whole number from 2 on, and 2.5 came"),
         ("lsmt", "no recurrence is called 'lsmt'. Did you mean 'lstm'"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from vanishing.engine.forward import forward
 from vanishing.engine.initial import draw
 from vanishing.engine.network import Network
 from vanishing.engine.probes import doubled
@@ -16,6 +17,9 @@ from vanishing.parts.architecture import Shape
 from vanishing.parts.losses import LOSSES
 from vanishing.parts.recurrences import RECURRENCES
 from vanishing.theory.slope import lag_slope
+
+from .small import CLASSES, graph_of, normal
+from .small import drawn as drawn_of
 
 STEPS, FEATURES, WIDTH, DEPTH = 30, 3, 40, 2
 SHAPE = Shape(STEPS * FEATURES, 4, None, (STEPS, FEATURES), False)
@@ -222,3 +226,18 @@ def test_an_lstms_gradient_stays_above_that_of_its_memory_alone(forget_bias, see
     vanilla = net_of(depth=1)
     below = profile(vanilla, drawn(vanilla, "torch_default", seed), seed=seed)
     assert float(lag_slope(below)) < float(lag_slope(found))
+
+
+def test_a_leaky_state_that_takes_all_of_its_new_value_is_vanilla():
+    x = normal(2, 5, 12, 3).flatten(2)
+    outputs = []
+    for recurrence in ("leaky(alpha=1)", "vanilla"):
+        graph = graph_of(family="rnn", recurrence=recurrence)
+        net = Network.of(graph, Shape(36, CLASSES, sequence=(12, 3)))
+        outputs.append(forward(net, drawn_of(net, ["he", "he"], [0, 1]), x)[0])
+    torch.testing.assert_close(*outputs)
+
+
+@pytest.mark.parametrize("bias", [-1000, 1000])
+def test_a_gate_may_begin_as_good_as_shut_or_open(bias):
+    assert RECURRENCES[f"lstm(forget_bias={bias})"].carry == (bias > 0)

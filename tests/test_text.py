@@ -110,3 +110,9 @@ def test_line_ends_of_every_system_and_a_byte_order_mark_give_the_same_tokens(fi
     plain = text(file("\n".join(lines)), length=9)
     other = text(file(b"\xef\xbb\xbf" + "\r\n".join(lines).encode()), length=9)
     np.testing.assert_array_equal(plain.inputs, other.inputs)
+
+
+def test_a_text_of_one_character_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("a" * 2000)
+    with pytest.raises(UserError, match="holds one character only"):
+        text(str(tmp_path / "a.txt"), length=8)

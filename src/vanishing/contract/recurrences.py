@@ -68,7 +68,7 @@ def _of_fields(recurrence: Recurrence) -> Iterator[str]:
         yield f"bias must be of its columns {columns}, and has {', '.join(sorted(strangers))}"
     if not all(map(math.isfinite, recurrence.bias.values())):
         yield f"bias must be finite, and {recurrence.bias} came"
-    if recurrence.reaches != int(recurrence.reaches) or recurrence.reaches < 1:
+    if not isinstance(recurrence.reaches, int) or recurrence.reaches < 1:
         yield f"reaches must be a whole number from 1 on, and {recurrence.reaches} came"
     if not 0 <= recurrence.carry <= 1:
         yield f"carry must be in [0, 1], and {recurrence.carry} came"

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from ..parts.data import Data
 from ..parts.games import GAMES, Game, gradient_penalty
+from ..parts.seeds import generator_of
 from .draws import Draws
 from .feedforward import pass_forward
-from .initial import draw, generator_of, initial_buffers, scale_to_unit_variance
+from .initial import draw, initial_buffers, scale_to_unit_variance
 from .network import Buffers, Network, Parameters, flat
 from .probes import doubled
 from .samples import Samples, samples_of

@@ -48,7 +48,9 @@ def bytes_of_run(architecture: Architecture, samples: int) -> float:
         for n in range(1, architecture.depth + 1)
     )
     if architecture.sequence:  # each step keeps its columns' sums, what phi sees and gives
-        values *= architecture.sequence[0] * (architecture.columns + 2) / 3
+        steps, features = architecture.sequence
+        values *= steps * (architecture.columns + 2) / 3
+        values += steps * (features + architecture.outputs * architecture.every_step)
     return 8.0 * COPIES * (samples * values + architecture.weights)
 
 

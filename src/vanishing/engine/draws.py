@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .initial import generator_of
+from ..parts.seeds import generator_of
 from .network import Network
 
 

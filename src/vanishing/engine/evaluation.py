@@ -14,7 +14,7 @@ from .forward import forward
 from .network import Buffers, Network, Parameters
 from .samples import Samples
 
-BATCH = 1024  # samples: keeps the memory of an evaluation bounded
+BATCH = 1024  # samples, or time steps of them: keeps the memory of an evaluation bounded
 Scores = dict[tuple[str, float], np.ndarray]  # score and level -> (runs)
 
 
@@ -43,7 +43,8 @@ def _answers(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Indices, outputs and labels of a split, part by part, each (runs, samples, ...)."""
     with torch.no_grad():
-        for part in getattr(samples, split).split(BATCH, dim=1):
+        steps = net.architecture.sequence[0] if net.recurrence else 1
+        for part in getattr(samples, split).split(max(1, BATCH // steps), dim=1):
             x, labels = samples.at(part, parameters["W"][0].dtype)
             outputs, _, _ = forward(net, parameters, x, buffers, learning=False)
             yield part, outputs, labels

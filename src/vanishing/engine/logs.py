@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..parts.inits import INITS
 from ..parts.losses import Chance
+from ..study.cohort import GRAPH
 from ..tables import CURVES, FREEZE, LAGS, LAYERS, LOGS, NETWORKS, RECURRENCES, SCORES
 from ..theory.slope import lag_slope, slope
 from .evaluation import Scores
@@ -25,13 +26,6 @@ RESULTS = (
 
 
 Logs = dict[str, pd.DataFrame]
-# What all runs of a cohort share, as the table of runs names it.
-SHARED = (
-    "family", "task", "data", "activation", "norm", "norm_position", "residual", "block", "depth",
-    "width", "stages", "padding", "recurrence", "length", "truncation", "game", "players",
-    "generator", "latent", "discriminator_steps", "instance_noise", "normed", "loss", "optimizer",
-    "schedule", "clip", "batch", "steps",
-)  # fmt: skip
 
 
 def of_stack(
@@ -73,7 +67,7 @@ def of_runs(
         "cohort": cohort["id"],
         "split": cohort["split"] if cohort["split"] == "tuning" else "judged",
         "probe_batch": probe_batch,
-        **{name: cohort[name] for name in SHARED},
+        **{name: cohort[name] for name in GRAPH},
     }
     rows = []
     for member, mine, found in zip(members, used, results, strict=True):

@@ -13,7 +13,7 @@ from .evaluation import Scores
 from .match_probes import Probe, at_probe, scores
 from .network import Network
 from .probes import effective_depth, of_update
-from .training import Trace
+from .training import Trace, arrays, nonfinite_weights, note
 
 
 @dataclass
@@ -52,10 +52,10 @@ def play(
         if step:
             for player, turn in advance(match, step, wanted=step in budget.probe_steps).items():
                 losses[player].append(turn.losses)
-                _note(first, step, turn.nonfinite)
+                note(first, step, turn.nonfinite)
         if step in budget.probe_steps:
             _probe(match, probe, step, record)
-    _note(first, budget.steps, _nonfinite_weights(match))
+    note(first, budget.steps, _nonfinite_weights(match))
     for player, found in losses.items():
         if found:
             record.players[player].losses = torch.stack(found).double().cpu().numpy()
@@ -67,13 +67,6 @@ def _empty(runs: int) -> Record:
     return Record({player: Trace(np.empty((0, runs)), first) for player in PLAYERS})
 
 
-def _note(first: np.ndarray, step: int, found: dict[int, int]) -> None:
-    """Note the step and layer of runs that were finite until now."""
-    for run, layer in found.items():
-        if not first[run, 0]:
-            first[run] = step, layer
-
-
 def _probe(match: Match, probe: Probe, step: int, record: Record) -> None:
     """Everything that is measured after ``step`` steps."""
     of_players, of_game = at_probe(match, probe)
@@ -81,9 +74,9 @@ def _probe(match: Match, probe: Probe, step: int, record: Record) -> None:
         layers = of_players[name] | of_update(player, player.last, player.earlier)
         whole = {"effective_depth": effective_depth(layers["total_change"])}
         trace = record.players[name]
-        trace.measures[step], trace.of_network[step] = _numpy(layers), _numpy(whole)
+        trace.measures[step], trace.of_network[step] = arrays(layers), arrays(whole)
         trace.test_accuracy[step] = np.full(len(match.lr), np.nan)  # of no player
-    record.games[step] = _numpy(of_game)
+    record.games[step] = arrays(of_game)
     if match.rules.live or step == 0:
         record.scores[step] = scores(match, probe)
 
@@ -92,12 +85,5 @@ def _nonfinite_weights(match: Match) -> dict[int, int]:
     """The layer of runs whose last update left weights not finite: no loss saw them."""
     found: dict[int, int] = {}
     for player in match.players.values():
-        weights = player.parameters["W"]
-        bad = torch.stack([~w.isfinite().flatten(1).all(1) for w in weights], dim=1)
-        for run in bad.any(1).nonzero().ravel().tolist():
-            found.setdefault(run, int(bad[run].nonzero()[0]) + 1)
+        found = nonfinite_weights(player.parameters) | found
     return found
-
-
-def _numpy(measures: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    return {name: values.double().cpu().numpy() for name, values in measures.items()}

@@ -30,7 +30,7 @@ def of_match(
         {**signal(players["generator"], i), **_results(record, rules, i)}
         for i in range(len(members))
     ]
-    batch = rules.budget.probe_batch
+    batch, cohort = rules.budget.probe_batch, {**cohort, "loss": "none"}  # they play a game
     return {
         "runs": of_runs(cohort, nets["generator"], batch, members, used, results),
         "curves": of_curves(ids, players["discriminator"], rules.budget.steps),

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ..parts.plane import ring_modes
+from ..parts.seeds import generator_of
 from .adversarial import Match, Player, discriminator_loss, on_both
 from .evaluation import Scores
-from .initial import generator_of
 from .probes import Measures, log10_rms, of_layers
 from .quality import digit_features, frechet, high_quality_share, mmd2, modes_covered
 

@@ -39,9 +39,11 @@ def outcome(
     """diverged, dead, trained, stalled or slow: the first that is true of a run.
 
     ``losses`` (steps) are those of the updates, ``end`` holds the layers' measures (depth) after
-    the last of them: there a run whose last update was too much shows no finite q.
+    the last of them: there a run whose last update was too much shows no finite q. A net may begin
+    with a loss above chance: one that stays there has not moved, and is stalled.
     """
-    if not np.isfinite(losses).all() or (final := smoothed(losses)[-1]) > chance + 1:
+    worst = max(chance, losses[0]) + 1
+    if not np.isfinite(losses).all() or (final := smoothed(losses)[-1]) > worst:
         return "diverged"
     if not (np.isfinite(end["q"]).all() and np.isfinite(end["grad_mean"]).all()):
         return "diverged"

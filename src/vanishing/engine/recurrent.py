@@ -97,7 +97,7 @@ def _recalled(behind: list[Step]) -> Tensor:
 def _cut(step: Step) -> Step:
     """The step with nothing behind it that a gradient could go back to."""
     memory = None if step.memory is None else step.memory.detach()
-    return Step(step.h, step.a.detach(), memory)
+    return Step(step.h.detach(), step.a.detach(), memory)
 
 
 def _normalised(

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..parts.losses import LOSSES, Loss
 from ..parts.optimizers import OPTIMIZERS, Optimizer
 from ..parts.schedules import CLIPS, SCHEDULES, Clip, Schedule
-from .forward import forward, over_time
+from .forward import forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
 from .network import Buffers, Network, Parameters
 from .samples import Samples, survivals
@@ -175,7 +175,7 @@ def _nonfinite(losses: Tensor, h: list[Tensor] | list[list[Tensor]]) -> dict[int
 
 def _finite(z: Tensor | list[Tensor], run: int) -> bool:
     """Whether all of a layer's values in a run are finite."""
-    return bool(over_time(z)[run].isfinite().all())
+    return all(bool(t[run].isfinite().all()) for t in (z if isinstance(z, list) else [z]))
 
 
 def copied(parameters: Parameters) -> Parameters:

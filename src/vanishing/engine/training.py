@@ -10,7 +10,7 @@ import torch
 from ..parts.data import Data
 from .blocks import at_probe, frozen_layers
 from .evaluation import Scores, accuracy, scores
-from .network import Network
+from .network import Network, Parameters
 from .probes import Measures, doubled, effective_depth, measure, of_update
 from .samples import samples_of
 from .stack import Budget, Stack, Update, advance
@@ -57,12 +57,11 @@ def train_stack(
         if step:
             earlier, last = last, advance(stack, step, wanted=step in budget.probe_steps)
             losses[step - 1] = last.losses
-            for run, layer in last.nonfinite.items():
-                if not trace.first_nonfinite[run, 0]:
-                    trace.first_nonfinite[run] = step, layer
+            note(trace.first_nonfinite, step, last.nonfinite)
         if step in budget.probe_steps:
             _probe(stack, step, last, earlier, trace)
-    _locate_weights(stack, trace.first_nonfinite)
+    # No loss saw what the last update left.
+    note(trace.first_nonfinite, budget.steps, nonfinite_weights(stack.parameters))
     trace.losses = losses.double().cpu().numpy()
     if budget.steps:
         trace.train_accuracy = accuracy(*stack.network, budget.loss, samples, "train")
@@ -85,14 +84,14 @@ def _probe(
     more_of_layers, of_network = at_probe(stack, step, last)
     of_network["effective_depth"] = effective_depth(layers["total_change"])
     trace.measures[step], trace.of_network[step] = (
-        _numpy(layers | more_of_layers),
-        _numpy(of_network),
+        arrays(layers | more_of_layers),
+        arrays(of_network),
     )
     if stack.net.recurrence:
         exact = doubled(stack.parameters)
         trace.lags[step] = lag_profile(stack.net, exact, budget.loss, x, labels).cpu().numpy()
         trace.recurrences[step] = {
-            column: _numpy(measures)
+            column: arrays(measures)
             for column, measures in of_recurrences(stack.net, exact, x).items()
         }
     if budget.steps:
@@ -101,13 +100,19 @@ def _probe(
         trace.scores[step] = scores(*stack.network, samples, budget.score)
 
 
-def _locate_weights(stack: Stack, first: np.ndarray) -> None:
-    """Note the layer of a run whose last update left weights not finite: no loss saw them."""
-    bad = torch.stack([~w.isfinite().flatten(1).all(1) for w in stack.parameters["W"]], dim=1)
-    for run in bad.any(1).nonzero().ravel().tolist():
+def note(first: np.ndarray, step: int, found: dict[int, int]) -> None:
+    """Note in ``first`` (runs, 2) the step and layer of the runs that were finite until now."""
+    for run, layer in found.items():
         if not first[run, 0]:
-            first[run] = stack.budget.steps, int(bad[run].nonzero()[0]) + 1
+            first[run] = step, layer
 
 
-def _numpy(measures: Measures) -> dict[str, np.ndarray]:
+def nonfinite_weights(parameters: Parameters) -> dict[int, int]:
+    """The first layer of each run in which a weight is not finite; the head counts as one."""
+    bad = torch.stack([~w.isfinite().flatten(1).all(1) for w in parameters["W"]], dim=1)
+    return {run: int(bad[run].nonzero()[0]) + 1 for run in bad.any(1).nonzero().ravel().tolist()}
+
+
+def arrays(measures: Measures) -> dict[str, np.ndarray]:
+    """The same on the host, in float64."""
     return {name: values.double().cpu().numpy() for name, values in measures.items()}

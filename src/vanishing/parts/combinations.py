@@ -22,7 +22,7 @@ def canonical(cell: Mapping[str, object]) -> dict[str, object]:
     Blocks are those of a residual, and no longer than the layers after the first; a norm of the
     weights, or none, stands nowhere. A norm of the user's own may be either: it stays in its place.
     A truncation longer than the sequence is none; before a generator that stays as it is, each step
-    is one of the discriminator; no norm is no player's.
+    is one of the discriminator; no norm is no player's, and players without images have no stages.
     """
     alone = cell["residual"] == "none" or cell["depth"] == 1
     block = 1 if alone else min(cell["block"], cell["depth"] - 1)
@@ -33,6 +33,8 @@ def canonical(cell: Mapping[str, object]) -> dict[str, object]:
         found["truncation"] = 0
     if cell["game"] != "none" and cell["norm"] == "none":
         found["normed"] = "both"
+    if cell["players"] == "mlp":
+        found |= {"stages": 1, "padding": "zero"}
     if cell["generator"] == "fixed":
         found["discriminator_steps"] = 1
     return found
@@ -68,6 +70,7 @@ def _task(cell: Mapping[str, object]) -> str:
     kind, sequence = cell["kind"], cell["length"] > 0
     if (cell["family"] == "rnn") != sequence:
         are = "are sequences" if sequence else "are no sequences"
+        are += " (of your own: sequence: true)" if kind == "npz" and not sequence else ""
         return f"family {cell['family']!r} does not go with task {kind!r}, whose samples {are}"
     if cell["family"] != "gan" and LOSSES[str(cell["loss"])].of_values != (kind in OF_VALUES):
         answers = "values" if kind in OF_VALUES else "classes"

@@ -202,8 +202,8 @@ NORMS.add(
 NORMS.add(
     "spectral",
     Norm(
-        _unchanged, "Miyato et al. 2018", "W / largest singular value of W", affine=(),
-        weigh=_spectral, iterates=True, needs_weights=True,
+        _unchanged, "Miyato et al. 2018", "W / largest singular value of W, of hidden layers",
+        affine=(), weigh=_spectral, iterates=True, needs_weights=True,
     ),
 )  # fmt: skip
 NORMS.add(

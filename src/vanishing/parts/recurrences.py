@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import whole, within
+from ..errors import UserError, whole
 from ..lazy import Lazy
 from .registry import Registry
 
@@ -94,7 +94,8 @@ def _minimal(p: tuple, r: tuple, before: Step, phi: Phi, see: Column) -> Step:
 
 def leaky(alpha: float = 0.1) -> Recurrence:
     """A state that takes on a share ``alpha`` of its new value at each step."""
-    within("recurrence 'leaky': alpha", alpha, 0, 1, open_low=True)
+    if not 0 < alpha <= 1:
+        raise UserError(f"recurrence 'leaky': alpha must be in (0, 1], and {alpha:g} came.")
 
     def step(p: tuple, r: tuple, before: Step, phi: Phi, see: Column) -> Step:
         return _leaky(p, r, before, phi, see, alpha)
@@ -126,7 +127,7 @@ def lstm(forget_bias: float = 1.0) -> Recurrence:
         "i, f, o = σ(x W + a₋₁ U + b), c = f c₋₁ + i phi(h), a = o phi(c)",
         columns=("input", "forget", "output", CANDIDATE),
         bias={"forget": forget_bias},
-        carry=1 / (1 + math.exp(-forget_bias)),
+        carry=(1 + math.tanh(forget_bias / 2)) / 2,
     )
 
 

@@ -58,7 +58,7 @@ def agreement(length: int = 20, samples: int = 6000) -> Data:
     ``level`` is the distance in steps from the subject to the verb, at up to six values from 1 to
     ``length`` - 2 that are spread evenly, with the same number of samples each and of each class.
     """
-    refuse_small("agreement", length, 6, samples)
+    refuse_small("agreement", length, samples)
     generator, fillings = np.random.RandomState(0), _spread(length - 3)
     sizes, plural = _designed(fillings, samples)
     sentences = [
@@ -81,7 +81,7 @@ def transduction(length: int = 24, samples: int = 6000) -> Data:
     six values spread evenly. The score is taken of this verb alone, and of its number: is the right
     form rated above the other form of the same verb? Chance is one half, as in :func:`agreement`.
     """
-    refuse_small("transduction", length, 13, samples)
+    refuse_small("transduction", length, samples)
     generator, fillings = np.random.RandomState(0), _spread((length - 1) // 2 - 3)
     sizes, plural = _designed(fillings, samples)
     pairs = [

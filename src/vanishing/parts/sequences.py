@@ -19,9 +19,13 @@ else:
     np = Lazy("numpy")
 
 PIXELS = 64  # of a digit, each a time step
-_FEWEST = 10  # samples: fewer cannot be split into training and test
+FEWEST = 10  # samples: fewer cannot be split into training and test
 _SYMBOLS, _COPIED = 8, 5  # of copy_memory: how many there are, and how many to recall
 _DISTRACTORS = 4  # of temporal_order
+LEAST_LENGTH = {  # time steps that each task needs
+    "adding": 2, "temporal_order": 10, "copy_memory": 2 * _COPIED + 1, "noisy_majority": 2,
+    "agreement": 6, "transduction": 13,
+}  # fmt: skip
 
 
 def adding(length: int = 50, samples: int = 4000) -> Data:
@@ -32,7 +36,7 @@ def adding(length: int = 50, samples: int = 4000) -> Data:
     square 1. The mean answer, 1, is off by 1/6 in the mean square: twice the variance of U[0, 1].
     (Hochreiter, Schmidhuber 1997; in the form of Le, Jaitly, Hinton 2015.)
     """
-    refuse_small("adding", length, 2, samples)
+    refuse_small("adding", length, samples)
     generator, half = np.random.RandomState(0), length // 2
     values = generator.rand(samples, length)
     marked = np.stack(
@@ -52,7 +56,7 @@ def temporal_order(length: int = 50, samples: int = 4000) -> Data:
     stand at steps t with .1 T <= t <= .2 T and .5 T <= t <= .6 T, t from 0 on.
     (Hochreiter, Schmidhuber 1997; with the steps of Pascanu, Mikolov, Bengio 2013.)
     """
-    refuse_small("temporal_order", length, 10, samples)
+    refuse_small("temporal_order", length, samples)
     generator = np.random.RandomState(0)
     tokens = generator.randint(2, 2 + _DISTRACTORS, (samples, length))
     labels = np.arange(samples) % 4
@@ -70,7 +74,7 @@ def copy_memory(length: int = 30, samples: int = 4000) -> Data:
     recall, ``length`` - 11 blanks are the wait. (Hochreiter, Schmidhuber 1997; in the form of
     Arjovsky, Shah, Bengio 2016, with half as many symbols to copy.)
     """
-    refuse_small("copy_memory", length, 2 * _COPIED + 1, samples)
+    refuse_small("copy_memory", length, samples)
     blank, go = _SYMBOLS, _SYMBOLS + 1
     symbols = np.random.RandomState(0).randint(0, _SYMBOLS, (samples, _COPIED))
     tokens = np.full((samples, length), blank)
@@ -90,7 +94,7 @@ def noisy_majority(length: int = 50, samples: int = 4000, noise: float = 0.5) ->
     the same. The sign of sum_t x_t is wrong in a share of arctan(noise) / pi in long sequences; a
     net that reads the sign of each step first does better. (A task of this project.)
     """
-    refuse_small("noisy_majority", length, 2, samples)
+    refuse_small("noisy_majority", length, samples)
     within("noise of noisy_majority", noise, 0, inf)
     generator = np.random.RandomState(0)
     signals = 2 * generator.randint(0, 2, (samples, length)) - 1
@@ -112,7 +116,7 @@ def pixel_digits(samples: int | None = None) -> Data:
 
     whole = digits()
     count = len(whole.labels) if samples is None else samples
-    within("samples of pixel_digits", count, _FEWEST, inf)
+    within("samples of pixel_digits", count, FEWEST, inf)
     if count > len(whole.labels):
         raise UserError(f"digits holds {len(whole.labels)} samples, and samples: {samples} came.")
     chosen = np.random.RandomState(0).permutation(len(whole.labels))[:count]
@@ -128,7 +132,7 @@ def _of_tokens(tokens: np.ndarray, labels: np.ndarray, vocabulary: int) -> Data:
     )
 
 
-def refuse_small(task: str, length: int, least: int, samples: int) -> None:
-    """Refuse a ``length`` under the ``least`` that ``task`` needs, and samples too few to split."""
-    within(f"length of {task}", length, least, inf)
-    within(f"samples of {task}", samples, _FEWEST, inf)
+def refuse_small(task: str, length: int, samples: int) -> None:
+    """Refuse a ``length`` under the least that ``task`` needs, and samples too few to split."""
+    within(f"length of {task}", length, LEAST_LENGTH[task], inf)
+    within(f"samples of {task}", samples, FEWEST, inf)

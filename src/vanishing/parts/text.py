@@ -36,6 +36,8 @@ def text(path: str | None = None, length: int = 32, samples: int = 4000) -> Data
     within("length of text", length, 1, inf)
     within("samples of text", samples, _FEWEST, inf)
     tokens, vocabulary = _tokens(_read(EMBEDDED if path is None else Path(path)))
+    if vocabulary == 1:
+        raise UserError(f"{path or EMBEDDED} holds one character only: there is nothing to tell.")
     count = len(tokens) // (length + 1)
     if count < _FEWEST:
         raise UserError(

@@ -218,8 +218,13 @@ class Battery(Block):
         for block in self.probes.blocks or ():
             if block not in _BLOCKS_OF[self.family]:
                 wrong.append(f"probes.blocks: {block} is no measure of family {self.family}.")
-        if self.family == "gan" and self.train.loss:
-            wrong.append("train.loss has no sense in family gan: its players play a game.")
+        if self.family == "gan" and (self.train.loss or self.vary.loss):
+            wrong.append("a loss has no sense in family gan: its players play a game.")
+        if self.train.tuned and "fixed" in (self.generator, *(self.vary.generator or ())):
+            wrong.append(
+                "train.lr is a list to tune over, and before a fixed generator no loss says which "
+                "rate is best: give one."
+            )
         if self.vary.steps and not self.train.steps:
             wrong.append("vary.steps has no sense with train.steps: 0, where nothing is trained.")
         if self.probes.batch < 2 and any(

@@ -16,6 +16,7 @@ from ..errors import UserError, unknown
 from ..parts import downloads
 from ..parts.combinations import canonical, impossible, unknown_parts
 from ..parts.image_shapes import image_of
+from ..parts.sequences import FEWEST, LEAST_LENGTH, refuse_small
 from ..parts.tasks import OF_VALUES, default_length, length_of
 from ..parts.text import EMBEDDED
 from .config import OF_BATTERY, OF_FAMILY, Battery
@@ -222,6 +223,8 @@ def _axes(battery: Battery, task: dict) -> dict[str, list]:
     single["length"] = [battery.length or length_of(task)]
     if default_length(kind) is None and (battery.length or battery.vary.length):
         raise UserError(f"task {kind!r} has no length of its own to set: leave length out.")
+    for length in vary.get("length", single["length"]) if kind in LEAST_LENGTH else ():
+        refuse_small(kind, length, task.get("samples", FEWEST))
     return {**battery.factors.model_dump(), **single, **vary}
 
 
@@ -247,6 +250,7 @@ def _task(battery: Battery, folder: Path) -> tuple[dict, str, str]:
     if kind in downloads.SETS and own:
         return _published(kind, own, folder)
     if not {"path", "images"} & set(own):
+        own.pop("name", None)  # of a file
         content = hashlib.sha256(EMBEDDED.read_bytes()).hexdigest() if kind == "text" else ""
         return {"kind": kind, **own}, labelled(kind, own), content
     name = own.pop("name", None)

@@ -25,15 +25,15 @@ RUNS = Table(
         "data": Column("string", "1", "digest of the data, where it is the user's own; else empty"),
         "activation": Column("string", "1", "elementwise nonlinearity phi"),
         "init": Column("string", "1", "rule that draws the initial weights"),
-        "sigma_w": Column("float64", "1", "root mean square of a weight of the hidden layer in the middle, times the root of fan_in; of a GAN, of its generator"),
+        "sigma_w": Column("float64", "1", "root mean square of a weight of the hidden layer in the middle, times the root of fan_in; of an RNN that of the recurrent weight, of a GAN the generator's; of a GAN, of its generator"),
         "sigma_b": Column("float64", "1", "sd of a bias of that layer"),
         "norm": Column("string", "1", "normalisation of a layer's values, or of its weights"),
         "norm_position": Column("string", "1", "whether the norm stands before or after phi"),
         "residual": Column("string", "1", "how a block's input joins its output"),
         "block": Column("int64", "layers", "layers of a residual block"),
         "depth": Column("int64", "layers", "hidden layers"),
-        "width": Column("int64", "units", "units of a hidden layer; of a CNN, channels of its first stage"),
-        "stages": Column("int64", "1", "stages of a CNN: each after the first halves the image"),
+        "width": Column("int64", "units", "units of a hidden layer; of a CNN, channels of the stage with the largest image"),
+        "stages": Column("int64", "1", "stages of a CNN: each after the first halves the image; of a generator, doubles it"),
         "padding": Column("string", "1", "of a CNN's image at its border: zero or circular"),
         "recurrence": Column("string", "1", "of an RNN: how a layer makes its state of what it sees and its past; else none"),
         "length": Column("int64", "time steps", "of a sequence; 0 where there is none"),
@@ -45,7 +45,7 @@ RUNS = Table(
         "discriminator_steps": Column("int64", "updates", "of a GAN: of the discriminator to one of the generator"),
         "instance_noise": Column("float64", "1", "of a GAN: sd of the noise added to all that the discriminator sees"),
         "normed": Column("string", "1", "of a GAN: which player has the norm, or both"),
-        "loss": Column("string", "1", "what is made small"),
+        "loss": Column("string", "1", "what is made small; of a GAN none: its players play a game"),
         "optimizer": Column("string", "1", "rule that updates the weights"),
         "schedule": Column("string", "1", "how the learning rate changes over the training"),
         "clip": Column("string", "1", "how gradients are clipped before an update"),
@@ -53,11 +53,11 @@ RUNS = Table(
         "lr_policy": Column("string", "1", "tuned (with its grid), fixed (at a rate), or none"),
         "batch": Column("int64", "samples", "samples of an update"),
         "steps": Column("int64", "updates", "updates of the training; of a GAN those of its generator, or where that is fixed of its discriminator"),
-        "probe_batch": Column("int64", "samples", "samples that everything but accuracy is measured on"),
+        "probe_batch": Column("int64", "samples", "samples that everything but accuracy and scores is measured on, all there are where these are fewer"),
         "seed": Column("int64", "1", "gives initial draws, split and order of the data"),
         "split": Column("string", "1", "tuning (chose a rate) or judged (counts in claims)"),
         "outcome": Column(
-            "string", "1", "first match of: diverged, dead, trained, stalled, slow", null=_UNTRAINED
+            "string", "1", "first match of: diverged, dead, trained, stalled, slow; of a live GAN by what is left of the mmd at init (trained to .1 of it, stalled from .9 on), before a fixed generator by what the discriminator tells right (from .9 on; up to .55)", null=_UNTRAINED
         ),
         "signal": Column("string", "1", "the cell's gradient at init: healthy, vanishing, ..."),
         "final_loss": Column(
@@ -123,7 +123,7 @@ _AT_ENDS = _BLOCK_OFF + ", neither the first step nor the last, or non-finite"
 _TOO_LARGE = ", or h_L has more than 1024 values or dh_L/dx more than 2^21"
 LAYERS = Table(
     "layers",
-    "a hidden layer of a player of a run at a probe step, measured on the fixed probe batch",
+    "a hidden layer of a player of a run at a probe step, measured on the fixed probe batch, of an RNN at all time steps",
     ("run_id", "step", "player", "layer"),
     {
         "run_id": RUN_ID,
@@ -238,7 +238,7 @@ SCORES = Table(
 
 GAMES = Table(
     "games",
-    "a GAN at a probe step: how its players stand",
+    "a GAN at a probe step: how its players stand, without instance noise",
     ("run_id", "step"),
     {
         "run_id": RUN_ID,
