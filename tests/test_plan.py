@@ -232,3 +232,9 @@ def test_the_order_of_the_plan_does_not_depend_on_what_is_finished(make, tmp_pat
     before = make(_flops=3e5, b=BATTERY)
     finish(before, tmp_path / "results", list(before.by_id)[::3])
     assert make(_flops=3e5, b=BATTERY).as_json() == before.as_json()
+
+
+def test_a_study_by_name_is_looked_for_in_the_projects_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="start in the project's folder"):
+        plan.config_path("laptop")

@@ -180,7 +180,8 @@ def clashing(init: Init, norm: Norm) -> str:
 def _shape(cell: Mapping[str, object]) -> str:
     if cell["family"] == "cnn":
         if not cell["image"]:
-            return "family 'cnn' needs a task of images, and this one's samples are plain vectors"
+            of = "players 'cnn' need" if cell["game"] != "none" else "family 'cnn' needs"
+            return f"{of} a task of images, and this one's samples are plain vectors"
         side = min(cell["image"][1:])
         if side < KERNEL * 2 ** (cell["stages"] - 1):
             return (

@@ -166,7 +166,10 @@ def expand(battery: Battery, name: str, folder: Path) -> Grid:
 def _cells(
     battery: Battery, name: str, task: dict, image: tuple[int, int, int] | None
 ) -> tuple[list[dict], list[Excluded]]:
-    axes = _axes(battery, task)
+    try:
+        axes = _axes(battery, task)
+    except UserError as error:
+        raise UserError(f"batteries.{name}: {error}") from None
     cells = [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
     excluded = []
     for position, rule in enumerate(battery.exclude):

@@ -105,6 +105,11 @@ def config_path(study: str | os.PathLike) -> Path:
         return path
     known = Path("workflow/config")
     names = sorted(file.stem for file in known.glob("*.yaml"))
+    if not names:
+        raise UserError(
+            f"there is no {known} here, where {study!r} could be: start in the project's folder, "
+            "or give the path of a .yaml file."
+        )
     if str(study) not in names:
         raise UserError(unknown("study", str(study), names, "; or give the path of a .yaml file"))
     return known / f"{study}.yaml"
