@@ -24,8 +24,8 @@ REGISTRY = Path(__file__).parents[1] / "reports" / "claims.yaml"
 NAMES = {
     "runs.total", "runs.trained", "runs.diverged", "cells.total", "seeds.init", "seeds.judged",
     "claims.total", "claims.supported", "claims.refuted", "claims.conditional",
-    "claims.inconclusive", "claims.incomplete", "calibration.max_error", "calibration.cells",
-    "calibration.equivalent",
+    "claims.inconclusive", "claims.incomplete", "claims.not_testable",
+    "calibration.max_error", "calibration.cells", "calibration.equivalent",
     "calibration.p_tost", "agreement.pairs", "agreement.inside",
     "v.sigmoid.deepest", "v.relu_he.deepest", "success.plain.deep",
     "success.batch.deep", "success.layer.deep", "success.residual.deep", "verdict.C01",
@@ -34,13 +34,17 @@ NAMES = {
     "lag.slope.vanilla.torch_default", "lag.slope.vanilla.orthogonal",
     "lag.slope.vanilla.identity", "lag.slope.lstm.torch_default", "lag.slope.gru.torch_default",
     *(f"adding.success.{c}" for c in ("vanilla", "identity", "lstm", "gru", "leaky")),
-    "adding.length", "gan.accuracy.fixed",
-    *(f"gan.{what}.{game}" for what in ("decades", "accuracy", "stalled", "modes") for game in
-      ("saturating", "non_saturating", "least_squares", "hinge", "wgan", "wgan_gp")),
+    "adding.length", "adding.shortest", "adding.success.vanilla.short", "gan.accuracy.fixed",
+    "gan.modes.start", "gan.quality.start",
+    *(f"gan.{what}.{game}" for what in ("decades", "accuracy", "stalled", "modes", "quality")
+      for game in ("saturating", "non_saturating", "least_squares", "hinge", "wgan", "wgan_gp")),
     *(f"w01.far.{task}{c}" for task in ("", "agreement.", "transduction.")
       for c in ("vanilla", "lstm", "gru")),
     *(f"{what}.{init}" for what in ("w02.fine", "w03.sensitivity", "w03.faint",
-      "cancer.sensitivity") for init in ("torch_default", "orthogonal")),
+      "w03.clear", "w03.train", "w03.test", "cancer.sensitivity")
+      for init in ("torch_default", "orthogonal")),
+    *(f"w01.slope.{task}.{c}" for task in ("agreement", "transduction")
+      for c in ("vanilla", "lstm", "gru")),
     *(f"slope.{a}.{i}" for a in ("sigmoid", "tanh", "relu", "gelu")
       for i in ("torch_default", "xavier", "he", "orthogonal")),
 }  # fmt: skip
@@ -209,6 +213,9 @@ def test_verdicts_are_counted(study):
     words = [fact["value"] for name, fact in found.items() if name.startswith("verdict.")]
     assert found["claims.total"]["value"] == len(words) == len(read_claims(REGISTRY).claims)
     assert found["claims.supported"]["value"] == words.count("SUPPORTED") > 0
+    assert found["claims.not_testable"]["value"] == words.count("NOT TESTABLE") > 0
+    counts = [f["value"] for name, f in found.items() if name.startswith("claims.")]
+    assert sum(counts) == 2 * len(words)  # the total, and the words, which add up to it
 
 
 def test_a_run_of_two_batteries_is_counted_once():

@@ -63,6 +63,9 @@ def test_who_learns_to_add_is_counted_at_the_longest_length(task):
     for end in ("value", "low", "high"):
         assert lstm[end] == pytest.approx(getattr(expected, end))
     assert found["adding.success.gru"]["value"] is None
+    assert found["adding.shortest"]["value"] == 10
+    assert found["adding.success.vanilla.short"]["value"] == 1
+    assert "length 10" in found["adding.success.vanilla.short"]["query"]
 
 
 def test_tuning_runs_and_other_batteries_are_not_selected():
@@ -126,6 +129,24 @@ def test_live_games_have_a_share_that_stalls_and_modes():
     assert found["gan.modes.wgan"]["value"] is None
 
 
+def test_live_games_have_a_quality_in_the_end_and_modes_and_quality_before_training():
+    games = {"hinge": 0.9, "wgan": 0.5}
+    runs = gans({"game": list(games)}, 4, lambda *_: {"outcome": "trained"})
+    parts = [
+        scores_of(runs, "modes", lambda run: {0: {0: 2 + run["seed"] % 2}, 64: {0: 8}}),
+        scores_of(runs, "high_quality", lambda run: {64: {0: games[run["game"]]}, 0: {0: 0.1}}),
+    ]
+    found = adversarial(Tables(runs, scores=pd.concat(parts, ignore_index=True)))
+    assert found["gan.quality.hinge"]["value"] == pytest.approx(0.9)
+    assert found["gan.quality.wgan"]["value"] == pytest.approx(0.5)
+    assert found["gan.quality.saturating"]["value"] is None
+    assert found["gan.modes.start"]["value"] == pytest.approx(2.5)
+    assert found["gan.quality.start"]["value"] == pytest.approx(0.1)
+    assert "step 0" in found["gan.quality.start"]["query"]
+    unscored = adversarial(Tables(runs))
+    assert unscored["gan.quality.start"]["value"] is unscored["gan.modes.start"]["value"] is None
+
+
 def test_the_far_error_is_told_of_each_task_and_of_both():
     far = {"rnn_agreement": 0.2, "rnn_transduction": 0.4}
     runs = pd.concat(
@@ -171,4 +192,31 @@ def test_cases_are_told_by_their_condition_with_the_runs_that_never_matched():
     assert found["w02.fine.torch_default"]["query"].endswith("1 of 4 runs have no value")
     assert found["w03.sensitivity.torch_default"]["value"] == pytest.approx(0.45)
     assert found["w03.faint.orthogonal"]["value"] == pytest.approx(0.15)
+    assert found["w03.clear.orthogonal"]["value"] == pytest.approx(0.75)
     assert found["cancer.sensitivity.orthogonal"]["value"] == pytest.approx(0.97)
+
+
+def test_how_well_the_nets_of_faint_blobs_fit_is_told_by_condition():
+    def truth(cell, _):
+        healthy = cell["init"] == "orthogonal"
+        return {
+            "final_train_accuracy": 0.95 if healthy else 0.8,
+            "final_test_accuracy": 0.65 if healthy else 0.7,
+        }
+
+    runs = runs_of("w03", {"init": ["torch_default", "orthogonal"]}, 4, truth, **TRAINED)
+    found = cases(Tables(runs))
+    shown = [found[f"w03.{split}.orthogonal"]["value"] for split in ("train", "test")]
+    assert shown == pytest.approx([0.95, 0.65])
+    assert found["w03.train.torch_default"]["value"] == pytest.approx(0.8)
+    assert found["w03.clear.orthogonal"]["value"] is None  # no scores
+
+
+def test_the_lag_slope_of_a_sentence_task_is_told_beside_its_error():
+    def truth(*_):
+        return {"lag_slope": -0.3, "lag_index": -3.0}
+
+    runs = recurrent({"recurrence": ["vanilla"]}, 3, truth, battery="rnn_agreement", **TRAINED)
+    found = cases(Tables(runs))
+    assert found["w01.slope.agreement.vanilla"]["value"] == pytest.approx(-0.3)
+    assert found["w01.slope.transduction.vanilla"]["value"] is None

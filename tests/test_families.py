@@ -23,7 +23,7 @@ TRAINED = {"steps": 5, "lr": 0.1}
         (RNN, {"init": ["lsuv"]}, "init 'lsuv' is for mlp, cnn only"),
         ({**RNN, "norm_position": "after"}, {}, "norm_position is of family mlp or cnn or gan"),
         ({**RNN, "stages": 2}, {}, "stages is of family cnn or gan, and family rnn came"),
-        ({**RNN, "task": "digits", "length": 5}, {}, "batteries.b: task 'digits' has no length of its own"),
+        ({**RNN, "task": "digits", "length": 5}, {}, "batteries.b: task 'digits' has no length"),
         ({"family": "rnn"}, {}, "task 'digits', whose samples are no sequences"),
         ({"task": "adding"}, {}, "family 'mlp' does not go with task 'adding'"),
         ({**RNN, "recurrence": "lstn"}, {}, "Did you mean 'lstm'"),

@@ -209,6 +209,76 @@ def test_unknown_fact_is_refused_with_line_and_nearest(source, results):
     refused(source, results, text, message)
 
 
+NEEDY = """
+:::: {.needs facts="lag. gan."}
+Told of {{lag.slope.vanilla.orthogonal}}.
+
+::: {#tbl:u widths="50 50"}
+| a | b |
+|:--|--:|
+| x | {{gan.modes.hinge}} |
+
+: Of games.
+:::
+::::
+"""
+
+
+def of_needs(results: Path, **values: object) -> None:
+    """Sets the facts that the paper needs in NEEDY: those named have a value, others none."""
+    path = results / "claims" / "facts.json"
+    known = json.loads(path.read_text())
+    for name, fact in known.items():
+        group = name.partition(".")[0]
+        if group in ("lag", "gan"):
+            fact["value"] = values.get(group)
+    path.write_text(json.dumps(known))
+
+
+def test_a_passage_whose_facts_are_all_missing_gives_way_to_a_sentence(source, results):
+    of_needs(results)
+    source.write_text(MINI + NEEDY)
+    page, _ = build(source, results)
+    assert "This study has no such networks." in page
+    assert "Told of" not in page
+    assert "Of games" not in page
+
+
+@pytest.mark.parametrize("value", [0, 0.5])
+def test_a_passage_is_kept_whole_where_one_of_its_facts_is_known(source, results, value):
+    of_needs(results, gan=value)
+    source.write_text(MINI + NEEDY)
+    page, _ = build(source, results)
+    assert "no such networks" not in page
+    assert "Told of" in page
+    assert "Of games" in page
+    assert ":::" not in page
+
+
+def test_lines_after_a_passage_that_is_left_out_keep_their_numbers(source, results):
+    of_needs(results)
+    text = MINI + NEEDY + "\n{{no.such}}\n"
+    line = text[: text.index("{{no.such}}")].count("\n") + 1
+    refused(source, results, text, rf"paper\.md:{line}: no fact is called 'no\.such'")
+
+
+def test_a_passage_that_needs_facts_which_no_study_has_is_refused(source, results):
+    text = MINI + NEEDY.replace('"lag. gan."', '"lag. gann."')
+    line = text[: text.index("::::")].count("\n") + 1
+    refused(source, results, text, rf"paper\.md:{line}: no fact is called 'gann\.'")
+
+
+def test_the_projects_paper_of_a_study_of_layers_alone_builds(source, results):
+    path = results / "claims" / "facts.json"
+    known = json.loads(path.read_text())
+    for name, fact in known.items():
+        if name.partition(".")[0] in ("lag", "adding", "gan", "w01", "w02", "w03", "cancer"):
+            fact["value"] = None
+    path.write_text(json.dumps(known))
+    page, _ = build(source, results)
+    assert page.count("This study has no such networks.") == 3
+
+
 def test_unknown_format_is_refused(source, results):
     refused(
         source, results, MINI.replace("|unit|", "|units|"), "no format of a fact is called 'units'"

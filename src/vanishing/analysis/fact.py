@@ -58,15 +58,21 @@ def selected(tables: Tables, battery: str, **levels: object) -> tuple[Tables, st
 
 
 def mean_of(tables: Tables, measure: str, precision: int, query: str) -> dict:
-    """The mean of a measure over the seeds of these runs, each the mean over its cells.
+    """The mean of a measure over the seeds of these runs, as :func:`mean_over_seeds` takes it."""
+    values = MEASURES[measure].of(tables)
+    return mean_over_seeds(tables.runs, values, measure, MEASURES[measure].unit, precision, query)
+
+
+def mean_over_seeds(
+    runs: pd.DataFrame, values: pd.Series, measure: str, unit: str, precision: int, query: str
+) -> dict:
+    """The mean of ``values`` (a number a run) over seeds, each the mean over its cells.
 
     A seed counts that has a value in every cell in which any seed has one; how many runs have no
     value is said.
     """
-    runs, unit = tables.runs, MEASURES[measure].unit
     if runs.empty:
         return absent(unit, f"runs of {query}")
-    values = MEASURES[measure].of(tables)
     lacking = int(values.isna().sum())
     cells = values.groupby([runs["seed"], runs["cell"]]).mean().unstack()
     per_seed = cells.dropna(axis=1, how="all").dropna().mean(axis=1)

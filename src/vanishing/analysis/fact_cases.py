@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from .fact import mean_of, selected
+from .fact import mean_of, mean_over_seeds, selected
+from .measures import MEASURES
 from .study_tables import Tables
 
 RECURRENCES = ("vanilla", "lstm", "gru")
@@ -18,6 +19,7 @@ IMAGES = (
     ("w02.fine", "w02", "fine_at_matched_coarse"),
     ("w03.sensitivity", "w03", "sensitivity"),
     ("w03.faint", "w03", "faint_sensitivity"),
+    ("w03.test", "w03", "test_accuracy"),
     ("cancer.sensitivity", "cancer", "sensitivity"),
 )
 
@@ -26,19 +28,39 @@ def cases(tables: Tables) -> dict[str, dict]:
     """``w01.far.<recurrence>`` and, condition by condition, the facts in ``IMAGES``.
 
     ``w01.far.<recurrence>`` is the error at the greatest distance, over the cells of two tasks;
-    ``w01.far.<task>.<recurrence>`` are those of one.
+    ``w01.far.<task>.<recurrence>`` are those of one, ``w01.slope.<task>.<recurrence>`` the
+    lag slopes at init. ``w03.train.<condition>`` is the accuracy on
+    the training samples, ``w03.clear.<condition>`` the sensitivity in the upper half of contrasts.
     """
     found = {}
     for recurrence in RECURRENCES:
         parts = [_sentences(tables, battery, recurrence) for battery in SENTENCES.values()]
         for task, part in zip(SENTENCES, parts, strict=True):
             found[f"w01.far.{task}.{recurrence}"] = _far(*part)
+            found[f"w01.slope.{task}.{recurrence}"] = mean_of(part[0], "lag_slope", 3, part[1])
         found[f"w01.far.{recurrence}"] = _far(*_both(*parts))
     for name, battery, measure in IMAGES:
         for condition in CONDITIONS:
             part, query = selected(tables, battery, init=condition)
             found[f"{name}.{condition}"] = mean_of(part, measure, 3, query)
+    for condition in CONDITIONS:
+        part, query = selected(tables, "w03", init=condition)
+        found[f"w03.train.{condition}"] = _mean(part, _fitted(part), "final_train_accuracy", query)
+        found[f"w03.clear.{condition}"] = _mean(part, _clear(part), "clear sensitivity", query)
     return found
+
+
+def _fitted(part: Tables) -> pd.Series:
+    return part.runs["final_train_accuracy"].astype(float)
+
+
+def _clear(part: Tables) -> pd.Series:
+    """What faintness costs is clear less faint: so clear is what it costs and faint together."""
+    return MEASURES["contrast_cost"].of(part) + MEASURES["faint_sensitivity"].of(part)
+
+
+def _mean(part: Tables, values: pd.Series, measure: str, query: str) -> dict:
+    return mean_over_seeds(part.runs, values, measure, "1", 3, query)
 
 
 def _sentences(tables: Tables, battery: str, recurrence: str) -> tuple[Tables, str]:

@@ -25,7 +25,11 @@ LEARNERS = {
 
 
 def recurrent(tables: Tables) -> dict[str, dict]:
-    """``lag.slope.<recurrence>.<init>``, ``adding.success.<cell>`` and ``adding.length``."""
+    """``lag.slope.<recurrence>.<init>``, ``adding.success.<cell>`` and the lengths.
+
+    ``adding.length`` is the longest, which the successes are told at, and ``adding.shortest`` that
+    of ``adding.success.vanilla.short``.
+    """
     return {
         **{f"lag.slope.{name}": _slope(tables, *cell) for name, cell in CELLS.items()},
         **_adding(tables),
@@ -48,16 +52,20 @@ def _adding(tables: Tables) -> dict:
     if battery.empty:
         none = absent("1", "judged runs of battery rnn_training on the task adding")
         steps = absent("time steps", "battery rnn_training on the task adding")
-        return dict.fromkeys([f"adding.success.{n}" for n in LEARNERS], none) | {
-            "adding.length": steps
-        }
-    length = int(battery["length"].max())
+        names = [f"adding.success.{name}" for name in (*LEARNERS, "vanilla.short")]
+        lengths = dict.fromkeys(("adding.length", "adding.shortest"), steps)
+        return dict.fromkeys(names, none) | lengths
+    shortest, length = int(battery["length"].min()), int(battery["length"].max())
     found = {
         f"adding.success.{name}": share_of(*_success(tables, length, *cell))
         for name, cell in LEARNERS.items()
     }
-    query = "runs: battery rnn_training, judged, task adding: largest length"
-    return found | {"adding.length": fact(length, "time steps", 0, query)}
+    query = "runs: battery rnn_training, judged, task adding"
+    return found | {
+        "adding.success.vanilla.short": share_of(*_success(tables, shortest, *LEARNERS["vanilla"])),
+        "adding.length": fact(length, "time steps", 0, f"{query}: largest length"),
+        "adding.shortest": fact(shortest, "time steps", 0, f"{query}: smallest length"),
+    }
 
 
 def _success(tables: Tables, length: int, *cell: str) -> tuple[Tables, str, str]:

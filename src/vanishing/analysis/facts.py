@@ -15,14 +15,21 @@ from .fact_cases import cases
 from .fact_recurrent import recurrent
 from .fact_remedies import harms, successes, tuning
 from .study_tables import Tables
-from .verdicts import CONDITIONAL, INCOMPLETE, INCONCLUSIVE, REFUTED, SUPPORTED
+from .verdicts import (
+    CONDITIONAL,
+    INCOMPLETE,
+    INCONCLUSIVE,
+    NOT_TESTABLE,
+    REFUTED,
+    SUPPORTED,
+)
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu")
 PLAIN = {"norm": "none", "residual": "none"}
 INITS = ("torch_default", "xavier", "he", "orthogonal")
 LEVEL = 0.05  # of the equivalence test of a cell
 STANDARD_INITS = (*INITS, "lecun")
-VERDICTS = (SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE)
+VERDICTS = (SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE, NOT_TESTABLE)
 
 
 def facts(
@@ -89,7 +96,7 @@ def _claims(ledger: pd.DataFrame) -> dict:
     verdicts = ledger[ledger["stratum"] == ALL].set_index("claim")["verdict"]
     query = "ledger: stratum = all"
     counts = {
-        f"claims.{word.lower()}": fact(
+        f"claims.{word.lower().replace(' ', '_')}": fact(
             int((verdicts == word).sum()), "claims", 0, f"{query}, verdict = {word}"
         )
         for word in VERDICTS

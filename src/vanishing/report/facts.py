@@ -2,7 +2,9 @@
 
 A fact is an entry of ``claims/facts.json``: value, unit, precision, interval and the query that
 gave it. ``{{name}}`` prints the value, ``{{name|unit|interval}}`` adds to it (see ``FORMATS``),
-``{{verdict:C01}}`` prints the verdict of a claim and ``{{table:config}}`` a generated table.
+``{{verdict:C01}}`` prints the verdict of a claim and ``{{table:config}}`` a generated table. What
+stands between ``:::: {.needs facts="gan. w01."}`` and ``::::`` is left out of the paper of a study
+that has no fact whose name begins so.
 """
 
 from __future__ import annotations
@@ -25,6 +27,11 @@ TOKENS = re.compile(
     r"|(?P<slot>\{\{[^{}]+\}\})",
     re.M | re.S,
 )
+# The facts that a passage needs, by how their names begin; four colons, so that it may hold divs.
+NEEDS = re.compile(
+    r'^:::: \{\.needs facts="(?P<needed>[^"]*)"\}\n(?P<passage>.*?)^::::$', re.M | re.S
+)
+NO_SUCH = "This study has no such networks."
 
 
 def load(path: Path) -> dict[str, dict]:
@@ -112,6 +119,7 @@ def bind(
     source: Path,
 ) -> str:
     """``text`` (Markdown) with every ``{{...}}`` replaced; what is unknown is refused by line."""
+    text = _without_needless(text, facts, source)
 
     def replace(match: re.Match) -> str:
         if match["code"]:
@@ -137,6 +145,23 @@ def bind(
         return shown if bare else _span(name, fact, shown)
 
     return TOKENS.sub(replace, text)
+
+
+def _without_needless(text: str, facts: Mapping[str, Mapping], source: Path) -> str:
+    """``text`` less the passages whose facts are all missing; every line keeps its number."""
+
+    def kept(match: re.Match) -> str:
+        needed = match["needed"].split()
+        for start in needed:
+            if not any(name.startswith(start) for name in facts):
+                line = text.count("\n", 0, match.start()) + 1
+                raise UserError(f"{source}:{line}: {unknown('fact', start, facts)}")
+        mine = [fact for name, fact in facts.items() if name.startswith(tuple(needed))]
+        if any(fact["value"] is not None for fact in mine):
+            return f"\n{match['passage']}"
+        return f"\n{NO_SUCH}" + "\n" * match["passage"].count("\n")
+
+    return NEEDS.sub(kept, text)
 
 
 def _known(kind: str, name: str, known: Mapping[str, object]) -> object:
