@@ -267,6 +267,38 @@ def test_the_verdict_figure_turns_claims_their_way_and_prints_the_word(drawn: di
     assert all(w in words(figure) for w in ("SUPPORTED", "NOT TESTABLE", "no estimate"))
 
 
+def test_no_statement_of_the_verdict_figure_crosses_the_axis() -> None:
+    wide = "Where weights are small, the gradient vanishes as WAGONS DO with memory, and more so."
+    data = pd.DataFrame(
+        [
+            {"claim": f"W0{n}", "statement": f"{'mm' * n} {wide}", "side": "less", "n": 3,
+             "verdict": "NOT TESTABLE", "value": np.nan, "low": np.nan, "high": np.nan}
+            for n in range(4)
+        ]
+    )  # fmt: skip
+    figure = ledger.draw(data)
+    [axes] = figure.axes
+    named = [t for t in figure.findobj(mpl.text.Annotation) if t.get_text().startswith("W0")]
+    assert len(named) == 4
+    assert all(t.get_window_extent().x1 < axes.get_window_extent().x0 for t in named)
+    untold = [t for t in axes.texts if t.get_text() == "no estimate"]
+    colours = {mpl.colors.to_hex(t.get_bbox_patch().get_facecolor()) for t in untold}
+    assert colours == {style.BACKGROUND}
+
+
+def test_names_of_outliers_neither_overlap_nor_leave_the_panel(agreed) -> None:
+    points = calibration.points(agreed).sort_values("predicted", ignore_index=True)
+    off = pd.Series([0.1, 0.099, 0.06], index=points.index[-3:]).reindex(points.index, fill_value=0)
+    value = points["predicted"] + off
+    shown = points.assign(value=value, low=value - 0.001, high=value + 0.001, difference=off)
+    figure = calibration.draw(shown)
+    names = [t for t in figure.findobj(mpl.text.Annotation) if "depth" in t.get_text()]
+    boxes = [t.get_window_extent() for t in names]
+    assert len(names) == 2
+    assert not boxes[0].overlaps(boxes[1])
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+
+
 def test_a_study_without_init_batteries_shows_its_trained_runs_before_training():
     runs = pd.DataFrame(
         {"run_id": ["a", "b", "b", "c"], "split": ["judged", "judged", "judged", "tuning"]}

@@ -194,6 +194,21 @@ def test_every_registered_cell_and_game_has_a_colour_of_its_own() -> None:
     assert set(every) <= set(style.PALETTE)
 
 
+def test_two_conditions_are_told_apart_in_grey_and_by_their_markers() -> None:
+    names = ("torch_default", "orthogonal")
+    light, dark = (grey(style.condition_colour(name)) for name in names)
+    assert light - dark > 15
+    assert len({style.condition_marker(name) for name in names}) == 2
+    assert style.condition_marker("he") == style.condition_marker("he")
+
+
+def grey(colour: str) -> float:
+    """L* of CIE Lab, in per cent."""
+    rgb = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+           for c in mpl.colors.to_rgb(colour)]  # fmt: skip
+    return 116 * float(np.cbrt(np.dot(rgb, [0.2126, 0.7152, 0.0722]))) - 16
+
+
 def test_a_part_keeps_its_colour_whatever_its_parameters_are() -> None:
     assert style.game_colour("wgan(clip=0.1)") == style.game_colour("wgan")
     assert style.cell_colour("skip(steps=5)", "tanh") == style.cell_colour("skip", "relu")
@@ -259,6 +274,59 @@ def test_memory_counts_every_run_and_takes_the_slope_at_the_greatest_length(draw
     assert all(name in words(figure) for name in ("lstm", "tanh, torch_default"))
 
 
+def test_memory_pools_neither_norms_nor_depths() -> None:
+    factors = {"recurrence": ["vanilla", "lstm"], "norm": ["none", "layer"], "depth": [1, 2]}
+    fixed = {"family": "rnn", "task": "adding", "length": 10, "steps": 64}
+    runs = planted.runs_of("own", factors, 3, **fixed).assign(outcome="trained")
+    points = memory.points(runs, planted.lags_of(runs, slope, (0, 64)))
+    assert set(points["n"]) == {3}
+    assert len(points[points["outcome"] == "trained"]) == 8
+    names = [text.get_text() for text in memory.draw(points).findobj(mpl.text.Annotation)]
+    ends = [name for name in names if "depth" in name]
+    assert len(ends) == 16
+    assert len(set(ends)) == 8
+    assert "lstm, norm layer, depth 2" in ends
+
+
+def test_memory_tells_inits_of_one_kind_apart(adding) -> None:
+    inits = [f"identity(sd={0.1 + 0.1 * (seed % 2):g})" for seed in adding["seed"]]
+    runs = adding.assign(init=inits)
+    points = memory.points(runs, planted.lags_of(runs, slope, (0, 64)))
+    assert "tanh, identity(sd=0.2)" in words(memory.draw(points))
+
+
+def test_lines_of_one_panel_that_coincide_have_different_strokes(drawn) -> None:
+    figure, _ = drawn["lags"]
+    for axes in figure.axes:
+        lines = [line for line in axes.lines if len(line.get_xdata()) == 21]
+        strokes = [(line.get_color(), line.is_dashed()) for line in lines]
+        assert sorted(dashed for _, dashed in strokes) == [False, True]
+
+
+def test_a_generator_without_modes_is_judged_by_its_distance_from_the_data(players) -> None:
+    def distances(run: dict) -> list[dict]:
+        return [at(s, "frechet", 0, 10.0 * (run["seed"] == 0)) for s in (0, 100)] + [
+            at(s, "mmd", 0, 0.001 * (-1) ** run["seed"]) for s in (0, 100)
+        ]
+
+    live = players[players["generator"] == "live"]
+    points = adversarial.points(live, GAMES.frame([]), planted.scores_of(live, distances))
+    figure = adversarial.draw(points)
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    assert labels == ["squared mmd from the data", "Fréchet distance"]
+    lowest = points.groupby("quantity")["low"].min()
+    assert lowest["frechet"] < 0  # Student's, as the table has it
+    mmd, frechet = (lowest_drawn(axes) for axes in figure.axes)
+    assert frechet == 0
+    assert mmd == pytest.approx(lowest["mmd"])
+
+
+def lowest_drawn(axes: mpl.axes.Axes) -> float:
+    """The lowest end of the intervals in ``axes``."""
+    bars = axes.findobj(mpl.collections.LineCollection)
+    return min(part[:, 1].min() for bar in bars for part in bar.get_segments())
+
+
 def test_a_generators_gradient_is_shown_against_its_own_start(drawn) -> None:
     figure, points = drawn["adversarial"]
     ends = points[points["step"] == 10].set_index(["quantity", "game"])["value"]
@@ -281,6 +349,36 @@ def test_errors_and_sensitivities_are_those_of_the_last_probe_step(drawn) -> Non
     }  # fmt: skip
     steps = points[points["score"] == cases.ACCURACY]["step"].unique()
     assert sorted(steps) == [1, 8, 64]
+
+
+def crossing(run: dict) -> list[dict]:
+    """Odd seeds cross late and know the fine pair by then; depth 9 never crosses."""
+    late = run["seed"] % 2 and run["depth"] == 6
+    coarse = (0.5, 0.6 if late else 1.0, 1.0) if run["depth"] == 6 else (0.5, 0.6, 0.7)
+    fine = (0.5, 0.9, 0.9) if late else (0.5, 0.5, 0.9)
+    both = zip((1, 8, 64), coarse, fine, strict=True)
+    return [
+        at(step, "accuracy_by_level", level, v) for step, *p in both for level, v in enumerate(p)
+    ]
+
+
+def test_fine_pairs_are_compared_at_each_runs_own_crossing_and_not_on_the_path(proxies) -> None:
+    only = proxies[proxies["battery"] == "w02"]
+    scores = planted.scores_of(only, crossing)
+    points = cases.points(only, scores)
+    compared = points[points["score"] == cases.COMPARED]
+    assert compared["level"].tolist() == [0.95, 0.95]
+    assert compared["step"].isna().all()
+    assert compared["n"].tolist() == [3, 3]  # what no seed of a cell has is left out
+    assert compared["value"].tolist() == pytest.approx([(0.5 + 0.9 + 0.5) / 3] * 2)
+    assert "equal updates" in words(cases.draw(points))
+
+
+def test_fine_pairs_have_no_point_where_no_run_gets_there(proxies) -> None:
+    only = proxies[proxies["battery"].eq("w02") & proxies["depth"].eq(9)]
+    points = cases.points(only, planted.scores_of(only, crossing))
+    assert set(points["score"]) == {cases.ACCURACY}
+    assert "equal updates" in words(cases.draw(points))
 
 
 def test_depths_are_averaged_within_a_seed(drawn) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from vanishing.errors import UserError
 from vanishing.report import blocks, facts, progress, rulegraph, svg
+from vanishing.study.config import read
 from vanishing.tables import AGREEMENT, LEDGER, RUNS
 
 from .papers import CLAIMS, LONG, drawing, fact, ledger, paper_in, run_rows, study_in
@@ -108,8 +110,59 @@ def test_agreement_counts_cells_within_tolerance_by_quantity():
     assert lines[1].endswith("| 1 | 1 | 25.0% | 12.5% | 12.5% |")
     assert blocks.agreement(AGREEMENT.frame([])).count("|") == 3 * 7
     [missed] = blocks.outside(AGREEMENT.frame(rows)).splitlines()[2:]
-    assert missed.startswith("| slope | x, x, norm x, residual x, depth 1, width 1 | 1.000 |")
+    assert missed.startswith("| slope | x, x, norm x, residual x, depth 1, width 1, task x | 1.000")
     assert blocks.outside(AGREEMENT.frame([])).count("|") == 3 * 5
+
+
+def test_a_recurrent_cell_outside_is_named_by_its_recurrence_and_length_in_order_of_quantity():
+    row = {name: "none" if c.dtype == "string" else 1 for name, c in AGREEMENT.columns.items()}
+    row |= {"inside": False, "task": "digits", "family": "mlp", "truncation": 0}
+    net = {"family": "rnn", "recurrence": "lstm", "length": 50, "task": "adding"}
+    rows = [
+        row | net | {"quantity": "lag_slope", "cell": "a"},
+        row | {"quantity": "slope", "cell": "b"},
+        row | net | {"quantity": "lag_slope", "cell": "c", "truncation": 5, "length": 25},
+    ]
+    first, second, third = blocks.outside(AGREEMENT.frame(rows)).splitlines()[2:]
+    assert first.startswith("| slope | none, none, depth 1, width 1 |")
+    assert "RNN, lstm, length 50, depth 1, width 1, task adding |" in second
+    assert "length 25, truncated to 5," in third
+
+
+BATTERY = """\
+batteries:
+  gates:
+    family: rnn
+    task: adding
+    factors: {activation: [tanh], init: [he], norm: [none], residual: [none], depth: [1, 2]}
+    vary: {recurrence: [gru, {skip: {steps: 7}}]}
+    exclude:
+      - {when: {recurrence: [gru, {skip: {steps: 7}}], depth: 2}, because: short}
+    width: 8
+    length: 20
+    seeds: {judged: 2}
+    train: {steps: 0}
+"""
+
+
+def test_the_config_lacks_what_stands_at_its_default_and_resolves_to_the_same(tmp_path):
+    (tmp_path / "own.yaml").write_text(BATTERY)
+    study = read(tmp_path / "own.yaml")
+    shown = blocks.config({"config": study.model_dump(exclude_none=True)})
+    assert not any(name in shown for name in ("instance_noise", "padding", "tuning", "schedule"))
+    assert all(name in shown for name in ("length: 20", "recurrence: [gru, skip(steps=7)]"))
+    assert shown.startswith("```yaml\n# What stands at its default is left out.\n")
+    given = yaml.safe_load(shown.removeprefix("```yaml").removesuffix("```"))
+    assert set(given["batteries"]["gates"]) == {
+        "family", "task", "factors", "vary", "exclude", "width", "length", "seeds", "train"
+    }  # fmt: skip
+
+
+def test_rules_name_parts_by_their_labels():
+    rule = {"when": {"recurrence": ["gru", {"skip": {"steps": 5}}], "depth": 2}, "cells": 3}
+    battery = {"excluded": [rule | {"because": "short"}]}
+    [row] = blocks.excluded({"batteries": {"gates": battery}}).splitlines()[2:]
+    assert row == "| gates | recurrence gru or skip(steps=5), depth 2 | 3 | short |"
 
 
 def test_completeness_counts_planned_done_and_diverged(results):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,7 +26,12 @@ LABELS = {
     **SCORES,
 }
 GAME = ["task", "game"]
-COUNTS = ("modes", "high_quality")  # scores that cannot be below 0
+# As far as a quantity can reach; what is not here, an unbiased squared mmd too, knows no bound.
+WITHIN = {
+    ACCURACY: (0, 1), SATURATION: (0, 1), "high_quality": (0, 1),
+    "modes": (0, np.inf), "frechet": (0, np.inf),
+}  # fmt: skip
+EVERYWHERE = (-np.inf, np.inf)
 MARKERS = "os^Dv<"
 
 
@@ -122,8 +128,9 @@ def _live(left: Axes, right: Axes, data: pd.DataFrame) -> pd.DataFrame:
         shown = data[data["quantity"] == name]
         _over_updates(axes, shown)
         axes.set(xlabel="updates of the generator", ylabel=LABELS[name])
-        if name in COUNTS:
-            axes.set_ylim(bottom=0)
+        if name in WITHIN:
+            top = axes.get_ylim()[1]
+            axes.set_ylim(-0.03 * top, top)  # so that a marker at 0 is whole
     left.set_title(f"both learn ({_task(data)})", loc="left")
     right.set_visible(len(there) > 1)
     return shown
@@ -135,7 +142,8 @@ def _task(data: pd.DataFrame) -> str:
 
 def _over_updates(axes: Axes, data: pd.DataFrame) -> None:
     for game, line in _by_game(data):
-        style.interval(axes, line["step"], line, linestyle="-", **_look(game))
+        within = WITHIN.get(line["quantity"].iloc[0], EVERYWHERE)
+        style.interval(axes, line["step"], line, linestyle="-", within=within, **_look(game))
     style.update_axis(axes, data["step"])
 
 

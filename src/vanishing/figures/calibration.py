@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 from ..analysis.agreement import TOLERANCE
 from . import style
@@ -48,11 +49,11 @@ def draw(data: pd.DataFrame) -> Figure:
         0.98, -1.2 * TOLERANCE, f"\u00b1{TOLERANCE:g}", ha="right", va="top",
         fontsize=style.SIZE - 1, transform=right.get_yaxis_transform(),
     )  # fmt: skip
-    if data["activation"].nunique() <= MOST_NAMED:
-        _name_outliers(right, data)
     marks = _legend(data)
     columns = 6 if max((len(mark.get_label()) for mark in marks), default=0) < 16 else 4
     drawn.legend(handles=marks, loc="outside lower center", ncols=columns, columnspacing=1.2)
+    if data["activation"].nunique() <= MOST_NAMED:
+        _name_outliers(right, data)
     return drawn
 
 
@@ -75,20 +76,30 @@ def _colour(data: pd.DataFrame, activation: str) -> str:
 
 
 def _name_outliers(axes: Axes, data: pd.DataFrame, most: int = 3) -> None:
-    """Init and depth beside the cells whose whole interval lies outside the band, the farthest."""
+    """Init and depth beside the cells whose whole interval lies outside the band, the farthest.
+
+    Where two names would overlap, the farther cell has its own.
+    """
     above = data["low"] - data["predicted"] > TOLERANCE
     below = data["high"] - data["predicted"] < -TOLERANCE
     outside = data[above | below]
     far = outside.reindex(outside["difference"].abs().nlargest(most).index)
     middle = np.mean(axes.get_xlim())
+    axes.figure.draw_without_rendering()  # settles the sizes
+    taken: list[Bbox] = []
     for cell in far.itertuples():
-        left = cell.predicted > middle + 0.2 * np.ptp(axes.get_xlim())
-        axes.annotate(
+        left = cell.predicted > middle
+        name = axes.annotate(
             f"{cell.init.partition('(')[0]}, depth {cell.depth}",
             (cell.predicted, cell.difference), (-6 if left else 6, 0), textcoords="offset points",
             ha="right" if left else "left", va="bottom", fontsize=style.SIZE - 1, in_layout=False,
             color=style.activation_colour(cell.activation),
         )  # fmt: skip
+        box = name.get_window_extent()
+        if any(box.overlaps(other) for other in taken):
+            name.remove()
+        else:
+            taken.append(box)
 
 
 def _legend(data: pd.DataFrame) -> list[Line2D]:

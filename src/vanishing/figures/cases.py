@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.score_measures import COARSE, FINE, MATCHED
+from ..analysis.score_measures import COARSE, FINE, MATCHED, fine_at_matched_coarse
+from ..analysis.study_tables import Tables
 from . import style
 from .estimates import judged, means
 
 ERROR, ACCURACY, SENSITIVITY = "error_by_level", "accuracy_by_level", "sensitivity_by_level"
+COMPARED = "fine_at_matched_coarse"  # the registered measure: of a run, and not of a level
 ARM = ["family", "recurrence", "activation", "init"]
 BY = ["score", "task", *ARM, "level", "step"]
 TRANSLATION = "transduction"
@@ -22,17 +25,37 @@ def points(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Scores of the tasks that have a level, by condition, level and probe step, in long form.
 
     Errors and sensitivities are those at the last probe step, accuracies in pairs are at every one.
-    First the mean over the depths of a seed, then over seeds, with Student's interval.
+    ``fine_at_matched_coarse`` is that measure of each run, at its own first crossing: it has no
+    step. First the mean over the depths of a seed, then over seeds, with Student's interval.
     """
     data = pd.concat([judged(runs, family) for family in ("rnn", "mlp")])
     data = data[data["steps"].gt(0)]
     rows = scores[scores["score"].isin([ERROR, ACCURACY, SENSITIVITY])]
-    rows = rows.merge(data[["run_id", "task", "depth", "seed", *ARM]], on="run_id")
+    keys = data[["run_id", "cell", "task", "depth", "seed", *ARM]]
+    rows = rows.merge(keys, on="run_id")
     last = rows["step"] == rows.groupby("run_id")["step"].transform("max")
     rows = rows[last | rows["score"].eq(ACCURACY)]
-    whole = rows.groupby([*BY, "seed"], as_index=False)["value"].agg(measured=_complete)
-    found = means(whole, BY, "measured")
+    found = pd.concat([_means(rows, BY), _compared(keys, scores)], ignore_index=True)
     return found.sort_values(BY, ignore_index=True)
+
+
+def _compared(keys: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """The registered measure of the runs that have both pairs, as the facts take it.
+
+    A cell in which no seed gets there is left out, and so is a seed that lacks another cell. The
+    level is the accuracy on the coarse pair at which the runs are compared.
+    """
+    paired = scores.loc[scores["score"] == ACCURACY, "run_id"]
+    mine = keys[keys["run_id"].isin(paired)]
+    values = fine_at_matched_coarse(Tables(mine, scores=scores))
+    rows = mine.assign(score=COMPARED, level=MATCHED, value=values)
+    rows = rows[rows.groupby("cell")["value"].transform("count") > 0]
+    return _means(rows, [name for name in BY if name != "step"])
+
+
+def _means(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    whole = rows.groupby([*by, "seed"], as_index=False)["value"].agg(measured=_complete)
+    return means(whole, by, "measured")
 
 
 def _complete(values: pd.Series) -> float:
@@ -53,7 +76,7 @@ def draw(data: pd.DataFrame) -> Figure:
     single = sensitivity.groupby("task")["level"].transform("nunique") == 1
     ends = {
         distance: _distance(distance, data[data["score"] == ERROR]),
-        details: _details(details, data[data["score"] == ACCURACY]),
+        details: _details(details, data[data["score"].isin([ACCURACY, COMPARED])]),
         faint: _faint(faint, sensitivity[~single]),
         one: _one(one, sensitivity[single]),
     }
@@ -62,6 +85,9 @@ def draw(data: pd.DataFrame) -> Figure:
     return drawn
 
 
+SHARE = (0, 1)  # all that is shown here is one: so far can an interval reach
+AT_THE_LINE = {"markersize": 4.5, "elinewidth": 1.5, "zorder": 4}
+APART = 0.014  # of the coarse accuracy: so that intervals at one place do not cover each other
 _SENSITIVITY = "sensitivity at 95 % specificity"
 Ends = list[tuple[float, str, str]]  # height, name and colour of a line's end
 
@@ -75,7 +101,14 @@ def _distance(axes: Axes, data: pd.DataFrame) -> Ends:
         look = {"linestyle": "-"} if closed else {"linestyle": (0, (4, 1.5)), "alpha": 0.75}
         face = colour if closed else style.BACKGROUND
         style.interval(
-            axes, line["level"], line, color=colour, marker="o", markerfacecolor=face, **look
+            axes,
+            line["level"],
+            line,
+            color=colour,
+            marker="o",
+            markerfacecolor=face,
+            within=SHARE,
+            **look,
         )
         if closed:
             ends.append((line["value"].iloc[-1], recurrence, colour))
@@ -87,17 +120,28 @@ def _distance(axes: Axes, data: pd.DataFrame) -> Ends:
 
 
 def _details(axes: Axes, data: pd.DataFrame) -> Ends:
-    """A path in training: how well the fine pair is told, where the coarse one is told so well."""
+    """The registered means where runs are compared; fainter, the path of the means in training.
+
+    The two may part: a path is at equal updates, and each run crosses at an update of its own.
+    """
     ends: Ends = []
-    for (init,), rows in _lines(data, ["init"]):
+    compared = data[data["score"] == COMPARED]
+    paths = list(_lines(data[data["score"] == ACCURACY], ["init"]))
+    for place, ((init,), rows) in enumerate(paths):
         pairs = {level: rows[rows["level"] == level].set_index("step") for level in (COARSE, FINE)}
         fine = pairs[FINE].sort_index()
         coarse = pairs[COARSE]["value"].reindex(fine.index)
-        colour = style.condition_colour(init)
-        style.interval(axes, coarse, fine, color=colour, marker="o", linestyle="-", markersize=2.6)
-        ends.append((fine["value"].iloc[-1], init, colour))
-    _dotted(axes, "compared here ", x=MATCHED)
-    axes.set_title("two pairs of digits, over updates", loc="left")
+        look = {"color": style.condition_colour(init), "marker": style.condition_marker(init)}
+        axes.plot(coarse, fine["value"], linewidth=0.7, markersize=1.8, alpha=0.55, **look)
+        point = compared[compared["init"] == init]
+        beside = point["level"] + APART * (place - (len(paths) - 1) / 2)
+        style.interval(axes, beside, point, within=SHARE, **look, **AT_THE_LINE)
+        ends.append((fine["value"].iloc[-1], init, look["color"]))
+    _dotted(axes, f"each run's first {MATCHED:g} ", x=MATCHED)
+    axes.text(0.02, 0.97, "thin: means at\nequal updates", va="top", transform=axes.transAxes,
+              fontsize=style.SIZE - 1)  # fmt: skip
+    axes.set_ylim(bottom=axes.get_ylim()[0] - 0.12 * np.ptp(axes.get_ylim()))  # room for the words
+    axes.set_title("two pairs of digits", loc="left")
     axes.set(xlabel="accuracy on the coarse pair", ylabel="accuracy on the fine pair")
     return _or_nothing(axes, data, ends, "tells no fine pair from a coarse one")
 
@@ -105,9 +149,9 @@ def _details(axes: Axes, data: pd.DataFrame) -> Ends:
 def _faint(axes: Axes, data: pd.DataFrame) -> Ends:
     ends: Ends = []
     for (init,), line in _lines(data, ["init"]):
-        colour = style.condition_colour(init)
-        style.interval(axes, line["level"], line, color=colour, marker="o", linestyle="-")
-        ends.append((line["value"].iloc[-1], init, colour))
+        look = {"color": style.condition_colour(init), "marker": style.condition_marker(init)}
+        style.interval(axes, line["level"], line, linestyle="-", within=SHARE, **look)
+        ends.append((line["value"].iloc[-1], init, look["color"]))
     _dotted(axes, "guessing", y=0.05)
     axes.set_title("faint blobs in noise", loc="left")
     axes.set(xlabel="contrast of the blob (sd of the noise)", ylabel=_SENSITIVITY)
@@ -119,8 +163,9 @@ def _one(axes: Axes, data: pd.DataFrame) -> Ends:
     """A task with a single level: a point a condition."""
     inits = list(data["init"])
     for place, (_, point) in enumerate(data.groupby("init", sort=False)):
-        colour = style.condition_colour(point["init"].iloc[0])
-        style.interval(axes, [place], point, color=colour, marker="o")
+        init = point["init"].iloc[0]
+        look = {"color": style.condition_colour(init), "marker": style.condition_marker(init)}
+        style.interval(axes, [place], point, within=SHARE, **look)
     axes.set_xticks(range(len(inits)), inits)
     axes.set(xlim=(-0.6, max(len(inits), 1) - 0.4), ylim=(-0.02, 1.02), ylabel=_SENSITIVITY)
     _dotted(axes, "guessing", y=0.05)

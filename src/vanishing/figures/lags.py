@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ FLOOR = -20.0  # decades: what lies deeper is as good as nothing, and would flat
 SIZE = ["depth", "width", "length"]
 CELL = ["cell", "recurrence", "activation", "init", *SIZE]
 VANILLA = "vanilla"
+DASHES = (0, (3, 3))
 
 
 def points(runs: pd.DataFrame, lags: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -71,8 +73,9 @@ def draw(data: pd.DataFrame) -> Figure:
     reach = max(highest, 0) - max(lowest, FLOOR)
     low, high = max(lowest, FLOOR) - 0.05 * reach, max(highest, 0) + 0.05 * reach
     grid.flat[0].set_ylim(low, high)
+    strokes = _strokes(panels.values())
     for axes, (title, panel) in zip(grid.flat, panels.items(), strict=False):
-        _panel(axes, panel)
+        _panel(axes, panel, strokes)
         axes.set_title(title, loc="left")
     _name(grid, list(panels.values()), low)
     first = data.iloc[0]
@@ -100,14 +103,32 @@ def _panels(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return found
 
 
-def _panel(axes: Axes, panel: pd.DataFrame) -> None:
+def _strokes(panels: Iterable[pd.DataFrame]) -> dict[str, dict]:
+    """The stroke of each line's name: every other one has dashes, above those that have none.
+
+    So the colours of two neighbours alternate where their lines coincide. Dashes have open markers.
+    """
+    found = {}
+    for recurrent in (False, True):
+        here = [p for p in panels if p["recurrence"].ne(VANILLA).any() == recurrent]
+        names = style.ordered(name for panel in here for name, *_ in _lines(panel))
+        for place, name in enumerate(names):
+            found[name] = {"linestyle": DASHES, "zorder": 2.2} if place % 2 else {}
+    return found
+
+
+def _panel(axes: Axes, panel: pd.DataFrame, strokes: dict[str, dict]) -> None:
     axes.axhline(0, color=style.TEXT, linewidth=0.6)
     names = _lines(panel)
     step = max(1, math.ceil(panel["lag"].max() / MARKS))
-    for (_, colour, line), size in zip(names, style.marker_sizes(len(names)), strict=True):
-        axes.plot(line["lag"], line["theory"], color=colour, linewidth=0.9)
+    for (name, colour, line), size in zip(names, style.marker_sizes(len(names)), strict=True):
+        axes.plot(line["lag"], line["theory"], color=colour, linewidth=1.1, **strokes[name])
         shown = line[line["lag"] % step == 0]
-        style.interval(axes, shown["lag"], shown, color=colour, marker="o", markersize=size)
+        face = style.BACKGROUND if strokes[name] else colour
+        style.interval(
+            axes, shown["lag"], shown, color=colour, marker="o", markersize=size,
+            markerfacecolor=face, markeredgewidth=0.8,
+        )  # fmt: skip
 
 
 def _lines(panel: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:

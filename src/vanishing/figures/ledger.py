@@ -82,7 +82,14 @@ def _row(axes: Axes, place: int, row: tuple) -> None:
             markerfacecolor=style.BACKGROUND if within else colour,
         )  # fmt: skip
     else:
-        axes.text(0, place, "no estimate", ha="center", va="center", fontsize=style.SIZE - 1)
+        paper = {
+            "facecolor": style.BACKGROUND,
+            "edgecolor": "none",
+            "pad": 2,
+        }  # hides the line at 0
+        axes.text(
+            0, place, "no estimate", ha="center", va="center", fontsize=style.SIZE - 1, bbox=paper
+        )
     beside = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points",
               "va": "center", "annotation_clip": False}  # fmt: skip
     statement = _wrapped(f"{row.claim}  {row.statement}")
@@ -91,5 +98,6 @@ def _row(axes: Axes, place: int, row: tuple) -> None:
     axes.annotate(row.verdict, (1, place), (6, 0), **bold, **beside)
 
 
-def _wrapped(text: str, width: int = 52, lines: int = 3) -> str:
+def _wrapped(text: str, width: int = 48, lines: int = 3) -> str:
+    """``text`` in lines that are shorter than the space to the left of the axis."""
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" \u2026"))

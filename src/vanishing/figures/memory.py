@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,9 +14,13 @@ from . import style
 from .estimates import judged, means, shares
 
 TASK = "adding"
-ARM = ["recurrence", "activation", "init"]
+CELL = ["recurrence", "activation", "init"]
+# What else may differ within a study: cells that differ in it are never pooled.
+OTHERS = ["norm", "residual", "depth", "width", "truncation", "optimizer", "schedule", "clip",
+          "batch", "steps"]  # fmt: skip
+ARM = [*CELL, *OTHERS]
 VANILLA = "vanilla"
-STROKES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))  # of the inits of a cell
+STROKES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))  # of the arms of a cell
 
 
 def points(runs: pd.DataFrame, lags: pd.DataFrame) -> pd.DataFrame:
@@ -39,7 +45,7 @@ def _kind(label: str) -> str:
 
 def _slopes(runs: pd.DataFrame, lags: pd.DataFrame) -> pd.DataFrame:
     """The lag slope of each run at each probe step."""
-    rows = lags.merge(runs[["run_id", "depth", "length", *ARM]], on="run_id")
+    rows = lags.merge(runs[["run_id", "length", *ARM]], on="run_id")
     rows = rows[rows["layer"] == rows["depth"]]
     profiles = rows.pivot(
         index=[*ARM, "length", "run_id", "step"], columns="lag", values="log10_delta_rms"
@@ -80,22 +86,36 @@ def draw(data: pd.DataFrame) -> Figure:
     return drawn
 
 
-def _arms(data: pd.DataFrame) -> dict[tuple[str, str, str], tuple[str, dict]]:
-    """The name and the look of every cell; of a cell with several inits, a stroke and marker each.
+def _arms(data: pd.DataFrame) -> dict[tuple, tuple[str, dict]]:
+    """The name and the look of every arm; of a cell with several, a stroke and marker each.
 
     Vanilla cells come first; they are named by what they differ in.
     """
-    found, arms = {}, set(zip(*(data[name] for name in ARM), strict=True))
-    for recurrence, activation, init in sorted(arms, key=lambda arm: (arm[0] != VANILLA, arm)):
-        inits = sorted({arm[2] for arm in arms if arm[:2] == (recurrence, activation)})
-        alone = recurrence != VANILLA and sum(arm[0] == recurrence for arm in arms) == 1
-        name = activation if recurrence == VANILLA else recurrence
-        place, colour = inits.index(init), style.cell_colour(recurrence, activation)
+    arms = sorted(set(zip(*(data[name] for name in ARM), strict=True)))
+    found, places = {}, Counter()
+    for arm in sorted(arms, key=lambda arm: arm[0] != VANILLA):  # stable
+        recurrence, activation, *_ = arm
+        place, colour = places[recurrence, activation], style.cell_colour(recurrence, activation)
+        places[recurrence, activation] += 1
         look = {
             "color": colour,
             "linestyle": STROKES[place % len(STROKES)],
-            "marker": style.MORE_MARKERS[place - 1] if place else "o",
+            "marker": style.MORE_MARKERS[(place - 1) % len(style.MORE_MARKERS)] if place else "o",
             "markerfacecolor": style.BACKGROUND if place else colour,
         }
-        found[recurrence, activation, init] = (name if alone else f"{name}, {_kind(init)}", look)
+        found[arm] = (_named(arm, arms), look)
     return found
+
+
+def _named(arm: tuple, arms: list[tuple]) -> str:
+    """The cell, its init where there is another one of this cell, and what else differs at all."""
+    recurrence, activation, init, *others = arm
+    cells = {other[: len(CELL)] for other in arms if other[0] == recurrence}
+    words = [activation if recurrence == VANILLA else recurrence]
+    if recurrence == VANILLA or len(cells) > 1:
+        alike = {other[2] for other in arms if _kind(other[2]) == _kind(init)}
+        words.append(init if len(alike) > 1 else _kind(init))
+    for place, (name, value) in enumerate(zip(OTHERS, others, strict=True), len(CELL)):
+        if len({other[place] for other in arms}) > 1:
+            words.append(f"{name} {value}")
+    return ", ".join(words)

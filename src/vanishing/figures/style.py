@@ -32,13 +32,14 @@ ON_PAPER = {TEXT: "#1c1c1e", GRID: "#d8d8dc", BACKGROUND: "#ffffff"}
 WIDTH = 6.3  # inches: 160 mm, the width of the paper's text
 PALETTE = ("#808080", "#d55e00", "#0072b2", "#009e73", "#b87700", "#b25aa0", "#8c6239", "#d1416f",
            "#5b8c1a", "#6f6bd1", "#dd3bf3", "#f0253b", "#f532b3", "#de715b", "#7154ef", "#309fa6",
-           "#5f7744", "#a15b6a", "#9a88b8", "#9c932b", "#6396b9", "#2ba63c")  # fmt: skip
+           "#606828", "#a15b6a", "#9a88b8", "#9c932b", "#6396b9", "#2ba63c")  # fmt: skip
 # What else has a colour of its own: such as the first activations of the palette do not have.
 CELLS = {"lstm": "#d1416f", "gru": "#7154ef", "minimal_gated": "#8c6239", "leaky": "#5b8c1a",
          "skip": "#309fa6"}  # fmt: skip
 GAMES = {"saturating": "#f0253b", "non_saturating": "#dd3bf3", "least_squares": "#9c932b",
          "hinge": "#2ba63c", "wgan": "#a15b6a", "wgan_gp": "#6396b9"}  # fmt: skip
-CONDITIONS = {"torch_default": "#de715b", "orthogonal": "#6f6bd1"}
+CONDITIONS = {"torch_default": "#de715b", "orthogonal": "#606828"}  # in grey: light and dark
+CONDITION_MARKERS = {"torch_default": "o", "orthogonal": "s"}
 MARKERS = {"none": "o", "batch": "s", "layer": "^"}
 MORE_MARKERS = "DvP*Xh"
 BY_CHANCE = (0, (1, 2))  # the stroke of what guessing would give
@@ -122,6 +123,12 @@ def game_colour(label: str) -> str:
 def condition_colour(init: str) -> str:
     """The colour of an init where networks of the same kind differ in it alone."""
     return _of(CONDITIONS, init)
+
+
+def condition_marker(init: str) -> str:
+    """The marker of an init where networks of the same kind differ in it alone."""
+    known = CONDITION_MARKERS.get(init.partition("(")[0])
+    return known or MORE_MARKERS[_hash(init) % len(MORE_MARKERS)]
 
 
 def _of(colours: dict[str, str], label: str) -> str:
@@ -209,10 +216,16 @@ def marker_sizes(count: int) -> np.ndarray:
     return np.linspace(4.2, 2.0, count) if count > 1 else np.array([3.0])
 
 
-def interval(axes: Axes, x: object, points: pd.DataFrame, **look: object) -> None:
-    """Points with their intervals: the columns value, low, high of ``points`` at ``x``."""
+def interval(
+    axes: Axes, x: object, points: pd.DataFrame, *,
+    within: tuple[float, float] = (-np.inf, np.inf), **look: object,
+) -> None:  # fmt: skip
+    """Points with their intervals: the columns value, low, high of ``points`` at ``x``.
+
+    An interval is drawn as far as the quantity itself can reach, which is ``within``.
+    """
     value = points["value"].to_numpy(float)
-    low, high = (points[name].to_numpy(float) for name in ("low", "high"))
+    low, high = (np.clip(points[name].to_numpy(float), *within) for name in ("low", "high"))
     error = np.nan_to_num(np.maximum([value - low, high - value], 0))
     axes.errorbar(x, value, error, **{"linestyle": "none", "elinewidth": 0.7, **look})
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ..errors import UserError
+from ..study.config import Battery, Probes, Seeds, Study, Train
+from ..study.fields import Block
+from ..study.plan import rule_in_words
 from ..table import provenance_of
 from ..tables import AGREEMENT, LEDGER
 from . import progress
@@ -19,8 +22,10 @@ from .facts import badge, escaped, number
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic.fields import FieldInfo
 
 NONE = "*none*"
+BLOCKS = {"seeds": Seeds, "train": Train, "probes": Probes}  # of a battery
 
 
 def standard(results: Path, claims: Path, bibliography: str) -> dict[str, str]:
@@ -130,9 +135,33 @@ def _flat(entries: Mapping, prefix: str = "") -> Iterable[tuple[str, str]]:
 
 
 def config(plan: Mapping) -> str:
-    """The resolved config, as YAML."""
-    text = yaml.safe_dump(plan["config"], sort_keys=False, default_flow_style=None, width=84)
-    return f"```yaml\n{text}```"
+    """The resolved config as YAML; what stands at its default is left out."""
+    resolved = plan["config"]
+    batteries = {
+        name: {
+            key: _chosen(value, BLOCKS[key]) if key in BLOCKS else value
+            for key, value in _chosen(battery, Battery).items()
+        }
+        for name, battery in resolved.get("batteries", {}).items()
+    }
+    shown = _chosen(resolved, Study) | ({"batteries": batteries} if batteries else {})
+    text = yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=84)
+    return f"```yaml\n# What stands at its default is left out.\n{text}```"
+
+
+def _chosen(given: Mapping, model: type[Block]) -> dict:
+    """``given`` without the settings that stand at the default of the ``model``."""
+    fields = model.model_fields
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in fields or value != _default(fields[name])
+    }
+
+
+def _default(field: FieldInfo) -> object:
+    default = field.get_default(call_default_factory=True)
+    return default.model_dump(exclude_none=True) if isinstance(default, Block) else default
 
 
 def excluded(plan: Mapping) -> str:
@@ -140,7 +169,7 @@ def excluded(plan: Mapping) -> str:
     rows = [
         (
             escaped(name),
-            ", ".join(f"{key} {_values(value)}" for key, value in rule["when"].items()),
+            escaped(rule_in_words(rule["when"])),
             number(rule["cells"]),
             _cell(rule["because"]),
         )
@@ -148,11 +177,6 @@ def excluded(plan: Mapping) -> str:
         for rule in battery.get("excluded", [])
     ]
     return table(("Battery", "Excluded", "Cells", "Because"), rows or [(NONE,) * 4], "llrl")
-
-
-def _values(value: object) -> str:
-    values = value if isinstance(value, list) else [value]
-    return escaped(" or ".join(map(str, values)))
 
 
 def completeness(rows: Sequence[Mapping]) -> str:
@@ -190,10 +214,15 @@ def agreement(agreed: pd.DataFrame) -> str:
 
 
 def outside(agreed: pd.DataFrame) -> str:
-    """A row a cell that lies outside the tolerance of a quantity: which, predicted, measured."""
+    """A row a cell that lies outside the tolerance of a quantity: which, predicted, measured.
+
+    They stand in the order of the quantities in the table of agreement.
+    """
     from ..analysis.agreement import QUANTITIES
 
     cells = agreed[~agreed["inside"]].drop_duplicates(["cell", "quantity"])
+    order = {name: place for place, name in enumerate(QUANTITIES)}
+    cells = cells.sort_values("quantity", key=lambda names: names.map(order), kind="stable")
     rows = [
         (
             _cell(QUANTITIES[row.quantity].short),
@@ -209,7 +238,7 @@ def outside(agreed: pd.DataFrame) -> str:
 
 
 def _network(row: object) -> str:
-    """What sets a cell apart from a plain MLP, in words."""
+    """What sets a cell apart from a plain MLP on digits, in words."""
     words = [row.activation, row.init]
     if row.norm != "none":
         words.append(f"norm {row.norm}" + (" after phi" if row.norm_position == "after" else ""))
@@ -217,7 +246,11 @@ def _network(row: object) -> str:
         words.append(f"residual {row.residual}" + (f" of {row.block}" if row.block > 1 else ""))
     if row.family == "cnn":
         words.append(f"CNN, padding {row.padding}, stages {row.stages}")
-    return ", ".join([*words, f"depth {row.depth}", f"width {row.width}"])
+    if row.family == "rnn":
+        cut = f", truncated to {row.truncation}" if row.truncation else ""
+        words.append(f"RNN, {row.recurrence}, length {row.length}{cut}")
+    size = [f"depth {row.depth}", f"width {row.width}"]
+    return ", ".join([*words, *size, *([] if row.task == "digits" else [f"task {row.task}"])])
 
 
 def _cell(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -221,6 +222,27 @@ def write_cohorts(plan: Plan, results: Path) -> None:
             write_text(path, text)
 
 
+def rule_in_words(when: Mapping[str, object]) -> str:
+    """Which cells a rule of ``exclude`` takes out.
+
+    >>> rule_in_words({"recurrence": ["gru", {"skip": {"steps": 5}}], "depth": 2})
+    'recurrence gru or skip(steps=5), depth 2'
+    """
+    named = {
+        axis: " or ".join(map(_as_label, given if isinstance(given, list) else [given]))
+        for axis, given in when.items()
+    }
+    return ", ".join(f"{axis} {values}" for axis, values in named.items())
+
+
+def _as_label(value: object) -> str:
+    """A part with its parameters as they were given, like its label; all else as it is."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    [(name, given)] = value.items()
+    return f"{name}({', '.join(f'{key}={setting}' for key, setting in given.items())})"
+
+
 def description(plan: Plan) -> str:
     """What a study runs and what it will cost, for a person."""
     lines = [f"study {plan.name}: {sum(len(c.members) for c in plan.cohorts)} runs in "
@@ -229,7 +251,10 @@ def description(plan: Plan) -> str:
         untuned = "one rate" if g.judged[0].steps else "nothing is trained"
         tuning = f"{len(g.tuning)} tuning runs" if g.tuning else untuned
         lines.append(f"  {name}: {g.cells} cells, {len(g.judged)} judged runs, {tuning}")
-        lines += [f"    left out, {e.cells} cells: {e.when} ({e.because})" for e in g.excluded]
+        lines += [
+            f"    left out, {e.cells} cells: {rule_in_words(e.when)} ({e.because})"
+            for e in g.excluded
+        ]
     cores = os.cpu_count() or 1
     wait = duration(plan.seconds / cores)
     lines.append(f"about {duration(plan.seconds)} of CPU, {wait} on {cores} cores")
