@@ -49,8 +49,8 @@ def imported(subpackage: str, *parts: str) -> tuple[str, ...]:
 
     Inside functions too, where an import may stand that would be circular at a module's top.
 
-    >>> imported("tables", "theory.slope"), imported("tables", "theory.predictions")
-    ((), ('tables',))
+    >>> imported("theory", "engine.logs"), imported("theory", "parts.inits")
+    (('theory.slope',), ('theory.fixed_points', 'theory.gaussian', 'theory.maps'))
     """
     inside, found = set(_files(subpackage)), set()
     new = {file for part in parts for file in _files(part)}
@@ -129,7 +129,8 @@ def _imports(file: Path) -> set[Path]:
     for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
         if isinstance(node, ast.ImportFrom) and node.level:
             source = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-            found |= {source.with_suffix(".py"), *(source / f"{n.name}.py" for n in node.names)}
+            found |= {source.with_suffix(".py"), source / "__init__.py"}
+            found |= {source / f"{n.name}.py" for n in node.names}
     return found
 
 
