@@ -36,11 +36,12 @@ scores = SCORES.read(tables / "scores.parquet")
 # ## Four failures
 #
 # Upper left: how often the number of a verb is wrong, by how far back its subject stands; closed
-# markers are a toy translation, open ones agreement alone. Upper right: two digits that look alike
-# against two that do not: thin paths are means at equal updates, and thick markers compare each run
-# where it first reaches the dotted line. Lower left: how many faint blobs in noise are found, by contrast. Lower right: tumours
-# found in a real table of patients. Dotted lines at the level of a guess say what guessing gives.
-# Points are means over seeds with their 95 % intervals, depths averaged.
+# markers are a toy translation, open ones agreement alone. Upper right: two digits that look
+# alike against two that do not: thin paths are means at equal updates, and thick markers compare
+# each run where it first reaches the dotted line. Lower left: how many faint blobs in noise are
+# found, by contrast. Lower right: tumours found in a real table of patients. Dotted lines at the
+# level of a guess say what guessing gives. Points are means over seeds with their 95 % intervals,
+# depths averaged.
 
 # %%
 shown = cases.points(runs, scores)
