@@ -6,6 +6,7 @@ first layer of the theory starts at q_0 = 1.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import inspect
 import tarfile
@@ -114,6 +115,7 @@ def length_of(spec: dict) -> int:
     return default_length(spec["kind"]) or 0
 
 
+@functools.cache  # asked for each run of a plan
 def default_length(kind: str) -> int | None:
     """The length that a task's setting of this name has by default; None where it has none."""
     setting = inspect.signature(TASKS[kind]).parameters.get("length")
