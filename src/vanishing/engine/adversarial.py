@@ -29,7 +29,7 @@ from .initial import draw, initial_buffers, scale_to_unit_variance
 from .network import Buffers, Network, Parameters, flat
 from .probes import doubled
 from .samples import Samples, samples_of
-from .stack import Budget, copied, update
+from .stack import Budget, copied, nonfinite, update
 
 PLAYERS = ("generator", "discriminator")
 Values = list[list[Tensor]]  # of each layer, of each pass that a player made
@@ -279,9 +279,5 @@ def _nonfinite(losses: Tensor, layers: Values, depth: int) -> dict[int, int]:
     ``layers`` are the generator's, ``depth`` of them, and then the discriminator's, counted from 1
     again; where all are finite, it is the discriminator's head.
     """
-    found = {}
-    for run in (~losses.isfinite()).nonzero().ravel().tolist():
-        bad = (n for n, z in enumerate(layers) if not all(t[run].isfinite().all() for t in z))
-        first = next(bad, len(layers))
-        found[run] = first + 1 if first < depth else first - depth + 1
-    return found
+    found = nonfinite(losses, layers)
+    return {run: layer if layer <= depth else layer - depth for run, layer in found.items()}

@@ -35,11 +35,10 @@ class Draws:
 
     def kept(self, purpose: str, net: Network) -> Tensor | None:
         """Which residual blocks of ``net`` survive an update, (runs, blocks); None: all do."""
-        survival, blocks = net.residual.survival, net.architecture.blocks
-        if survival is None:
+        if net.survival is None:
             return None
-        chance = [survival(block, blocks) for block in range(1, blocks + 1)]
-        return self.uniform(purpose, blocks) < torch.tensor(chance, device=self.device)
+        chance = torch.tensor(net.survival, device=self.device)
+        return self.uniform(purpose, len(chance)) < chance
 
     def _drawn(self, draw: Callable[..., Tensor], purpose: str, shape: tuple[int, ...]) -> Tensor:
         if purpose not in self.generators:

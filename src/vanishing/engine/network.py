@@ -80,6 +80,12 @@ class Network:
         return [self.architecture.place(n, self.activation) for n in range(1, self.depth + 2)]
 
     @property
+    def survival(self) -> list[float] | None:
+        """The chance of each residual block to survive an update; None where all do."""
+        of, blocks = self.residual.survival, self.architecture.blocks
+        return of and [of(block, blocks) for block in range(1, blocks + 1)]
+
+    @property
     def block_ends(self) -> list[int]:
         """The layers that residual blocks end with."""
         return [n for n in range(1, self.depth + 1) if self.architecture.ends_block(n)]
@@ -92,16 +98,18 @@ def normalised(
     values: Tensor,
     buffers: Buffers,
     learning: bool,
+    units: slice = slice(None),
 ) -> Tensor:
-    """What the norm of a layer makes of ``values``, with its gain and bias."""
+    """What the norm of a layer makes of the ``values`` of its ``units``, with gain and bias."""
     running = (buffers["mean"][layer], buffers["variance"][layer]) if "mean" in buffers else None
     values = net.norm.apply(values, running, learning)
     if net.norm.weigh or not net.norm.affine:
         return values
-    gain = over_pixels(parameters["gain"][layer], values)
+    gain = over_pixels(parameters["gain"][layer][..., units], values)
     if "bias" not in net.norm.affine:
         return values * gain
-    return torch.addcmul(over_pixels(parameters["bias"][layer], values), values, gain)
+    bias = over_pixels(parameters["bias"][layer][..., units], values)
+    return torch.addcmul(bias, values, gain)
 
 
 def over_pixels(rows: Tensor, values: Tensor) -> Tensor:

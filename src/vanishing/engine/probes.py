@@ -52,7 +52,8 @@ def measure(
     """
     exact = doubled(parameters)
     runs = len(exact["W"][0])
-    _ = [w.requires_grad_() for w in exact["W"][: net.depth]]
+    for weight in exact["W"][: net.depth]:
+        weight.requires_grad_()
     logits, h, a = forward(
         net, exact, x.double().expand(runs, *x.shape), probed_buffers(buffers), learning=False
     )

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..parts.recurrences import Step
-from .network import Network, Parameters, learned_by_phi, over_pixels
+from .network import Network, Parameters, learned_by_phi, normalised
 
 OnStep = Callable[[int, Step], None]
 Steps = list[Tensor]  # a tensor (runs, batch, units) a time step
@@ -71,7 +71,8 @@ def _of_layer(net: Network, parameters: Parameters, layer: int, below: Tensor) -
     behind, steps = [Step(zero, zero, zero)] * recurrence.reaches, []
 
     def see(column: int, total: Tensor) -> Tensor:
-        return _normalised(net, parameters, layer, column, total)
+        units = slice(column * width, (column + 1) * width)
+        return normalised(net, parameters, layer, total, {}, True, units)
 
     def phi(h: Tensor) -> Tensor:
         return net.activation.phi(h, *learned_by_phi(net, parameters, layer, h))
@@ -98,17 +99,3 @@ def _cut(step: Step) -> Step:
     """The step with nothing behind it that a gradient could go back to."""
     memory = None if step.memory is None else step.memory.detach()
     return Step(step.h.detach(), step.a.detach(), memory)
-
-
-def _normalised(
-    net: Network, parameters: Parameters, layer: int, column: int, total: Tensor
-) -> Tensor:
-    """The sum of a column as its gate, or phi, sees it."""
-    values = net.norm.apply(total, None, True)
-    if not net.norm.affine:
-        return values
-    own = slice(column * total.shape[2], (column + 1) * total.shape[2])
-    values = values * over_pixels(parameters["gain"][layer][..., own], values)
-    if "bias" not in net.norm.affine:
-        return values
-    return values + over_pixels(parameters["bias"][layer][..., own], values)

@@ -76,9 +76,8 @@ def _epochs(rows: Tensor, steps: int, batch: int, seed: int) -> Tensor:
 
 def survivals(net: Network, seeds: list[int], steps: int, device: torch.device) -> Tensor | None:
     """Which residual blocks survive each update, (steps, runs, blocks); None where all do."""
-    survival, blocks = net.residual.survival, net.architecture.blocks
-    if survival is None or not steps:
+    if net.survival is None or not steps:
         return None
-    chance = torch.tensor([survival(block, blocks) for block in range(1, blocks + 1)])
-    drawn = [torch.rand(steps, blocks, generator=generator_of(s, "survival")) for s in seeds]
+    chance = torch.tensor(net.survival)
+    drawn = [torch.rand(steps, len(chance), generator=generator_of(s, "survival")) for s in seeds]
     return (torch.stack(drawn, dim=1) < chance).to(device)

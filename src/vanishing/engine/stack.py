@@ -156,14 +156,14 @@ def advance(stack: Stack, step: int, wanted: bool = False) -> Update:
         x,
         labels,
         losses.detach(),
-        _nonfinite(losses.detach(), h),
+        nonfinite(losses.detach(), h),
         gradients if wanted or step + 1 in budget.probe_steps else None,
         before,
         changes if wanted else None,
     )
 
 
-def _nonfinite(losses: Tensor, h: list[Tensor] | list[list[Tensor]]) -> dict[int, int]:
+def nonfinite(losses: Tensor, h: list[Tensor] | list[list[Tensor]]) -> dict[int, int]:
     """The first layer with a value that is not finite, of each such run; the head counts as one."""
     if losses.isfinite().all():
         return {}

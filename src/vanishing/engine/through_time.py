@@ -72,7 +72,9 @@ def of_recurrences(net: Network, parameters: Parameters, x: Tensor) -> dict[str,
 
 
 def _gates(net: Network, parameters: Parameters, x: Tensor) -> list[list[Tensor]]:
-    """The gates of every layer, (runs, batch, units, steps) each."""
+    """The gates of every layer, (runs, batch, units, steps) each; no pass where there are none."""
+    if not net.recurrence.gates:
+        return [[] for _ in range(net.depth)]
     steps: list[list[Step]] = [[] for _ in range(net.depth)]
     with torch.no_grad():
         runs = len(parameters["W"][0])

@@ -7,6 +7,7 @@ candidate; the candidate's pre-activation is h_t, which phi sees. Gates are sigm
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -96,12 +97,8 @@ def leaky(alpha: float = 0.1) -> Recurrence:
     """A state that takes on a share ``alpha`` of its new value at each step."""
     if not 0 < alpha <= 1:
         raise UserError(f"recurrence 'leaky': alpha must be in (0, 1], and {alpha:g} came.")
-
-    def step(p: tuple, r: tuple, before: Step, phi: Phi, see: Column) -> Step:
-        return _leaky(p, r, before, phi, see, alpha)
-
     return Recurrence(
-        step,
+        functools.partial(_leaky, alpha=alpha),
         "Jaeger et al. 2007",
         "h = x W + a₋₁ U + b, a = (1 − alpha) a₋₁ + alpha phi(h)",
         carry=1 - alpha,
