@@ -51,7 +51,7 @@ class Contrast(Strict):
 
 
 class Regress(Strict):
-    """A regression over cells: the coefficient of ``term``, with ``beside`` in the same fit."""
+    """What the measure is set against over cells: the ``term``, at equal ``beside``."""
 
     term: str
     beside: tuple[str, ...] = ()
@@ -65,6 +65,15 @@ class Regress(Strict):
     @classmethod
     def _known_beside(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_known("measure", name, MEASURES) for name in names)
+
+
+def _known_columns(where: dict | None) -> dict | None:
+    for name, allowed in (where or {}).items():
+        dtype = RUNS.columns[_known("column of runs", name, RUNS.columns)].dtype
+        ends = isinstance(allowed, Range) and (allowed.min, allowed.max) != (None, None)
+        if ends and dtype == "string":
+            raise ValueError(f"{name!r} holds words: it has no min or max")
+    return where
 
 
 class Analysis(Strict):
@@ -92,15 +101,7 @@ class Analysis(Strict):
     def _known_test(cls, name: str) -> str:
         return _known("test", name, TESTS)
 
-    @field_validator("where")
-    @classmethod
-    def _known_columns(cls, where: dict) -> dict:
-        for name, allowed in where.items():
-            dtype = RUNS.columns[_known("column of runs", name, RUNS.columns)].dtype
-            ends = isinstance(allowed, Range) and (allowed.min, allowed.max) != (None, None)
-            if ends and dtype == "string":
-                raise ValueError(f"{name!r} holds words: it has no min or max")
-        return where
+    _known_columns = field_validator("where")(_known_columns)
 
     @field_validator("strata")
     @classmethod
@@ -149,6 +150,15 @@ class Analysis(Strict):
         }
 
 
+class Specification(Strict):
+    """The primary analysis on other batteries, and on other cells of them where it says so."""
+
+    batteries: Annotated[tuple[str, ...], Field(min_length=1)]
+    where: dict[str, Level | tuple[Level, ...] | Range] | None = None
+
+    _known_columns = field_validator("where")(_known_columns)
+
+
 class Claim(Strict):
     """A hypothesis in our own words, what the articles say, and what would refute it."""
 
@@ -161,12 +171,16 @@ class Claim(Strict):
     reading: str = ""
     primary: Analysis | None = None
     secondary: dict[str, Analysis] = {}
+    specifications: dict[str, Specification] = {}
+    figure: str = ""  # of the paper, that shows it
     not_testable: str = ""
 
     @model_validator(mode="after")
     def _one_primary(self) -> Claim:
         if (self.primary is None) == (not self.not_testable):
             raise ValueError("a claim has either a primary analysis or a reason in not_testable")
+        if self.specifications and self.primary is None:
+            raise ValueError("specifications vary a primary analysis, and there is none")
         if self.quoted_from not in self.sources:
             raise ValueError(f"quoted_from is {self.quoted_from!r}, and must be one of its sources")
         return self

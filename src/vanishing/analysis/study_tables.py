@@ -9,7 +9,17 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from ..tables import GAMES, LAGS, LAYERS, PREDICTIONS, RECURRENCES, SCORES
+from ..tables import (
+    CURVES,
+    FREEZE,
+    GAMES,
+    LAGS,
+    LAYERS,
+    NETWORKS,
+    PREDICTIONS,
+    RECURRENCES,
+    SCORES,
+)
 
 # The smallest and the largest positive float32: what a gradient can at most have shrunk or grown to
 # before it is stored as 0 or infinity.
@@ -23,6 +33,9 @@ class Tables:
 
     runs: pd.DataFrame
     layers: pd.DataFrame = field(default_factory=partial(LAYERS.frame, ()))
+    curves: pd.DataFrame = field(default_factory=partial(CURVES.frame, ()))
+    networks: pd.DataFrame = field(default_factory=partial(NETWORKS.frame, ()))
+    freeze: pd.DataFrame = field(default_factory=partial(FREEZE.frame, ()))
     predictions: pd.DataFrame = field(default_factory=partial(PREDICTIONS.frame, ()))
     lags: pd.DataFrame = field(default_factory=partial(LAGS.frame, ()))
     recurrences: pd.DataFrame = field(default_factory=partial(RECURRENCES.frame, ()))

@@ -10,10 +10,17 @@ from .of_cells import (
     AGREEMENT,
     EXPECTED,
     LAG_PREDICTIONS,
-    LEDGER,
     NETWORK_FACTORS,
     PREDICTIONS,
     SUMMARY,
+)
+from .of_claims import (
+    EVIDENCE,
+    FALSE_POSITIVES,
+    FRONTIERS,
+    IMPORTANCE,
+    LEDGER,
+    SPECIFICATIONS,
 )
 from .of_runs import (
     CURVES,
@@ -30,9 +37,13 @@ from .of_runs import (
 __all__ = [
     "AGREEMENT",
     "CURVES",
+    "EVIDENCE",
     "EXPECTED",
+    "FALSE_POSITIVES",
     "FREEZE",
+    "FRONTIERS",
     "GAMES",
+    "IMPORTANCE",
     "LAGS",
     "LAG_PREDICTIONS",
     "LAYERS",
@@ -45,6 +56,7 @@ __all__ = [
     "RUNS",
     "RUN_LOG",
     "SCORES",
+    "SPECIFICATIONS",
     "SUMMARY",
     "TABLES",
     "data_dictionary",
@@ -68,6 +80,11 @@ TABLES = {
         AGREEMENT,
         SUMMARY,
         LEDGER,
+        EVIDENCE,
+        SPECIFICATIONS,
+        FALSE_POSITIVES,
+        IMPORTANCE,
+        FRONTIERS,
     )
 }
 # What a training job can know of a run; the battery and the cell's signal come with the others.

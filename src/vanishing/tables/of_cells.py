@@ -88,27 +88,3 @@ SUMMARY = Table(
         "high": Column("float64", "the outcome's", "upper end of the 95 % bootstrap interval", null="fewer than two runs"),
     },
 )  # fmt: skip
-
-LEDGER = Table(
-    "ledger",
-    "a claim in a stratum; the stratum 'all' carries the verdict",
-    ("claim", "stratum"),
-    {
-        "claim": Column("string", "1", "id in reports/claims.yaml"),
-        "stratum": Column("string", "1", "'all', or the cells that this row rests on"),
-        "statistic": Column("string", "1", "what value is"),
-        "value": Column("float64", "the statistic's", "the estimate", null="nothing to estimate it from"),
-        "low": Column("float64", "the statistic's", "lower end of the 95 % interval; over a claim's strata they hold at once", null="nothing to estimate it from, or too few seeds for an interval"),
-        "high": Column("float64", "the statistic's", "upper end of the 95 % interval; over a claim's strata they hold at once", null="nothing to estimate it from, or too few seeds for an interval"),
-        "n": Column("int64", "seeds", "seeds that it rests on"),
-        "p": Column("float64", "1", "of the registered test", null="nothing to test"),
-        "p_holm": Column("float64", "1", "p after Holm's correction over the claims", null="not a primary test"),
-        "p_bh": Column("float64", "1", "p after Benjamini and Hochberg's correction over the secondary tests", null="not an exploratory test"),
-        "verdict": Column("string", "1", "SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE, NOT TESTABLE"),
-        "planned": Column("int64", "runs", "runs that it needs"),
-        "done": Column("int64", "runs", "of these, runs that are there"),
-        "diverged": Column("int64", "runs", "of these, runs that diverged"),
-        "seeds_needed": Column("int64", "seeds", "about how many would decide it, if effect and spread stay", null="decided, or nothing to tell it from"),
-        "reason": Column("string", "1", "why this verdict; the strata, where they differ"),
-    },
-)  # fmt: skip
