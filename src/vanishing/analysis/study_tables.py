@@ -33,14 +33,14 @@ class Tables:
 
     runs: pd.DataFrame
     layers: pd.DataFrame = field(default_factory=partial(LAYERS.frame, ()))
-    curves: pd.DataFrame = field(default_factory=partial(CURVES.frame, ()))
-    networks: pd.DataFrame = field(default_factory=partial(NETWORKS.frame, ()))
-    freeze: pd.DataFrame = field(default_factory=partial(FREEZE.frame, ()))
     predictions: pd.DataFrame = field(default_factory=partial(PREDICTIONS.frame, ()))
     lags: pd.DataFrame = field(default_factory=partial(LAGS.frame, ()))
     recurrences: pd.DataFrame = field(default_factory=partial(RECURRENCES.frame, ()))
     scores: pd.DataFrame = field(default_factory=partial(SCORES.frame, ()))
     games: pd.DataFrame = field(default_factory=partial(GAMES.frame, ()))
+    curves: pd.DataFrame = field(default_factory=partial(CURVES.frame, ()))
+    networks: pd.DataFrame = field(default_factory=partial(NETWORKS.frame, ()))
+    freeze: pd.DataFrame = field(default_factory=partial(FREEZE.frame, ()))
 
     def at_init(self) -> pd.DataFrame:
         """The layers of these runs before the first update; of a GAN those of its generator."""
