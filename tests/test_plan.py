@@ -158,8 +158,16 @@ def test_log_probes_are_powers_of_two_with_start_and_end(make):
     [steps] = {
         c.graph.probe_steps
         for c in make(b=changed(train={**BATTERY["train"], "steps": 20})).cohorts
+        if c.graph.split == "judged"
     }
     assert steps == (0, 1, 2, 4, 8, 16, 20)
+
+
+def test_runs_that_only_choose_a_rate_are_probed_at_their_ends_alone(make):
+    probes = {"steps": [2], "batch": 8, "blocks": ["noise"]}
+    graphs = [c.graph for c in make(b=changed(probes=probes)).cohorts]
+    by_split = {g.split: (g.probe_steps, g.blocks) for g in graphs}
+    assert by_split == {"tuning": ((0, 4), ()), "judged": ((0, 2, 4), ("noise",))}
 
 
 def test_excluded_cells_are_counted_with_their_reason(make):

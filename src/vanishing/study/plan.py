@@ -158,10 +158,13 @@ def _wanted(
         for settings in runs
     ]
     blocks: dict[str, set[str]] = defaultdict(set)  # of expensive measures: what any battery asks
-    for name, _, _, run_id in asked:
-        blocks[run_id] |= set(read.batteries[name].probes.blocks or ())
+    for name, _, split, run_id in asked:
+        if split == "judged":
+            blocks[run_id] |= set(read.batteries[name].probes.blocks or ())
     for name, settings, split, run_id in asked:
         steps, batch = _probes(read.batteries[name].probes, settings.steps)
+        if split == "tuning":  # it only chooses a rate: nobody looks at its way there
+            steps = (0, settings.steps)
         probes = (steps, batch, tuple(sorted(blocks[run_id])))
         graph = graph_of(settings, split if settings.steps else "init", probes, grids[name])
         member = Member(settings, graph.split, run_id, settings.cell)
