@@ -28,11 +28,11 @@ REGISTRIES = {
 VARIANTS = {
     "activation": [
         *("leaky_relu(slope=0.2)", "elu(alpha=0.5)", "celu(alpha=2)", "sine(frequency=2)"),
-        "prelu(start=0.1)",
+        *("prelu(start=0.1)", "shifted_tanh(shift=-0.5)"),
     ],
     "init": [
         *("gaussian(sigma_w=1.5, sigma_b=0.3)", "uniform(sigma_w=1, sigma_b=0.1)"),
-        *("orthogonal(gain=1.4)", "sparse(connections=3)"),
+        *("orthogonal(gain=1.4)", "sparse(connections=3)", "one_layer(layer=2, factor=0.5)"),
     ],
     "norm": ["group(groups=2)"],
     "residual": [

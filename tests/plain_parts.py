@@ -56,6 +56,7 @@ ACTIVATIONS = {
     "softplus": nn.Softplus,
     "relu6": nn.ReLU6,
     "squared_relu": lambda: Elementwise(lambda h: h * nn.functional.relu(h)),
+    "shifted_tanh": lambda shift=1.0: Elementwise(lambda h: torch.tanh(h) + shift),
     "sine": lambda frequency=1.0: Elementwise(lambda h: torch.sin(frequency * h)),
 }
 

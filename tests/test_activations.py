@@ -15,7 +15,7 @@ from vanishing.parts.activations import ACTIVATIONS, Activation
 
 OTHERS = [
     "leaky_relu(slope=0.3)", "leaky_relu(slope=1)", "prelu(start=0)", "elu(alpha=0.5)",
-    "celu(alpha=2)", "sine(frequency=30)",
+    "celu(alpha=2)", "sine(frequency=30)", "shifted_tanh(shift=0)", "shifted_tanh(shift=-2.5)",
 ]  # fmt: skip
 REFERENCES = {
     "sigmoid": functional.sigmoid,

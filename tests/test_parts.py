@@ -31,6 +31,7 @@ REGISTRIES = [LOSSES, *(registry for registry, _ in CONTRACTS)]
 NEEDED = {  # parts without defaults, by kind and name
     ("init", "gaussian"): "gaussian(sigma_w=1.5, sigma_b=0.3)",
     ("init", "uniform"): "uniform(sigma_w=1.5, sigma_b=0.3)",
+    ("init", "one_layer"): "one_layer(layer=2, factor=0.3)",
     ("clip", "norm"): "norm(limit=1)",
     ("clip", "value"): "value(limit=0.5)",
 }
@@ -216,7 +217,8 @@ def test_every_part_is_reached_by_the_label_of_its_name(registry):
             assert registry.label(name) == name
             continue
         parameters = inspect.signature(entry).parameters.values()
-        given = {p.name: 2.0 if isinstance(p.default, int) else 0.5 for p in parameters}
+        whole = {p.name for p in parameters if isinstance(p.default, int) or p.annotation == "int"}
+        given = {p.name: 2.0 if p.name in whole else 0.5 for p in parameters}
         label = registry.label({name: given})
         assert registry.label({name: given}) == label
         assert isinstance(registry[label], registry.part)

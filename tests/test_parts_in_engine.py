@@ -28,6 +28,7 @@ REGISTRIES += [RECURRENCES]
 NEEDED = {  # parts without defaults, by kind and name
     ("init", "gaussian"): "gaussian(sigma_w=1.5, sigma_b=0.3)",
     ("init", "uniform"): "uniform(sigma_w=1.5, sigma_b=0.3)",
+    ("init", "one_layer"): "one_layer(layer=2, factor=0.3)",
     ("clip", "norm"): "norm(limit=0.1)",
     ("clip", "value"): "value(limit=0.01)",
 }

@@ -21,8 +21,8 @@ from . import cells, plain_parts
 from .plain import Plain, Trainer, like
 
 SEED = int(os.environ.get("VANISHING_CELLS_SEED", "0"))
-COUNT = int(os.environ.get("VANISHING_CELLS", "60"))
-DEFAULT_COUNT = 60
+COUNT = int(os.environ.get("VANISHING_CELLS", "64"))
+DEFAULT_COUNT = 64
 CLASSES, SAMPLES = 3, 60
 CPU = torch.device("cpu")
 PLAIN = {

@@ -37,7 +37,8 @@ def init_problems(init: Init, families: tuple[str, ...] | None = None) -> list[s
     if not families or not set(families) <= set(SIZES):
         return [f"families must be some of {', '.join(SIZES)}, and {families} came"]
     places = [place for family in families for place in _places(family)]
-    return [problem for place in places for problem in told(_at_place(init, place))]
+    problems = [problem for place in places for problem in told(_at_place(init, place))]
+    return problems + [problem for place in places for problem in told(_centred(init, place))]
 
 
 def _places(family: str) -> Iterator[Place]:
@@ -86,9 +87,19 @@ def _at_place(init: Init, place: Place) -> Iterator[str]:
     for problem in (
         *_same_seed(init, place, weight, std),
         *_of_weight(init.law, place, weight, std, mean),
-        *_of_bias(bias, bias_std),
+        *([] if init.centred else _of_bias(bias, bias_std)),
     ):
         yield f"{_where(place)}: {problem}"
+
+
+def _centred(init: Init, place: Place) -> Iterator[str]:
+    """Behind phi's that all stand at 0, z is 0; where the inputs are no activations, so is b."""
+    if not init.centred:
+        return
+    weight, bias = _drawn(init, place._replace(activation=ACTIVATIONS["sigmoid"]), 0)
+    constant = 0.0 if place.layer == 1 else 0.5 * weight.double().sum(0)  # sigmoid(0) = 1/2
+    if not torch.allclose(bias.double(), 0.0 * bias.double() - constant, atol=1e-5):
+        yield f"{_where(place)}: the biases do not take away what phi(0) adds"
 
 
 def _drawn(init: Init, place: Place, seed: int) -> tuple[Tensor, Tensor]:

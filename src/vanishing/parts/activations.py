@@ -134,6 +134,17 @@ def sine(frequency: float = 1.0) -> Activation:
     )
 
 
+def shifted_tanh(shift: float = 1.0) -> Activation:
+    """tanh(h) + shift: a mean that is not 0, and the derivatives of tanh."""
+    return Activation(
+        lambda h: torch.tanh(h) + shift, "LeCun et al. 1998", f"tanh(h) {_plus(shift)}"
+    )
+
+
+def _plus(number: float) -> str:
+    return f"{'-' if number < 0 else '+'} {abs(number):g}"
+
+
 def _times(factor: float) -> str:
     return "" if factor == 1 else f"{factor:g} "
 
@@ -216,3 +227,4 @@ ACTIVATIONS.add(
     "squared_relu", Activation(lambda h: torch.relu(h) ** 2, "So et al. 2021", "max(h, 0)²")
 )
 ACTIVATIONS.add("sine", sine)
+ACTIVATIONS.add("shifted_tanh", shifted_tanh)

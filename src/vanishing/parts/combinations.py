@@ -126,6 +126,11 @@ def _init(cell: Mapping[str, object]) -> str:
         return f"init {cell['init']!r} is for {', '.join(init.families)} only"
     if init.unit_variance and cell["family"] == "rnn":
         return f"init {cell['init']!r} is fitted to data, and a recurrent net's weights are not"
+    if init.needs_layer > cell["depth"] + 1:
+        return (
+            f"init {cell['init']!r} is about layer {init.needs_layer}, and a net of depth "
+            f"{cell['depth']} ends with its head, layer {cell['depth'] + 1}"
+        )
     residual, block = RESIDUALS[str(cell["residual"])], cell["block"]
     adds = residual.add is plus and residual.joins == BEFORE
     if init.needs_block and not (adds and block >= init.needs_block):
@@ -133,6 +138,11 @@ def _init(cell: Mapping[str, object]) -> str:
             f"init {cell['init']!r} needs a residual that adds before phi, in blocks of at least "
             f"{init.needs_block} layers, and residual {cell['residual']!r} with blocks of {block} "
             "came"
+        )
+    if init.centred and (cell["norm_position"] == "after" or (residual.skips and not adds)):
+        return (
+            f"init {cell['init']!r} is for layers that see phi(h) as it is: take norm_position "
+            "'before', and a residual that adds before phi, or none"
         )
     return ""
 
@@ -172,6 +182,8 @@ def clashing(init: Init, norm: Norm) -> str:
     """Why an init and a norm do not go together; '' where they do."""
     if norm.needs_weights and init.may_be_zero:
         return "a unit may have no weights, and the norm would divide 0 by 0"
+    if norm.weigh and init.centred:
+        return "the norm changes the weights that the biases are made for"
     if norm.iterates and init.unit_variance:
         return "the norm fixes the weights' size, which the init would set from the data"
     return ""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import UserError, whole, within
+from ..lazy import Lazy
+from . import spreads
 from .architecture import Place
 from .laws import (
     Law,
@@ -26,11 +28,10 @@ from .laws import (
 from .registry import Registry
 
 if TYPE_CHECKING:
+    import torch
     from torch import Generator, Tensor
-
-
-def _zero(place: Place) -> float:  # noqa: ARG001
-    return 0.0
+else:
+    torch = Lazy("torch")
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,16 @@ class Init:
 
     weight_std: Callable[[Place], float]
     source: str
-    bias_std: Callable[[Place], float] = _zero
+    bias_std: Callable[[Place], float] = spreads.zero
     law: Law = normal
-    weight_mean: Callable[[Place], float] = _zero
+    weight_mean: Callable[[Place], float] = spreads.zero
     formula: str = ""
     unit_variance: bool = False  # scaled after the draw so that z has variance 1 on real samples
     families: tuple[str, ...] = ("mlp", "cnn", "rnn")
     may_be_zero: bool = False  # all weights of a unit may be 0
     needs_block: int = 0  # blocks of at least so many layers that add to z; 0: any net
+    needs_layer: int = 0  # the net must have a layer of this number, its head counted; 0: any net
+    centred: bool = False  # biases take away what phi(0) adds to z
 
     def draw(self, place: Place, generator: Generator) -> tuple[Tensor, Tensor]:
         """A weight (fan_in, units) and a bias (1, units), in float32.
@@ -58,25 +61,14 @@ class Init:
         """
         weight = self.weight_std(place) * self.law.draw(place, generator) + self.weight_mean(place)
         bias_law = uniform if self.law is uniform else normal
-        row = bias_law.draw(Place(1, place.units), generator)
-        return weight.float(), self.bias_std(place) * row
+        bias = self.bias_std(place) * bias_law.draw(Place(1, place.units), generator)
+        if self.centred and place.layer > 1:  # the input of layer 1 is no activation
+            at_0 = place.activation.phi(torch.zeros((), dtype=torch.float64))
+            bias = bias - at_0 * weight.double().sum(0, keepdim=True)
+        return weight.float(), bias.float()
 
 
 INITS: Registry[Init] = Registry("init", Init)
-
-
-def fan_in(variance: float) -> Callable[[Place], float]:
-    """The std of entries of variance ``variance`` / fan_in, so that sigma_w^2 = variance."""
-    return lambda place: math.sqrt(variance / place.fan_in)
-
-
-def fan_out(variance: float) -> Callable[[Place], float]:
-    """The std of entries of variance ``variance`` / fan_out."""
-    return lambda place: math.sqrt(variance / place.fan_out)
-
-
-def _xavier(place: Place) -> float:
-    return math.sqrt(2 / (place.fan_in + place.fan_out))
 
 
 def _spread(sigma_w: float, sigma_b: float, law: Law, formula: str, source: str) -> Init:
@@ -120,17 +112,11 @@ def orthogonal_init(gain: float = 1.0) -> Init:
     )
 
 
-def _centre_rms(place: Place) -> float:
-    """Root mean square of the entries of an isometry that fills the kernel's centre only."""
-    channels = place.fan_in // place.field
-    return math.sqrt(min(channels, place.units) / (place.fan_in * place.units))
-
-
 def delta_orthogonal_init(gain: float = 1.0) -> Init:
     """W = gain Q at the centre of the kernel and 0 around it: every pixel apart is an isometry."""
     within("init 'delta_orthogonal': gain", gain, 0, math.inf, open_low=True)
     return Init(
-        lambda place: gain * _centre_rms(place),
+        lambda place: gain * spreads.centre_rms(place),
         "Xiao et al. 2018",
         law=delta_orthogonal,
         formula="W = gain Q at the kernel's centre, else 0",
@@ -146,7 +132,7 @@ def identity_init(gain: float = 1.0, sd: float = 0.001) -> Init:
     within("init 'identity': gain", gain, 0, math.inf, open_low=True)
     within("init 'identity': sd", sd, 0, math.inf, open_low=True)
     return Init(
-        lambda place: sd if beside_the_past(place) else gain * _centre_rms(place),
+        lambda place: sd if beside_the_past(place) else gain * spreads.centre_rms(place),
         "Le, Jaitly, Hinton 2015",
         law=identity,
         formula="W = gain · 1; in a recurrent net U is, and W, head ~ N(0, sd²)",
@@ -165,86 +151,86 @@ def sparse_init(connections: float = 15, sigma: float = 1.0) -> Init:
     )
 
 
+def one_layer(layer: int, factor: float = 1.0, sigma_w: float = math.sqrt(2)) -> Init:
+    """W ~ N(0, sigma_w^2 / fan_in), times ``factor`` in one layer (depth + 1 is the head).
+
+    All error signals behind that layer are products with its weights, and scale with them.
+    """
+    whole("init 'one_layer': layer", layer, 1)
+    within("init 'one_layer': factor", factor, 0, math.inf, open_low=True)
+    within("init 'one_layer': sigma_w", sigma_w, 0, math.inf, open_low=True)
+    return Init(
+        spreads.apart(int(layer), factor, spreads.fan_in(sigma_w**2)),
+        "Hochreiter 1991",
+        formula="W ~ N(0, sigma_w² / fan_in), in one layer times factor; b = 0",
+        needs_layer=int(layer),
+    )
+
+
+def centred(sigma_w: float = 1.0) -> Init:
+    """W ~ N(0, sigma_w^2 / fan_in), and biases that take away what phi(0) adds to z."""
+    within("init 'centred': sigma_w", sigma_w, 0, math.inf, open_low=True)
+    formula = "W ~ N(0, sigma_w² / fan_in); b_j = −phi(0) Σ_i W_ij behind an activation"
+    spread = spreads.fan_in(sigma_w**2)
+    return Init(spread, "LeCun et al. 1998", formula=formula, centred=True, families=("mlp",))
+
+
 def constant(value: float = 0.01) -> Init:
     """Every weight alike: all units of a layer stay the same (symmetry)."""
     if not value:
         raise UserError("init 'constant': value must not be 0: give the init zeros instead.")
     return Init(
-        _zero, "Rumelhart et al. 1986", weight_mean=lambda place: value, formula="W = value, b = 0"
+        spreads.zero,
+        "Rumelhart et al. 1986",
+        weight_mean=lambda place: value,
+        formula="W = value, b = 0",
     )
-
-
-def _critical(place: Place) -> float:
-    from ..theory.fixed_points import critical_sigma_w
-
-    sigma_w = critical_sigma_w(place.activation)
-    if sigma_w is None:
-        raise UserError(
-            "init 'critical': this activation has no edge of chaos at sigma_b = 0 (chi_1 never "
-            "rises through 1): leave the combination out by `exclude`, or give a gaussian init."
-        )
-    return sigma_w / math.sqrt(place.fan_in)
-
-
-def _fixup(place: Place) -> float:
-    """He, 0 in the head and at the end of a branch, smaller in the rest of it.
-
-    Rules 1 and 2 of the paper; its scalar multipliers and biases are left to a residual
-    (skip_init(start=1)) and to the layers' own biases. A branch that ends in phi would never learn:
-    phi'(0) of relu is 0.
-    """
-    if place.head or place.ends_block:
-        return 0.0
-    shrunk = place.blocks ** (-1 / (2 * place.block - 2)) if place.in_block else 1.0
-    return math.sqrt(2 / place.fan_in) * shrunk
 
 
 INITS.add(
     "zeros",
-    Init(_zero, "Rumelhart et al. 1986", formula="W = 0, b = 0", may_be_zero=True),
+    Init(spreads.zero, "Rumelhart et al. 1986", formula="W = 0, b = 0", may_be_zero=True),
 )
 INITS.add("constant", constant)
-
-
-def _torch_default(place: Place) -> float:
-    """U(-1, 1) / sqrt(fan_in) as in nn.Linear, sigma_w^2 = 1/3; / sqrt(state) as in nn.RNN."""
-    state = 0 if place.head else place.state
-    return math.sqrt(1 / 3 / (state or place.fan_in))
 
 
 INITS.add(
     "torch_default",
     Init(
-        _torch_default, "LeCun et al. 1998, as in torch.nn", _torch_default, uniform,
+        spreads.torch_default, "LeCun et al. 1998, as in torch.nn", spreads.torch_default, uniform,
         formula="W, b ~ U(−1, 1) / √fan_in; in a recurrent net over the root of its units",
     ),
 )  # fmt: skip
-INITS.add("lecun", Init(fan_in(1), "LeCun et al. 1998", formula="W ~ N(0, 1 / fan_in), b = 0"))
+INITS.add(
+    "lecun", Init(spreads.fan_in(1), "LeCun et al. 1998", formula="W ~ N(0, 1 / fan_in), b = 0")
+)
 INITS.add(
     "xavier",
-    Init(_xavier, "Glorot, Bengio 2010", formula="W ~ N(0, 2 / (fan_in + fan_out)), b = 0"),
+    Init(spreads.xavier, "Glorot, Bengio 2010", formula="W ~ N(0, 2 / (fan_in + fan_out)), b = 0"),
 )
 INITS.add(
     "xavier_uniform",
     Init(
-        _xavier, "Glorot, Bengio 2010", law=uniform,
+        spreads.xavier, "Glorot, Bengio 2010", law=uniform,
         formula="W ~ U(−c, c), c² = 6 / (fan_in + fan_out), b = 0",
     ),
 )  # fmt: skip
-INITS.add("he", Init(fan_in(2), "He et al. 2015", formula="W ~ N(0, 2 / fan_in), b = 0"))
+INITS.add("he", Init(spreads.fan_in(2), "He et al. 2015", formula="W ~ N(0, 2 / fan_in), b = 0"))
 INITS.add(
     "he_uniform",
     Init(
-        fan_in(2), "He et al. 2015", law=uniform, formula="W ~ U(−c, c), c² = 6 / fan_in, b = 0"
+        spreads.fan_in(2), "He et al. 2015", law=uniform,
+        formula="W ~ U(−c, c), c² = 6 / fan_in, b = 0",
     ),
 )  # fmt: skip
 INITS.add(
-    "he_fan_out", Init(fan_out(2), "He et al. 2015", formula="W ~ N(0, 2 / fan_out), b = 0")
+    "he_fan_out", Init(spreads.fan_out(2), "He et al. 2015", formula="W ~ N(0, 2 / fan_out), b = 0")
 )  # fmt: skip
 INITS.add(
     "he_fan_out_uniform",
     Init(
-        fan_out(2), "He et al. 2015", law=uniform, formula="W ~ U(−c, c), c² = 6 / fan_out, b = 0"
+        spreads.fan_out(2), "He et al. 2015", law=uniform,
+        formula="W ~ U(−c, c), c² = 6 / fan_out, b = 0",
     ),
 )  # fmt: skip
 INITS.add("orthogonal", orthogonal_init)
@@ -266,15 +252,24 @@ INITS.add(
 INITS.add(
     "critical",
     Init(
-        _critical, "Schoenholz et al. 2017",
+        spreads.critical, "Schoenholz et al. 2017",
         formula="W ~ N(0, sigma_w² / fan_in) with chi_1(sigma_w) = 1 at q*, b = 0",
     ),
 )  # fmt: skip
 INITS.add(
     "fixup",
     Init(
-        _fixup, "Zhang, Dauphin, Ma 2019", needs_block=2, may_be_zero=True,
+        spreads.fixup, "Zhang, Dauphin, Ma 2019", needs_block=2, may_be_zero=True,
         families=("mlp", "cnn"),
         formula="he · B^(−1 / (2m − 2)) in B branches of m layers; 0 at their ends and in the head",
+    ),
+)  # fmt: skip
+INITS.add("one_layer", one_layer)
+INITS.add("centred", centred)
+INITS.add(
+    "centred_xavier",
+    Init(
+        spreads.xavier, "Glorot, Bengio 2010, LeCun et al. 1998", centred=True, families=("mlp",),
+        formula="W as xavier; b_j = −phi(0) Σ_i W_ij behind an activation",
     ),
 )  # fmt: skip

@@ -7,4 +7,8 @@ BLOCKS = {
     "rank": "effective rank of the last layer's activations, at init and at the end",
     "interference": "what the update of the layers below changes in a layer's gradient",
     "freeze": "trainings with the first layers frozen; accuracy with one layer set back",
+    "robustness": "accuracy with noise added to the inputs, at every probe of a training",
+    "linear_probe": "accuracy of a linear classifier from every layer, at init and at the end",
+    "chain_rule": "explicit product of Jacobians against automatic differentiation, at init",
+    "output_bins": "abs(phi') where outputs of a bounded phi lie low, middle, high, at init",
 }

@@ -13,6 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,16 @@ _RECORD = 1 + 3 * 32 * 32  # bytes of a sample of CIFAR-10: label, then red, gre
 _BLOCK = 8192  # samples in float64 at a time: all of CIFAR-10 would take 4 GB
 
 
-def digits() -> Data:
-    """1,797 handwritten digits of 8 x 8 (Alpaydin, Kaynak 1998; ships with scikit-learn)."""
+def digits(shuffled: bool = False) -> Data:
+    """1,797 handwritten digits of 8 x 8 (Alpaydin, Kaynak 1998; ships with scikit-learn).
+
+    ``shuffled`` is a control: labels of the same frequencies that say nothing of the inputs.
+    """
+    data = _digits()
+    return replace(data, labels=data.labels[_order(len(data.labels))]) if shuffled else data
+
+
+def _digits() -> Data:
     package = importlib.util.find_spec("sklearn")
     file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if file.exists():  # importing scikit-learn would cost each job a second
@@ -143,10 +152,15 @@ def _published(kind: str, folder: str | None, samples: int | None, scale: str) -
     if samples is not None:
         if samples > len(labels):
             raise UserError(f"{name} holds {len(labels)} samples, and samples: {samples} came.")
-        # The generator that numpy keeps as it is: a newer one may shuffle otherwise some day.
-        chosen = np.random.RandomState(0).permutation(len(labels))[:samples]
+        chosen = _order(len(labels))[:samples]
         images, labels = images[chosen], labels[chosen]
     return _data(images, labels, scale, name)
+
+
+def _order(samples: int) -> np.ndarray:
+    """So many samples at random, in an order that is always the same."""
+    # The generator that numpy keeps as it is: a newer one may shuffle otherwise some day.
+    return np.random.RandomState(0).permutation(samples)
 
 
 def _idx_samples(kind: str, files: dict[str, Path]) -> tuple[np.ndarray, np.ndarray]:

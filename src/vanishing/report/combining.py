@@ -88,6 +88,8 @@ def _of_init(init: Init) -> list[str]:
     blocks = (
         [f"residuals that add before phi, in blocks of at least {layers} layers"] if layers else []
     )
+    if init.centred:
+        blocks += ["residuals that add before phi", "norms before phi"]
     return blocks + _none_of(
         "norm", [name for name in _without_parameters(NORMS) if clashing(init, NORMS[name])]
     )
@@ -117,8 +119,10 @@ def _of_residual(residual: Residual) -> list[str]:
     enlarges = [] if residual.add in (plus, replace) else ["no GAN of CNNs"]
     if residual.add is plus and residual.joins == BEFORE:
         return enlarges
-    needing = [name for name, init in INITS.entries.items() if getattr(init, "needs_block", 0)]
-    return enlarges + _none_of("init", needing)
+    refused = [name for name, init in INITS.entries.items() if getattr(init, "needs_block", 0)]
+    if residual.skips:
+        refused += [name for name in _without_parameters(INITS) if INITS[name].centred]
+    return enlarges + _none_of("init", refused)
 
 
 def _of_game(game: Game) -> list[str]:

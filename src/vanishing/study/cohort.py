@@ -12,7 +12,7 @@ from ..parts.architecture import Architecture, Shape
 from ..parts.registry import source_file
 from ..parts.tasks import default_length
 from .fields import REGISTRIES
-from .grid import FIRST_TUNING_SEED, Grid, Settings, digest
+from .grid import Grid, Settings, digest
 
 # What all runs of a cohort share; init, learning rate and seed vary inside it.
 GRAPH = (
@@ -23,6 +23,9 @@ GRAPH = (
 )  # fmt: skip
 PLAIN = {"residual": "none", "recurrence": "lstm"}  # for a part that only a job may import
 FREEZE_SAMPLES = 500  # of an update, which a pass over a training split of some 1,500 costs
+# The same, measured, of passes without gradient: three with noise over a test split of some 360
+# samples; one in float64 over all 1,800, with the moments of every layer.
+NOISY_SAMPLES, LINEAR_SAMPLES = 400, 2400
 PROBE_COST = 3  # a probe's pass in float64, with its statistics, over a training pass in float32
 
 
@@ -57,17 +60,24 @@ class Graph:
 
         A pass forward and back costs 6 operations a weight, sample and pixel; the input layer and
         the head count as hidden layers. A freeze curve trains four times more, and sets back each
-        layer once; a Jacobian goes back once for each unit.
+        layer once; a Jacobian goes back once for each unit, an explicit chain rule costs some three
+        probes.
         """
         trained = self["steps"] * self["batch"]
         probed = PROBE_COST * len(self.probe_steps) * self.probe_batch
         ends = PROBE_COST * self.probe_batch * (1 + (self["steps"] > 0))  # init and end
         if "freeze" in self.blocks:
             trained = 5 * trained + self["depth"] * FREEZE_SAMPLES
+        if "robustness" in self.blocks and self["steps"]:
+            trained += NOISY_SAMPLES * len(self.probe_steps)
+        if "linear_probe" in self.blocks:
+            trained += LINEAR_SAMPLES * (1 + (self["steps"] > 0))
         if "interference" in self.blocks:
             probed *= 1 + self["depth"]
         if "jacobian" in self.blocks:
             probed += ends * self["width"]
+        if "chain_rule" in self.blocks:
+            probed += 3 * PROBE_COST * self.probe_batch
         if "shattering" in self.blocks:
             probed += ends * self.probe_batch / 4
         return 6.0 * self.multiplications * (trained + probed)
@@ -146,6 +156,7 @@ class Cohort:
                     "lr_policy": m.settings.lr_policy,
                     "lr_grid": list(m.settings.lr_grid),
                     "tuning_seeds": m.settings.tuning_seeds,
+                    "first_tuning_seed": m.settings.first_tuning_seed,
                 }
                 for m in self.members
             ],
@@ -155,7 +166,7 @@ class Cohort:
 def tuning_runs(member: Member) -> list[tuple[str, float, int]]:
     """Cell, learning rate and seed of every run that a tuned run's rate is chosen from."""
     s = member.settings
-    seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + s.tuning_seeds)
+    seeds = range(s.first_tuning_seed, s.first_tuning_seed + s.tuning_seeds)
     return [(member.cell, rate, seed) for rate in s.lr_grid for seed in seeds]
 
 

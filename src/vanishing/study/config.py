@@ -41,6 +41,9 @@ from .fields import (
 )
 from .tasks import TASK_SCHEMA, Task
 
+# Tuning seeds come from a range of their own, so that more judged seeds never meet them.
+FIRST_TUNING_SEED = 1_000_000
+
 
 class Factors(Block):
     """The axes that every study crosses."""
@@ -76,6 +79,7 @@ class Vary(Block):
     loss: axis(LossName) | None = None
     batch: axis(Positive) | None = None
     steps: axis(Positive) | None = None
+    lr: axis(Number) | None = None  # every run is judged at each of these fixed rates
 
 
 class Exclude(Block):
@@ -145,7 +149,8 @@ OF_FAMILY = {
 OF_BATTERY = tuple(dict.fromkeys(name for names in OF_FAMILY.values() for name in names))
 # Measures of a net with a loss of its own on labelled samples.
 _BLOCKS_OF = {
-    "mlp": tuple(BLOCKS), "cnn": tuple(BLOCKS), "gan": (),
+    "mlp": tuple(BLOCKS), "gan": (),
+    "cnn": tuple(block for block in BLOCKS if block not in ("chain_rule", "output_bins")),
     "rnn": ("noise", "rank", "interference", "freeze"),
 }  # fmt: skip
 
@@ -186,10 +191,18 @@ class Battery(Block):
 
     def _wrong_budget(self) -> list[str]:
         train, seeds, wrong = self.train, self.seeds, []
-        if train.steps and train.lr is None:
-            wrong.append("train.lr is missing: give a rate, or a list of rates to tune over.")
-        if not train.steps and train.lr is not None:
-            wrong.append("train.lr has no sense with steps: 0, where nothing is trained.")
+        rates = {"train.lr": train.lr, "vary.lr": self.vary.lr}
+        given = [name for name, value in rates.items() if value]
+        if train.steps and not given:
+            wrong.append(
+                "train.lr is missing: give a rate, or a list of rates to tune over; or rates that "
+                "are each judged, in vary.lr."
+            )
+        if len(given) > 1:
+            wrong.append("give either train.lr or vary.lr.")
+        if not train.steps:
+            why = "has no sense with steps: 0, where nothing is trained."
+            wrong += [f"{name} {why}" for name in given]
         if train.tuned and not seeds.tuning:
             wrong.append("train.lr is a list to tune over, and seeds.tuning is 0: give 1 or more.")
         if not train.tuned and seeds.tuning:
@@ -238,9 +251,20 @@ class Study(Block):
     """The whole config."""
 
     batteries: Annotated[dict[str, Battery], Field(min_length=1)]
+    first_seed: NotNegative = 0  # of the judged seeds, and as far on of the tuning ones
     cohort_flops: Number = 4e11
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     verdicts: bool = True  # false: too small a study to decide a claim (smoke)
+
+    @model_validator(mode="after")
+    def _seeds_stay_apart(self) -> Study:
+        most = FIRST_TUNING_SEED - max(b.seeds.judged for b in self.batteries.values())
+        if self.first_seed > most:
+            raise ValueError(
+                f"first_seed: {self.first_seed} takes judged seeds into the range of the tuning "
+                f"ones, which begins at {FIRST_TUNING_SEED}: {most} is the most."
+            )
+        return self
 
 
 def read(path: Path) -> Study:

@@ -19,11 +19,8 @@ from ..parts.image_shapes import image_of
 from ..parts.sequences import FEWEST, LEAST_LENGTH, refuse_small
 from ..parts.tasks import OF_VALUES, default_length, length_of
 from ..parts.text import EMBEDDED
-from .config import OF_BATTERY, OF_FAMILY, Battery
+from .config import FIRST_TUNING_SEED, OF_BATTERY, OF_FAMILY, Battery
 from .fields import REGISTRIES
-
-# Tuning seeds come from a range of their own, so that more judged seeds never meet them.
-FIRST_TUNING_SEED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,8 @@ class Settings:
     loss: str = "cross_entropy"
     lr: float | None = None  # None: tuned, or nothing is trained
     lr_grid: tuple[float, ...] = ()  # tuned: the rates tried ...
-    tuning_seeds: int = 0  # ... and on how many seeds
+    tuning_seeds: int = 0  # ... on how many seeds ...
+    first_tuning_seed: int = FIRST_TUNING_SEED  # ... the first of which is this
     schedule: str = "constant"
     clip: str = "none"
     norm_position: str = "before"  # or after phi
@@ -88,7 +86,10 @@ class Settings:
 
 
 # What a cell's runs share stands at these, whatever a run's own.
-SHARED_BY_SEEDS = {"seed": 0, "lr": None, "lr_grid": (), "tuning_seeds": 0}
+SHARED_BY_SEEDS = {
+    "seed": 0, "lr": None, "lr_grid": (), "tuning_seeds": 0,
+    "first_tuning_seed": FIRST_TUNING_SEED,
+}  # fmt: skip
 
 
 @functools.cache
@@ -133,8 +134,11 @@ class Grid:
         return len({s.cell for s in self.judged})
 
 
-def expand(battery: Battery, name: str, folder: Path) -> Grid:
-    """The runs of a battery, seeds outermost; file names are taken from ``folder``."""
+def expand(battery: Battery, name: str, folder: Path, first_seed: int = 0) -> Grid:
+    """The runs of a battery, seeds outermost; file names are taken from ``folder``.
+
+    Judged seeds begin at ``first_seed``, tuning seeds as far behind the first one there is.
+    """
     task, label, data = _task(battery, folder)
     image = image_of(task)
     cells, excluded = _cells(battery, name, task, image)
@@ -146,16 +150,18 @@ def expand(battery: Battery, name: str, folder: Path) -> Grid:
     def settings(seed: int, cell: dict, **rate: object) -> Settings:
         return Settings(seed=seed, **shared, **cell, **rate)
 
-    policy = (
-        {"lr_grid": tuned, "tuning_seeds": battery.seeds.tuning}
-        if tuned
-        else {"lr": train.lr[0] if train.lr else None}
-    )
+    first_tuning = FIRST_TUNING_SEED + first_seed
+    policy: dict[str, object] = {} if battery.vary.lr else {"lr": train.lr[0] if train.lr else None}
+    if tuned:
+        policy = {"lr_grid": tuned, "tuning_seeds": battery.seeds.tuning}
+        policy["first_tuning_seed"] = first_tuning
     judged = [
-        settings(seed, cell, **policy) for seed in range(battery.seeds.judged) for cell in cells
+        settings(first_seed + seed, cell, **policy)
+        for seed in range(battery.seeds.judged)
+        for cell in cells
     ]
     tuning = [
-        settings(FIRST_TUNING_SEED + seed, cell, lr=rate)
+        settings(first_tuning + seed, cell, lr=rate)
         for seed in range(battery.seeds.tuning)
         for cell in cells
         for rate in tuned

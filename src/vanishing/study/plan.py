@@ -123,7 +123,7 @@ def make(study: str | os.PathLike, results: Path | None = None) -> Plan:
     grids, errors = {}, []
     for name, battery in read.batteries.items():
         try:
-            grids[name] = grid.expand(battery, name, path.resolve().parent)
+            grids[name] = grid.expand(battery, name, path.resolve().parent, read.first_seed)
         except UserError as error:
             errors.append(f"{path}: {error}")
     if errors:
@@ -251,7 +251,9 @@ def description(plan: Plan) -> str:
     lines = [f"study {plan.name}: {sum(len(c.members) for c in plan.cohorts)} runs in "
              f"{len(plan.cohorts)} cohorts"]  # fmt: skip
     for name, g in plan.grids.items():
-        untuned = "one rate" if g.judged[0].steps else "nothing is trained"
+        rates = len({settings.lr for settings in g.judged})
+        fixed = "one rate" if rates == 1 else f"each at {rates} rates"
+        untuned = fixed if g.judged[0].steps else "nothing is trained"
         tuning = f"{len(g.tuning)} tuning runs" if g.tuning else untuned
         lines.append(f"  {name}: {g.cells} cells, {len(g.judged)} judged runs, {tuning}")
         lines += [

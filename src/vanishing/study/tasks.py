@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ..errors import unknown
 from .fields import Block, Number, as_float
@@ -42,6 +42,12 @@ class Embedded(Block):
     """Data that comes with the packages."""
 
 
+class Labelled(Embedded):
+    """Such data with labels, which ``shuffled`` deals out anew, so that they say nothing."""
+
+    shuffled: Annotated[bool | None, AfterValidator(lambda given: given or None)] = None
+
+
 class Generated(Block):
     """Samples that are made: how many."""
 
@@ -71,7 +77,7 @@ class Text(Generated):
 class Task(Block):
     """What is learned, under its one key; ``digits`` alone is short for ``{digits: {}}``."""
 
-    digits: Embedded | None = None
+    digits: Labelled | None = None
     mnist: Published | None = None
     fashion_mnist: Published | None = None
     cifar10: Published | None = None

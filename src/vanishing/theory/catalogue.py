@@ -14,7 +14,7 @@ from ..parts.inits import INITS
 from ..parts.norms import NORMS
 from ..parts.residuals import RESIDUALS, concatenate
 from . import mean_field
-from .cell import Cell, without_theory
+from .cell import Cell, centred, without_theory
 from .fixed_points import chi_1_star
 from .maps import chi_1_layer
 
@@ -44,6 +44,7 @@ def chi_1_of_init(init: Init, activation: Activation) -> float | None:
     if init.unit_variance:
         return chi_1_layer(activation)
     sigma_w = init.weight_std(place) * math.sqrt(place.fan_in)
+    activation = centred(activation) if init.centred else activation
     return chi_1_star(activation, sigma_w, init.bias_std(place)) if sigma_w else 0.0
 
 

@@ -9,6 +9,7 @@ Standardisation gives each unit's weights the variance gain^2 / fan_in (Brock et
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from typing import TYPE_CHECKING, NamedTuple
@@ -114,6 +115,14 @@ def largest_singular_value2(init: Init, place: Place) -> float:
     return variance * ((n + p) ** 2 + TRACY_WIDOM * (n + p) * (1 / n + 1 / p) ** (1 / 3))
 
 
+@functools.cache
+def centred(activation: Activation) -> Activation:
+    """``phi`` - phi(0): what a layer hands on, seen behind biases that take phi(0) away."""
+    at_0 = float(activation.phi(torch.zeros((), dtype=torch.float64)))
+    shifted = activation.phi
+    return dataclasses.replace(activation, phi=lambda h, *learned: shifted(h, *learned) - at_0)
+
+
 def without_theory(cell: Cell) -> str:
     """Why nothing is predicted of a cell; '' where there is a theory."""
     places = [cell.place(n) for n in range(1, cell.depth + 2)]
@@ -123,6 +132,8 @@ def without_theory(cell: Cell) -> str:
         return "the init has no formula for this activation"
     if any(cell.init.weight_mean(place) for place in places):
         return "weights that are not centred make all units alike"
+    if cell.init.centred and cell.activation.phi(torch.zeros(())):
+        return "biases that follow from the weights: predict it of phi - phi(0), which is centred"
     if not min(stds) > 0:
         return "a weight is 0, and so is every gradient behind it"
     if not cell.kind:

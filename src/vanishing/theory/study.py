@@ -19,7 +19,7 @@ from ..parts.inits import INITS
 from ..parts.norms import NORMS
 from ..parts.residuals import RESIDUALS
 from ..parts.tasks import load
-from .cell import Cell, UnknownCell
+from .cell import Cell, UnknownCell, centred
 from .ensembles import expected
 from .predictions import of_layers, predict
 from .sequences import Probe, RecurrentCell, lag_predictions
@@ -131,9 +131,10 @@ class InputMoments(NamedTuple):
 def cell_of(cohort: dict, init: str, data: InputMoments) -> Cell:
     """The cell of an init in a cohort, described as its JSON does."""
     architecture = Architecture.of(cohort, data.shape)
+    activation, rule = _activation(cohort["activation"]), _init(init)
     return Cell(
-        _activation(cohort["activation"]),
-        _init(init),
+        centred(activation) if rule.centred else activation,
+        rule,
         _norm(cohort["norm"]),
         _residual(cohort["residual"]),
         architecture,
