@@ -7,16 +7,23 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .chain_rule import chain_rule_error, is_plain
 from .forward import forward
 from .interference import interference
 from .jacobian import jacobian, shattering, stream_growth
 from .layer_reset import reset_accuracy
+from .linear_probe import linear_probe
 from .noise import noise
+from .output_bins import output_bins
 from .probes import Measures, doubled, probed_buffers
+from .robustness import noisy_accuracy
 from .singular_values import effective_rank, of_jacobian
 
 if TYPE_CHECKING:
+    from .evaluation import Scores
     from .stack import Stack, Update
+
+NOT_EXACT = {"freeze", "robustness"}  # measured as accuracies are, in the dtype of the training
 
 
 def at_probe(stack: Stack, step: int, last: Update | None) -> tuple[Measures, dict[str, Tensor]]:
@@ -38,7 +45,7 @@ def at_probe(stack: Stack, step: int, last: Update | None) -> tuple[Measures, di
             stack.samples,
         )
     skips = step == 0 and stack.net.architecture.blocks > 0
-    if not (due - {"freeze"} or skips):
+    if not (due - NOT_EXACT or skips):
         return of_layers, of_network
     exact, buffers = doubled(stack.parameters), probed_buffers(stack.buffers)
     x, labels = stack.samples.at(stack.samples.probe, torch.float64)
@@ -55,7 +62,30 @@ def at_probe(stack: Stack, step: int, last: Update | None) -> tuple[Measures, di
             stack.net, doubled(last.before), exact, buffers,
             stack.budget.loss, last.x.double(), last.labels,
         )  # fmt: skip
+    if "chain_rule" in due and is_plain(stack.net):
+        of_network["chain_rule_error"] = chain_rule_error(
+            stack.net, exact, buffers, stack.budget.loss, x, labels
+        )
+    of_layers |= _of_features(stack, due, exact, buffers)
     return of_layers, of_network | _of_ends(stack, due, exact, buffers)
+
+
+def scores_at_probe(stack: Stack, seeds: list[int], step: int) -> Scores:
+    """What the blocks measure after ``step`` updates that has levels; the runs have ``seeds``."""
+    if "robustness" not in blocks_due(stack.budget.blocks, step, stack.budget.steps):
+        return {}
+    return noisy_accuracy(*stack.network, stack.budget.loss, stack.samples, seeds)
+
+
+def _of_features(stack: Stack, due: set[str], exact: dict, buffers: dict) -> Measures:
+    """What the values in each layer tell of the classes, and how steep phi is where they lie."""
+    net, found = stack.net, {}
+    if "linear_probe" in due and not stack.budget.loss.of_values:
+        found["linear_probe_accuracy"] = linear_probe(net, exact, buffers, stack.samples)
+    if "output_bins" in due and net.architecture.family == "mlp":
+        x = stack.samples.seen(stack.samples.probe, torch.float64)
+        found |= output_bins(net, exact, buffers, x)
+    return found
 
 
 def _of_ends(stack: Stack, due: set[str], exact: dict, buffers: dict) -> dict[str, Tensor]:
@@ -82,6 +112,10 @@ def blocks_due(blocks: tuple[str, ...], step: int, steps: int) -> set[str]:
         "noise": True,
         "interference": step > 0,
         "freeze": step == steps > 0,
+        "robustness": steps > 0,
+        "linear_probe": step in (0, steps),
+        "chain_rule": step == 0,
+        "output_bins": step == 0,
     }
     return {block for block in blocks if when[block]}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,17 @@ Runs = tuple[list[str], list[int], list[float | None]]  # inits, seeds, rates
 Train = Callable[[list[dict], Runs], Logs]
 
 
-def run(cohort: dict, tuning: pd.DataFrame | None = None, device: str = "auto") -> Logs:
-    """Train a cohort as its JSON describes it; ``tuning`` are the runs that give its rates."""
+def run(
+    cohort: dict,
+    tuning: pd.DataFrame | None = None,
+    device: str = "auto",
+    only: Collection[str] | None = None,
+) -> Logs:
+    """Train a cohort as its JSON describes it; ``tuning`` are the runs that give its rates.
+
+    With ``only``, ids of some of its runs, just the stacks that hold one of these are trained, each
+    whole: the last bits of a run's numbers may depend on how many are trained beside it.
+    """
     torch.set_num_threads(1)  # as many jobs as cores is faster than threads on these sizes
     keep_freed_memory()
     where, data = choose(device), load(cohort["data_source"])
@@ -40,6 +49,8 @@ def run(cohort: dict, tuning: pd.DataFrame | None = None, device: str = "auto") 
     sizes, train = (_matches if cohort["family"] == "gan" else _trainings)(cohort, data, where)
     for members in stacks(len(cohort["runs"]), *sizes):
         chosen = [cohort["runs"][i] for i in members]
+        if only is not None and not any(r["run_id"] in only for r in chosen):
+            continue
         lrs = [rates[i] for i in members]
         logs = train(chosen, ([r["init"] for r in chosen], [r["seed"] for r in chosen], lrs))
         parts.append(filled(logs))
@@ -106,8 +117,9 @@ def _rates(cohort: dict, tuning: pd.DataFrame | None) -> list[float | None]:
 
 def _rate(cohort: dict, run: dict, tuning: pd.DataFrame) -> float:
     """The rate of a tuned run, from all of its policy's tuning runs and no others."""
+    first = run["first_tuning_seed"]
+    seeds = range(first, first + run["tuning_seeds"])
     mine = tuning[(tuning["cell"] == run["cell"]) & tuning["lr"].isin(run["lr_grid"])]
-    seeds = mine["seed"].drop_duplicates().nsmallest(run["tuning_seeds"])
     mine = mine[mine["seed"].isin(seeds)]
     wanted = len(run["lr_grid"]) * run["tuning_seeds"]
     if len(mine) != wanted:

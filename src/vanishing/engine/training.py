@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..parts.data import Data
-from .blocks import at_probe, frozen_layers
+from .blocks import at_probe, frozen_layers, scores_at_probe
 from .evaluation import Scores, accuracy, scores
 from .network import Network, Parameters
 from .probes import Measures, doubled, effective_depth, measure, of_update
@@ -29,7 +29,7 @@ class Trace:
     of_network: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)  # (runs) each
     lags: dict[int, np.ndarray] = field(default_factory=dict)  # (runs, depth, steps)
     recurrences: dict[int, dict[str, dict[str, np.ndarray]]] = field(default_factory=dict)
-    scores: dict[int, Scores] = field(default_factory=dict)  # of the task's own
+    scores: dict[int, Scores] = field(default_factory=dict)  # of the task's own, and of blocks
     frozen: dict[int, Trace] = field(default_factory=dict)  # the same with so many layers frozen
 
 
@@ -59,7 +59,7 @@ def train_stack(
             losses[step - 1] = last.losses
             note(trace.first_nonfinite, step, last.nonfinite)
         if step in budget.probe_steps:
-            _probe(stack, step, last, earlier, trace)
+            _probe(stack, seeds, step, last, earlier, trace)
     # No loss saw what the last update left.
     note(trace.first_nonfinite, budget.steps, nonfinite_weights(stack.parameters))
     trace.losses = losses.double().cpu().numpy()
@@ -75,9 +75,14 @@ def train_stack(
 
 
 def _probe(
-    stack: Stack, step: int, last: Update | None, earlier: Update | None, trace: Trace
+    stack: Stack,
+    seeds: list[int],
+    step: int,
+    last: Update | None,
+    earlier: Update | None,
+    trace: Trace,
 ) -> None:
-    """Everything that is measured after ``step`` updates."""
+    """Everything that is measured after ``step`` updates, of runs with these ``seeds``."""
     budget, samples = stack.budget, stack.samples
     x, labels = samples.at(samples.probe, torch.float64)
     layers = measure(*stack.network, budget.loss, x, labels) | of_update(stack, last, earlier)
@@ -96,8 +101,11 @@ def _probe(
         }
     if budget.steps:
         trace.test_accuracy[step] = accuracy(*stack.network, budget.loss, samples, "test")
+    found = scores_at_probe(stack, seeds, step)
     if budget.steps and budget.score:
-        trace.scores[step] = scores(*stack.network, samples, budget.score)
+        found |= scores(*stack.network, samples, budget.score)
+    if found:
+        trace.scores[step] = found
 
 
 def note(first: np.ndarray, step: int, found: dict[int, int]) -> None:

@@ -75,12 +75,12 @@ AGREEMENT = Table(
 
 SUMMARY = Table(
     "summary",
-    "an outcome of a cell of a battery over its judged seeds",
-    ("battery", "cell", "outcome"),
+    "an outcome of a cell of a battery, at one policy of learning rates, over its judged seeds",
+    ("battery", "cell", "lr_policy", "outcome"),
     {
         "battery": RUNS.columns["battery"],
         "cell": CELL,
-        **{name: RUNS.columns[name] for name in (*NETWORK_FACTORS, "optimizer", "schedule", "clip")},
+        **{name: RUNS.columns[name] for name in (*NETWORK_FACTORS, "optimizer", "schedule", "clip", "lr_policy")},
         "outcome": Column("string", "1", "the column of runs that is summarised"),
         "n": Column("int64", "runs", "seeds that it rests on"),
         "value": Column("float64", "the outcome's", "interquartile mean over seeds", null="no run has it"),

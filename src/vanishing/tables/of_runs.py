@@ -120,6 +120,7 @@ CURVES = Table(
 _NEEDS_TRAINING = "no update was made before this step"
 _BLOCK_OFF = "the battery does not switch on the block {}"
 _AT_ENDS = _BLOCK_OFF + ", neither the first step nor the last, or non-finite"
+_NO_BIN = _BLOCK_OFF.format("output_bins") + ", not at init, none lies there, or phi has no bounds"
 _TOO_LARGE = ", or h_L has more than 1024 values or dh_L/dx more than 2^21"
 LAYERS = Table(
     "layers",
@@ -155,6 +156,10 @@ LAYERS = Table(
         "interference": Column("float64", "1", "norm of what the update of the layers below changes in dL/dW, over the norm of dL/dW", null=_BLOCK_OFF.format("interference") + ", no update was made, dL/dW is 0, or non-finite"),
         "interference_cosine": Column("float32", "1", "cosine of dL/dW before and after the update of the layers below", null=_BLOCK_OFF.format("interference") + ", no update was made, one of them is 0, or non-finite"),
         "reset_accuracy": Column("float32", "1", "share right on the training split when this layer alone is set back to its initial values", null=_BLOCK_OFF.format("freeze") + ", not the end, or the run has a non-finite parameter"),
+        "linear_probe_accuracy": Column("float32", "1", "share right on the test split of a ridge regression from a (of a CNN its mean over pixels) to one-hot classes, fitted on the training split; penalty .001 n times the mean square of a", null=_AT_ENDS.format("linear_probe") + ", or the labels are values"),
+        "derivative_low": Column("float64", "1", "mean abs(phi'(h)) of the outputs phi(h) in the lowest 5 % of phi's range", null=_NO_BIN),
+        "derivative_middle": Column("float64", "1", "the same in the middle 90 %", null=_NO_BIN),
+        "derivative_high": Column("float64", "1", "the same in the highest 5 %", null=_NO_BIN),
     },
 )  # fmt: skip
 
@@ -175,6 +180,7 @@ NETWORKS = Table(
         "jacobian_log10_min": Column("float64", "log10", "smallest singular value of dh_L/dx, mean of its log10 over samples", null=_AT_ENDS.format("jacobian") + ", or float64 cannot tell it from 0 beside the largest" + _TOO_LARGE),
         "shattering_cosine": Column("float64", "1", "mean cosine of delta_1 between different inputs, the same gradient of the logits sent back for all", null=_AT_ENDS.format("shattering") + ", or fewer than two are not 0"),
         "noise_scale": Column("float64", "samples", "trace of the covariance of a sample's gradient over the squared norm of their mean", null=_BLOCK_OFF.format("noise") + ", no mean is left beside the noise, or non-finite"),
+        "chain_rule_error": Column("float64", "1", "largest difference of dL/dh by the explicit product of Jacobians and by automatic differentiation, over the largest dL/dh of the layer; the largest over the layers below the last", null=_BLOCK_OFF.format("chain_rule") + ", not at init, a norm or a residual, no MLP, one layer, or non-finite"),
     },
 )  # fmt: skip
 
@@ -230,8 +236,8 @@ SCORES = Table(
     {
         "run_id": RUN_ID,
         "step": _STEP,
-        "score": Column("string", "1", "what is scored: on the test split; or on 500 generated samples, modes, high_quality, frechet and mmd (the squared one), the last two against real samples"),
-        "level": Column("float64", "the task's", "what it is taken by: a distance, a contrast, a pair of classes; 0 where there is none"),
+        "score": Column("string", "1", "what is scored: on the test split, noisy_accuracy the share right with Gaussian noise added to the inputs; or on 500 generated samples, modes, high_quality, frechet and mmd (the squared one), the last two against real samples"),
+        "level": Column("float64", "the task's", "what it is taken by: a distance, a contrast, a pair of classes, the sd of the noise beside inputs whose mean square is 1; 0 where there is none"),
         "value": Column("float64", "the score's", "the score", null="non-finite"),
     },
 )  # fmt: skip
