@@ -14,7 +14,9 @@ from vanishing.tables import RUNS
 from .planted import members, runs_of
 from .planted_nets import TRAINED, gans, recurrent, scores_of
 
-NOT_FACTORS = {"seed", "lr", "lr_grid", "tuning_seeds"}  # a seed pairs, rates are a policy
+NOT_FACTORS = {  # a seed pairs, rates are a policy
+    "seed", "lr", "lr_grid", "tuning_seeds", "first_tuning_seed",
+}  # fmt: skip
 
 
 def differences(runs: pd.DataFrame, measure: str, factor: str, treatment, control) -> pd.DataFrame:

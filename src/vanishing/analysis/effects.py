@@ -11,50 +11,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from .factors import DETAILS as DETAILS
+from .factors import FACTORS as FACTORS
+from .factors import paired_by
 from .measures import MEASURES
-from .proportions import success_bounds
-from .relations import slope_of
+from .per_seed import seed_hazard, seed_rank, seed_regression, seed_shape, seed_thirds
+from .proportions import share_bounds, success_bounds
 from .statistics import Flips, flips
+from .strata import ALL as ALL
+from .strata import label as label
+from .strata import labels as labels
 from .study_tables import Tables
 
 if TYPE_CHECKING:
     from .claims import Analysis
-
-# All that tells one cell from another. sigma_w and sigma_b follow from init, and are not listed.
-FACTORS = (
-    "family", "task", "data", "activation", "init", "norm", "norm_position", "residual", "block",
-    "depth", "width", "stages", "padding", "recurrence", "length", "truncation", "game", "players",
-    "generator", "latent", "discriminator_steps", "instance_noise", "normed", "loss", "optimizer",
-    "schedule", "clip", "lr_policy", "batch", "steps", "probe_batch",
-)  # fmt: skip
-# What makes no difference at some level of a factor, where it then stands at its default, or what
-# follows from the level: a task's data and loss. The length of a sequence is the task's, whatever
-# net sees it.
-DETAILS = {
-    "norm": ("norm_position", "normed"),
-    "residual": ("block",),
-    "task": ("data", "loss"),
-    "players": ("stages", "padding"),
-    "generator": ("discriminator_steps",),
-    "family": (
-        "stages", "padding", "recurrence", "truncation", "game", "players", "generator", "latent",
-        "discriminator_steps", "instance_noise", "normed",
-    ),
-}  # fmt: skip
-ALL = "all"
 
 
 @dataclass(frozen=True)
 class Evidence:
     """A stratum's effect: ``values``, one a seed, with the bounds and p-values they give.
 
-    ``arms`` are the successes (seeds, cells) of two arms where the effect is a difference of
-    shares; then bounds are the wider ones of :func:`.proportions.success_bounds`.
+    ``arms`` are the successes (seeds, cells) of one arm where the effect is a share, of two where
+    it is a difference of shares; then bounds are the wider ones of
+    :func:`.proportions.share_bounds` or :func:`.proportions.success_bounds`.
     """
 
     values: np.ndarray
     seed: int
-    arms: tuple[np.ndarray, np.ndarray] | None = field(default=None)
+    arms: tuple[np.ndarray, ...] = field(default=())
 
     @property
     def n(self) -> int:
@@ -80,17 +64,18 @@ class Evidence:
         """A lower and an upper bound, each wrong with probability at most ``tail``."""
         if self.n == 0:
             return -math.inf, math.inf
-        if self.arms is not None:
-            return success_bounds(*self.arms, tail, self.seed)
+        if self.arms:
+            bounds = success_bounds if len(self.arms) == 2 else share_bounds
+            return bounds(*self.arms, tail, self.seed)
         return self.flips.low(tail), self.flips.high(tail)
 
     def p_above(self, null: float) -> float:
-        """p of "more than ``null``". For shares: more than 0, an exact test only there."""
-        return self.flips.p_above(0.0 if self.arms is not None and null > 0 else null)
+        """p of "more than ``null``". Of two shares: more than 0, an exact test only there."""
+        return self.flips.p_above(0.0 if len(self.arms) == 2 and null > 0 else null)
 
     def p_below(self, null: float) -> float:
-        """p of "less than ``null``". For shares: less than 0."""
-        return self.flips.p_below(0.0 if self.arms is not None and null < 0 else null)
+        """p of "less than ``null``". Of two shares: less than 0."""
+        return self.flips.p_below(0.0 if len(self.arms) == 2 and null < 0 else null)
 
 
 @dataclass(frozen=True)
@@ -119,77 +104,41 @@ def observed(analysis: Analysis, tables: Tables) -> pd.DataFrame:
     return runs.assign(**{column: MEASURES[name].of(part) for column, name in names.items()})
 
 
-def label(row: dict) -> str:
-    """The name of a stratum, ``activation=tanh, depth=20``.
-
-    >>> label({"activation": "tanh", "sigma_w": 0.25})
-    'activation=tanh, sigma_w=0.25'
-    """
-    return ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items())
-
-
-def labels(data: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:
-    """The stratum of every row."""
-    if not columns:
-        return pd.Series(ALL, index=data.index, dtype=object)
-    rows = data[list(columns)].to_dict("records")
-    return pd.Series([label(row) for row in rows], index=data.index, dtype=object)
-
-
 def seed_mean(data: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
     """The measure itself, a cell and a seed at a time."""
     return data.assign(stratum=labels(data, analysis.strata))[["stratum", "cell", "seed", "value"]]
-
-
-def paired_by(factor: str) -> list[str]:
-    """What a pair of runs shares: the seed, and every factor but ``factor`` and its details."""
-    apart = (factor, *DETAILS.get(factor, ()))
-    return [name for name in (*FACTORS, "seed") if name not in apart]
 
 
 def seed_difference(data: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
     """Treatment less control, paired by :func:`paired_by`."""
     contrast = analysis.contrast
     keys = paired_by(contrast.factor)
-    first_of = {k: data.drop_duplicates(keys).set_index(keys)[k] for k in ("sigma_w", "sigma_b")}
-    treated = _arm(data, contrast.factor, contrast.treatment, keys)
+    # Pairs have a number: to group by one column costs a tenth of grouping by thirty.
+    data = data.assign(pair=data.groupby(keys).ngroup())
+    shared = data.drop_duplicates("pair").set_index("pair")[[*keys, "sigma_w", "sigma_b"]]
+    treated = _arm(data, contrast.factor, contrast.treatment)
     parts = []
     for control in contrast.controls:
-        other = _arm(data, contrast.factor, control, keys)
+        other = _arm(data, contrast.factor, control)
         pairs = pd.concat({"treated": treated, "control_value": other}, axis=1, join="inner")
-        sigmas = {name: column.reindex(pairs.index) for name, column in first_of.items()}
-        pairs = pairs.assign(control=control, **sigmas).reset_index()
+        pairs = shared.loc[pairs.index].join(pairs).assign(control=control)
         parts.append(pairs.assign(value=pairs["treated"] - pairs["control_value"]))
     pairs = pd.concat(parts, ignore_index=True)
     cell = labels(pairs, (*keys[:-1], "control"))
     return pairs.assign(stratum=labels(pairs, analysis.strata), cell=cell)
 
 
-def _arm(data: pd.DataFrame, factor: str, level: object, keys: list[str]) -> pd.Series:
+def _arm(data: pd.DataFrame, factor: str, level: object) -> pd.Series:
     rows = data[data[factor] == level].dropna(subset="value")
-    return rows.groupby(keys)["value"].mean()
-
-
-def seed_regression(data: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
-    """The coefficient of a regressor over the cells of a seed: as many coefficients as seeds.
-
-    Only cells that every seed has are used, so that all coefficients have the same design.
-    """
-    on, beside = analysis.regress.term, list(analysis.regress.beside)
-    known = data.dropna(subset=["value", on, *beside]).assign(
-        stratum=lambda rows: labels(rows, analysis.strata)
-    )
-    rows = []
-    for stratum, part in known.groupby("stratum"):
-        seeds = part.groupby("cell")["seed"].transform("nunique")
-        for seed, cells in part[seeds == part["seed"].nunique()].groupby("seed"):
-            value = slope_of(cells["value"], cells[on], cells[beside])
-            rows.append({"stratum": stratum, "cell": "coefficient", "seed": seed, "value": value})
-    return pd.DataFrame(rows, columns=["stratum", "cell", "seed", "value"])
+    return rows.groupby("pair")["value"].mean()
 
 
 TESTS = {
-    "seed_mean": Test("mean over seeds, sign-flip test", seed_mean),
+    "seed_mean": Test(
+        "mean over seeds, sign-flip test (of shares Wilson's interval, or the seeds' where that is "
+        "wider)",
+        seed_mean,
+    ),
     "seed_difference": Test(
         "difference paired by seed, sign-flip test", seed_difference, ("contrast",)
     ),
@@ -202,31 +151,92 @@ TESTS = {
     "seed_regression": Test(
         "a seed's regression coefficient over cells, sign-flip test", seed_regression, ("regress",)
     ),
+    "seed_rank": Test(
+        "a seed's rank correlation over cells (Spearman's; the partial one where other measures "
+        "are held fixed), sign-flip test",
+        seed_rank,
+        ("regress",),
+    ),
+    "seed_thirds": Test(
+        "a seed's mean over the third of cells with the largest term less that over the third "
+        "with the smallest, sign-flip test",
+        seed_thirds,
+        ("regress",),
+    ),
+    "seed_hazard": Test(
+        "a seed's log hazard ratio of reaching the loss threshold (Peto's), third of cells with "
+        "the largest term over the third with the smallest, censored at the last update, "
+        "sign-flip test",
+        seed_hazard,
+        ("regress",),
+    ),
+    "seed_shape": Test(
+        "a seed's AIC of a power law in the term less AIC of an exponential, over cells, "
+        "sign-flip test",
+        seed_shape,
+        ("regress",),
+    ),
 }
 
 
-def evidence(effects: pd.DataFrame, shares: bool, seed: int) -> Evidence:
-    """The mean over cells for each seed that has all of the cells, every cell of equal weight."""
-    key = [effects["seed"], effects["stratum"] + " | " + effects["cell"]]
-    wide = effects.groupby(key)["value"].mean().unstack().dropna()
-    arms = None
-    if shares and len(wide):
-        arms = tuple(
-            effects.groupby(key)[name].mean().unstack().loc[wide.index].to_numpy()
-            for name in ("treated", "control_value")
-        )
-    return Evidence(wide.mean(axis=1).to_numpy(float), seed, arms)
+@dataclass(frozen=True)
+class CellEffects:
+    """Effects of shape (seeds, cells), not a number where a seed lacks a cell.
+
+    ``arms``: of shares, their values, or those of treatment and control.
+    """
+
+    seeds: np.ndarray
+    strata: np.ndarray  # the stratum of each cell
+    value: np.ndarray
+    arms: tuple[np.ndarray, ...] = ()
+
+    def of(self, seeds: np.ndarray) -> CellEffects:
+        """Some seeds alone, with the cells that any of them has; ``seeds``: which, as a mask."""
+        cells = ~np.isnan(self.value[seeds]).all(axis=0)
+        value, *arms = (table[seeds][:, cells] for table in (self.value, *self.arms))
+        return CellEffects(self.seeds[seeds], self.strata[cells], value, tuple(arms))
+
+    def evidence(self, seed: int) -> Evidence:
+        """The mean over cells for each seed that has all of them, every cell of equal weight."""
+        return self._evidence(np.ones(len(self.strata), bool), seed)
+
+    def by_stratum(self, seed: int) -> dict[str, Evidence]:
+        """The evidence of every stratum that a seed has every cell of."""
+        found = {
+            str(name): self._evidence(self.strata == name, seed)
+            for name in dict.fromkeys(self.strata)
+        }
+        return {name: e for name, e in found.items() if e.n}
+
+    def across_strata(self) -> np.ndarray:
+        """Effects of shape (seeds, strata), of the seeds that have every cell of every stratum."""
+        value = self.value[~np.isnan(self.value).any(axis=1)]
+        names = dict.fromkeys(self.strata)
+        return np.column_stack([value[:, self.strata == name].mean(axis=1) for name in names])
+
+    def _evidence(self, cells: np.ndarray, seed: int) -> Evidence:
+        complete = ~np.isnan(self.value[:, cells]).any(axis=1)
+        value, *arms = (table[complete][:, cells] for table in (self.value, *self.arms))
+        return Evidence(value.mean(axis=1), seed, tuple(arms) if len(value) else ())
 
 
-def by_stratum(effects: pd.DataFrame, shares: bool, seed: int) -> dict[str, Evidence]:
-    """The evidence of every stratum, in the order of their names' first appearance."""
-    return {
-        str(stratum): evidence(part, shares, seed)
-        for stratum, part in effects.groupby("stratum", sort=False)
-    }
+def by_cell(effects: pd.DataFrame, shares: bool) -> CellEffects:
+    """Effects (a row a stratum, cell and seed) as tables; strata in the order of the rows."""
+    both = ["treated", "control_value"] if "treated" in effects else ["value"]
+    arms = both if shares else []
+    effects = effects.dropna(subset="value")
+    cells = effects.groupby(["stratum", "cell"], sort=False).ngroup().to_numpy()
+    seeds, row = np.unique(effects["seed"].to_numpy(), return_inverse=True)
+    first = np.unique(cells, return_index=True)[1]
+    strata = effects["stratum"].to_numpy(object)[first]
+    value, *arms = (_mean(effects[name], row, cells) for name in ("value", *arms))
+    return CellEffects(seeds, strata, value, tuple(arms))
 
 
-def across_strata(effects: pd.DataFrame) -> np.ndarray:
-    """Effects of shape (seeds, strata), of the seeds that have every cell of every stratum."""
-    cells = effects.groupby(["seed", "stratum", "cell"])["value"].mean().unstack([1, 2]).dropna()
-    return cells.T.groupby(level=0).mean().T.to_numpy(float)
+def _mean(values: pd.Series, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+    shape = (row.max(initial=-1) + 1, column.max(initial=-1) + 1)
+    total, count = np.zeros(shape), np.zeros(shape)
+    np.add.at(total, (row, column), values.to_numpy(float))
+    np.add.at(count, (row, column), 1)
+    return np.divide(total, count, out=np.full(shape, math.nan), where=count > 0)

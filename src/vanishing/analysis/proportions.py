@@ -54,7 +54,7 @@ def share_over_seeds(successes: NDArray) -> tuple[Estimate, str]:
     """The mean share of ``successes`` (seeds, cells) and its 95 % interval, with what that is.
 
     Student's t over the seeds' means over cells, cut at 0 and 1. Where all seeds agree that has no
-    width, and Wilson's intervals of the cells are averaged, as in :func:`difference_bounds`.
+    width, and Wilson's intervals of the cells are averaged.
     """
     seeds = mean_interval(successes.mean(axis=1))
     if len(successes) < 2:
@@ -62,13 +62,28 @@ def share_over_seeds(successes: NDArray) -> tuple[Estimate, str]:
     if seeds.high - seeds.low > 1e-9:
         low, high = max(0.0, seeds.low), min(1.0, seeds.high)
         return Estimate(seeds.value, low, high, seeds.n), "Student's t interval over seeds"
-    share, low, high = _wilson_cells(successes, 0.025)
-    low, high = (math.sqrt(np.sum((end - share) ** 2)) / successes.shape[1] for end in (low, high))
-    bounds = max(0.0, seeds.value - low), min(1.0, seeds.value + high)
     return (
-        Estimate(seeds.value, *bounds, seeds.n),
+        Estimate(seeds.value, *_averaged(successes, 0.025), seeds.n),
         "all seeds agree: Wilson's intervals of the cells, averaged",
     )
+
+
+def share_bounds(successes: NDArray, tail: float, seed: int) -> tuple[float, float]:
+    """Bounds of the mean share: the wider of Wilson's, averaged, and the sign flips over seeds.
+
+    ``successes`` is (seeds, cells). The first knows that 11 of 11 is not certainty, the second that
+    cells of a seed may go together.
+    """
+    low, high = _averaged(successes, tail)
+    per_seed = flips(successes.mean(axis=1), seed)
+    return min(low, max(0.0, per_seed.low(tail))), max(high, min(1.0, per_seed.high(tail)))
+
+
+def _averaged(successes: NDArray, tail: float) -> tuple[float, float]:
+    """Wilson's bounds of the mean over cells, by recovering the cells' variances."""
+    share, *ends = _wilson_cells(successes, tail)
+    low, high = (math.sqrt(np.sum((end - share) ** 2)) / successes.shape[1] for end in ends)
+    return max(0.0, float(share.mean() - low)), min(1.0, float(share.mean() + high))
 
 
 def difference_bounds(treated: NDArray, control: NDArray, tail: float) -> tuple[float, float]:

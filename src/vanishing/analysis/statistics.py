@@ -7,13 +7,13 @@ or a sample is never counted as a replication. Whatever is drawn is drawn from t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 # All 2^n sign flips are used up to this many values; above it, that many drawn at random.
 EXACT_UP_TO = 16
@@ -58,11 +58,14 @@ def interquartile_mean(
     draws: int = 2000,
     level: float = 0.95,
 ) -> Estimate:
-    """Mean of the middle half with a percentile interval of the stratified bootstrap over seeds.
+    r"""Mean of the middle half with an interval of the stratified bootstrap over seeds.
 
     A quarter of the values (rounded down) is cut at either end; seeds are drawn anew within each
     stratum. An infinite value is the worst rank: it is cut while it stays in the outer quarter.
-    Source: Agarwal et al. 2021.
+    Source: Agarwal et al. 2021. Their percentiles 2.5 and 97.5 cover the centre of 7 to 10 normal
+    values 91 to 92 % of the time, and so does BCa. So the ends are the percentiles
+    :math:`\Phi(\pm t)`, t Student's with as many degrees of freedom as seeds less strata, after
+    the expanded percentile interval of Hesterberg 2015, which widens a little more.
     """
     x = _finite(values)
     if len(x) == 0:
@@ -76,8 +79,8 @@ def interquartile_mean(
     drawn = [part[rng.integers(len(part), size=(draws, len(part)))] for part in parts]
     means = _middle_mean(np.concatenate(drawn, axis=1))
     # A rank, not an interpolation: between two infinities nothing can be interpolated.
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(means, ends, method="inverted_cdf")
+    t = stats.t.ppf((1 + level) / 2, max(1, len(x) - len(parts)))
+    low, high = np.quantile(means, stats.norm.cdf([-t, t]), method="inverted_cdf")
     return Estimate(value, float(low), float(high), len(x))
 
 
@@ -142,9 +145,18 @@ def flips(values: ArrayLike, seed: int = 0) -> Flips:
             sums = np.concatenate([sums, sums + value])
             counts = np.concatenate([counts, counts + 1])
         return Flips(np.sort(sums[1:] / counts[1:]))
-    chosen = np.random.default_rng(seed).random((2**EXACT_UP_TO - 1, len(x))) < 0.5
+    return Flips(np.sort(_subsets(len(x), seed) @ x))
+
+
+@lru_cache(maxsize=4)
+def _subsets(n: int, seed: int) -> NDArray:
+    """Subsets of ``n`` values drawn at random, a row each: weights that give a subset's mean.
+
+    All strata of a study have about as many seeds, and drawing takes longer than the means do.
+    """
+    chosen = np.random.default_rng(seed).random((2**EXACT_UP_TO - 1, n)) < 0.5
     chosen = chosen[chosen.any(axis=1)]
-    return Flips(np.sort(chosen @ x / chosen.sum(axis=1)))
+    return chosen / chosen.sum(axis=1, keepdims=True)
 
 
 def sign_flip(
@@ -207,19 +219,27 @@ def tost(value: float, error: float, freedom: float, target: float, margin: floa
 
 def holm(p: ArrayLike) -> NDArray:
     """Holm's adjusted p-values. A missing p counts as 1: a planned test stays in the family."""
-    return _adjusted(p, "holm")
+    return _adjusted(p, _holm)
 
 
 def benjamini_hochberg(p: ArrayLike) -> NDArray:
     """p-values adjusted for the false discovery rate; a missing p counts as 1, as in Holm's."""
-    return _adjusted(p, "fdr_bh")
+    return _adjusted(p, stats.false_discovery_control)
 
 
-def _adjusted(p: ArrayLike, method: str) -> NDArray:
+def _holm(p: NDArray) -> NDArray:
+    order = np.argsort(p)
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty(len(p))
+    adjusted[order] = steps.clip(max=1.0)
+    return adjusted
+
+
+def _adjusted(p: ArrayLike, method: Callable[[NDArray], NDArray]) -> NDArray:
     x = np.asarray(p, dtype=float)
     if len(x) == 0:
         return x
-    adjusted = multipletests(np.where(np.isnan(x), 1.0, x), method=method)[1]
+    adjusted = method(np.where(np.isnan(x), 1.0, x))
     return np.where(np.isnan(x), np.nan, adjusted)
 
 
