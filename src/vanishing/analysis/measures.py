@@ -6,14 +6,43 @@ it enters as a bound that is at least as extreme as every value that was measure
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from .grid_measures import accuracy_spread, largest_usable_rate, near_best, reach
+from .init_measures import (
+    VANISHED,
+    log10_derivative,
+    log10_sigma_w,
+    saturation,
+    shape,
+    slope,
+    vanished,
+    vanishing_index,
+    weight_slope,
+)
+from .init_measures import signal_index as signal_index
 from .lag_measures import lag_index, lag_slope, lag_slope_early
+from .layer_measures import (
+    activation_growth,
+    born_dead,
+    chain_error,
+    critical_layers,
+    dead_share,
+    derivative_near_one,
+    derivative_near_zero,
+    early_probe,
+    freeze_cost,
+    log10_gradient,
+    lost_bf16,
+    lost_fp16,
+    lost_fp32,
+    probe_gain,
+    probe_trend,
+)
 from .player_measures import discriminator_accuracy, generator_decades, stagnation
 from .score_measures import (
     contrast_cost,
@@ -22,9 +51,26 @@ from .score_measures import (
     far_error,
     fine_at_matched_coarse,
     modes,
+    noisy_at_matched_clean,
     sensitivity,
 )
-from .study_tables import Tables, bounded
+from .study_tables import Tables
+from .training_measures import (
+    accuracy_at_matched_loss,
+    early_change,
+    early_imbalance,
+    generalisation_gap,
+    imbalance_decline,
+    interference,
+    late_imbalance,
+    log10_lr,
+    log10_restricted_steps,
+    plateau,
+    stalled,
+    success,
+    test_accuracy,
+    train_accuracy,
+)
 
 
 @dataclass(frozen=True)
@@ -35,98 +81,6 @@ class Measure:
     meaning: str
     of: Callable[[Tables], pd.Series]  # aligned with the rows of runs
     binary: bool = False
-
-
-def vanishing_index(tables: Tables) -> pd.Series:
-    """V at init; where delta_1 is exactly 0 the bound, and the opposite bound where it overflowed.
-
-    Of a GAN it is that of its generator.
-    """
-    v = tables.runs["vanishing_index"].astype(float)
-    if not v.isna().any():
-        return v
-    first = tables.at_init().query("layer == 1")
-    overflowed = first["log10_delta_rms"].isna() & (first["delta_zero_fraction"] < 1)
-    return bounded(v, tables.runs["run_id"].isin(first.loc[overflowed, "run_id"]))
-
-
-def slope(tables: Tables) -> pd.Series:
-    """The slope at init; where it is censored the bound of V over the depth.
-
-    Still missing where the net has too few layers to fit a slope to: there V is known.
-    """
-    s, v = tables.runs["slope"].astype(float), tables.runs["vanishing_index"]
-    layers_between = (tables.runs["depth"] - 1).clip(lower=1)
-    return s.where(s.notna() | v.notna(), vanishing_index(tables) / layers_between)
-
-
-def signal_index(tables: Tables) -> pd.Series:
-    """V along the way that the gradient travels: through time in a recurrent net, else layers."""
-    recurrent = tables.runs["recurrence"] != "none"
-    return lag_index(tables).where(recurrent, vanishing_index(tables))
-
-
-def success(tables: Tables) -> pd.Series:
-    """1 where the outcome is trained, else 0 (diverged too); missing where nothing was trained."""
-    outcome = tables.runs["outcome"]
-    return (outcome == "trained").astype(float).where(outcome.notna())
-
-
-def test_accuracy(tables: Tables) -> pd.Series:
-    """Share right on the test split at the end; a run that diverged is at chance."""
-    return tables.runs["final_test_accuracy"].astype(float)
-
-
-def saturation(tables: Tables) -> pd.Series:
-    """Share of saturated units at init, both sides together, mean over the hidden layers."""
-    layers = tables.at_init()
-    share = (layers["saturation_low"].astype(float) + layers["saturation_high"]).groupby(
-        layers["run_id"]
-    )
-    return tables.runs["run_id"].map(share.mean()).astype(float)
-
-
-def shape(tables: Tables) -> pd.Series:
-    r"""AIC of log10 rms(delta_l) linear in log l, less that of linear in l, at init.
-
-    Positive where the decay is exponential rather than a power law of depth. Both fits have as many
-    parameters, so it is :math:`n \ln(RSS_{\log l} / RSS_l)`; missing below 5 layers.
-    """
-    layers = tables.at_init().dropna(subset="log10_delta_rms")
-    each = {run: _shape(rows) for run, rows in layers.groupby("run_id")}
-    return tables.runs["run_id"].map(each).astype(float)
-
-
-def _shape(rows: pd.DataFrame) -> float:
-    if len(rows) < 5:
-        return math.nan
-    y, depth = rows["log10_delta_rms"].to_numpy(float), rows["layer"].to_numpy(float)
-    linear, power = _residual(y, depth), _residual(y, np.log(depth))
-    return len(y) * math.log(power / linear)
-
-
-def _residual(y: np.ndarray, x: np.ndarray) -> float:
-    # Values come as float32: no fit is known to be better than their rounding.
-    rounding = len(y) * (np.finfo(np.float32).eps * max(1.0, np.abs(y).max())) ** 2
-    fitted = np.polyval(np.polyfit(x, y, 1), x)
-    return float(np.sum((y - fitted) ** 2) + rounding)
-
-
-def log10_derivative(tables: Tables) -> pd.Series:
-    """log10 of the root mean square of phi' in a cell, by theory, mean over its layers.
-
-    In a plain network chi_1 = sigma_w² E[phi'²], with phi' of the layer before: it is ½ log10 chi_1
-    - log10 sigma_w, and layer 1 has none. Missing without a theory.
-    """
-    chi = tables.predictions["chi_1"].astype(float)
-    half = 0.5 * np.log10(chi.where(chi > 0))
-    growth = half.groupby(tables.predictions["cell"]).mean()
-    return tables.runs["cell"].map(growth).astype(float) - log10_sigma_w(tables)
-
-
-def log10_sigma_w(tables: Tables) -> pd.Series:
-    """log10 of sigma_w."""
-    return np.log10(tables.runs["sigma_w"].astype(float).where(tables.runs["sigma_w"] > 0))
 
 
 MEASURES = {
@@ -172,4 +126,112 @@ MEASURES = {
     "contrast_cost": Measure(
         "1", "sensitivity in the upper half of the levels less that in the lower", contrast_cost
     ),
+    # How a run was set up, and how its training ended.
+    "depth": Measure("layers", "depth", lambda tables: tables.runs["depth"].astype(float)),
+    "log2_depth": Measure(
+        "doublings", "log2 of the depth", lambda tables: np.log2(tables.runs["depth"].astype(float))
+    ),
+    "log10_lr": Measure("decades", "log10 of the learning rate", log10_lr),
+    "train_accuracy": Measure("1", "accuracy on the training split at the end", train_accuracy),
+    "generalisation_gap": Measure(
+        "1", "accuracy on the training split less that on the test split", generalisation_gap
+    ),
+    "stalled": Measure("1", "share of runs that stall", stalled, binary=True),
+    "log10_restricted_steps": Measure(
+        "decades",
+        "log10 of the updates to the threshold, or of all updates",
+        log10_restricted_steps,
+    ),
+    "plateau": Measure(
+        "1", "share of runs whose loss stops falling before they are trained", plateau, binary=True
+    ),
+    # As it was drawn.
+    "weight_slope": Measure("decades/layer", "V_w at init over the layers between", weight_slope),
+    "vanished": Measure(
+        "1", f"share of runs with V below {VANISHED:g} at init", vanished, binary=True
+    ),
+    "activation_growth": Measure(
+        "decades", "growth of the activations from layer 1 to layer L at init", activation_growth
+    ),
+    "log10_gradient": Measure(
+        "decades",
+        "log10 rms of a layer's weight gradient at init, mean over layers",
+        log10_gradient,
+    ),
+    "lost_fp32": Measure("1", "share of layer 1's gradient that is 0 in float32", lost_fp32),
+    "lost_fp16": Measure("1", "share of layer 1's gradient that is 0 in float16", lost_fp16),
+    "lost_bf16": Measure("1", "share of layer 1's gradient that is 0 in bfloat16", lost_bf16),
+    "dead_share": Measure("1", "share of dead units at init", dead_share),
+    "born_dead": Measure("1", "share of runs born with a dead layer", born_dead, binary=True),
+    "derivative_near_zero": Measure(
+        "decades",
+        "log10 of phi' at its lowest outputs over phi' in the middle",
+        derivative_near_zero,
+    ),
+    "derivative_near_one": Measure(
+        "decades",
+        "log10 of phi' at its highest outputs over phi' in the middle",
+        derivative_near_one,
+    ),
+    "chain_error": Measure(
+        "log10",
+        "log10 of the difference of the product of Jacobians from backpropagation",
+        chain_error,
+    ),
+    # In the course of training.
+    "early_change": Measure(
+        "decades",
+        "log10 of how far the first third of the layers moved over the last third",
+        early_change,
+    ),
+    "early_imbalance": Measure("decades", "|V|, mean over updates 1 to 8", early_imbalance),
+    "late_imbalance": Measure("decades", "|V| at the end", late_imbalance),
+    "imbalance_decline": Measure(
+        "decades", "|V| over updates 1 to 8 less |V| at the end", imbalance_decline
+    ),
+    "interference": Measure(
+        "decades",
+        "log10 of the relative change of a gradient when the layers below are updated",
+        interference,
+    ),
+    "accuracy_at_matched_loss": Measure(
+        "1",
+        "accuracy on the test split when the training loss first falls to .3 nats",
+        accuracy_at_matched_loss,
+    ),
+    "noisy_at_matched_clean": Measure(
+        "1",
+        "accuracy under input noise when that without it first reaches .9",
+        noisy_at_matched_clean,
+    ),
+    # At the end.
+    "freeze_cost": Measure(
+        "1", "test accuracy with half of the layers frozen, less that with none", freeze_cost
+    ),
+    "critical_layers": Measure(
+        "1",
+        "share of the lower half's layers whose reset costs more than .05 of accuracy",
+        critical_layers,
+    ),
+    "probe_gain": Measure(
+        "1", "accuracy of a linear probe of the last layer less that of the first", probe_gain
+    ),
+    "probe_trend": Measure("1", "Spearman's rho of linear probes with the layer", probe_trend),
+    "early_probe": Measure(
+        "1", "accuracy of linear probes of the first third of the layers", early_probe
+    ),
+    # Beside other runs of the same seed.
+    "largest_usable_rate": Measure(
+        "decades", "log10 of the largest usable learning rate", largest_usable_rate
+    ),
+    "near_best": Measure(
+        "1",
+        "share of inits and rates within .05 of the best test accuracy",
+        near_best,
+        binary=True,
+    ),
+    "accuracy_spread": Measure(
+        "1", "distance of the test accuracy from its median over inits and rates", accuracy_spread
+    ),
+    "reach": Measure("doublings", "log2 of the greatest depth that is trained", reach),
 }

@@ -6,14 +6,15 @@ rests on it missing, and is not passed over.
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 
+from .matching import at_mark
 from .study_tables import Tables
 
 COARSE, FINE = 0, 1  # levels of the accuracy in pairs
 MATCHED = 0.95  # accuracy on the coarse pair
+CLEAN, NOISY = 0.0, 1.0  # levels of the accuracy under noise: its sd
+MATCHED_CLEAN = 0.9  # accuracy without noise
 
 
 def far_error(tables: Tables) -> pd.Series:
@@ -59,24 +60,22 @@ def fine_at_matched_coarse(tables: Tables) -> pd.Series:
     Between two probe steps both are taken for linear. Missing where the coarse pair never gets
     there.
     """
-    rows = _of_score(tables, "accuracy_by_level")
-    each = {run: _matched(part) for run, part in rows.groupby("run_id")}
-    return tables.runs["run_id"].map(each).astype(float)
+    return _at_matched(tables, "accuracy_by_level", COARSE, MATCHED, FINE)
 
 
-def _matched(rows: pd.DataFrame) -> float:
-    pairs = rows.pivot(index="step", columns="level", values="value").sort_index()
-    if not {COARSE, FINE} <= set(pairs.columns):
-        return math.nan
-    coarse, fine = pairs[COARSE].to_numpy(float), pairs[FINE].to_numpy(float)
-    reached = (coarse >= MATCHED).nonzero()[0]
-    if not len(reached):
-        return math.nan
-    now = reached[0]
-    if now == 0:
-        return float(fine[0])
-    share = (MATCHED - coarse[now - 1]) / (coarse[now] - coarse[now - 1])
-    return float(fine[now - 1] + share * (fine[now] - fine[now - 1]))
+def noisy_at_matched_clean(tables: Tables) -> pd.Series:
+    """The accuracy under noise of sd 1 on the inputs when that without noise first reaches .9.
+
+    Between two probe steps both are taken for linear. Missing where it never gets there.
+    """
+    return _at_matched(tables, "noisy_accuracy", CLEAN, MATCHED_CLEAN, NOISY)
+
+
+def _at_matched(tables: Tables, score: str, guide: float, mark: float, level: float) -> pd.Series:
+    """``score`` at ``level`` where that at the level ``guide`` first is at the ``mark``."""
+    rows = _of_score(tables, score)
+    leads, follows = (rows[rows["level"] == of] for of in (guide, level))
+    return tables.by_run(at_mark(leads, mark, follows))
 
 
 def _of_score(tables: Tables, score: str) -> pd.DataFrame:

@@ -45,8 +45,26 @@ class Tables:
     def at_init(self) -> pd.DataFrame:
         """The layers of these runs before the first update; of a GAN those of its generator."""
         layers = self.layers
-        first = (layers["step"] == 0) & (layers["player"] != "discriminator")
-        return layers[first & layers["run_id"].isin(self.runs["run_id"])]
+        return self._mine(layers[layers["step"] == 0])
+
+    def at_end(self) -> pd.DataFrame:
+        """The layers of those that were trained after the last update; of a GAN as above."""
+        runs = self.runs[self.runs["steps"] > 0].drop_duplicates("run_id")
+        steps = runs.set_index("run_id")["steps"]
+        rows = self._mine(self.layers[self.layers["step"].isin(steps.unique())])
+        return rows[rows["run_id"].map(steps).astype(float) == rows["step"]]
+
+    def during(self, first: int, last: int) -> pd.DataFrame:
+        """The layers at the probe steps from ``first`` to ``last``; of a GAN as above."""
+        return self._mine(self.layers[self.layers["step"].between(first, last)])
+
+    def _mine(self, rows: pd.DataFrame) -> pd.DataFrame:
+        mine = rows["run_id"].isin(self.runs["run_id"])
+        return rows[mine & (rows["player"] != "discriminator")]
+
+    def by_run(self, values: pd.Series | dict) -> pd.Series:
+        """``values`` by run, aligned with the rows of runs; missing where a run has none."""
+        return self.runs["run_id"].map(values).astype(float)
 
 
 def bounded(decades: pd.Series, grew: pd.Series) -> pd.Series:
