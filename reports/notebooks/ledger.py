@@ -24,7 +24,7 @@ results = "results/laptop"
 from pathlib import Path
 
 from vanishing.analysis.claims import read_claims
-from vanishing.figures import ledger, style
+from vanishing.figures import ledger, strata, style
 from vanishing.tables import LEDGER
 
 verdicts = LEDGER.read(Path(results) / "claims" / "ledger.parquet")
@@ -37,12 +37,29 @@ claims = read_claims(Path("reports/claims.yaml"))
 # direction is to the right; the grey band holds effects too small to matter.
 
 # %%
-effects = ledger.points(verdicts, claims)
+effects = ledger.points(verdicts, claims, ledger.PARTS["ledger"])
 style.save(ledger.draw(effects), Path(results) / "figures" / "ledger.svg", effects)
+
+# %% [markdown]
+# Those were causes and effects; here are remedies, architectures and cases.
+
+# %%
+effects = ledger.points(verdicts, claims, ledger.PARTS["ledger_remedies"])
+style.save(ledger.draw(effects), Path(results) / "figures" / "ledger_remedies.svg", effects)
 
 # %% [markdown]
 # A claim about *every* network stands or falls with its weakest stratum: that effect is shown.
 #
+# ## Stratum by stratum
+#
+# Every claim in its strata, with intervals that hold all at once; the row under the line carries
+# the verdict. The paper's HTML shows them claim by claim.
+
+# %%
+drawn = strata.save_each(verdicts, claims, Path(results) / "figures" / "claims")
+drawn[0] if drawn else "Nothing could be estimated."
+
+# %% [markdown]
 # ## The rows behind them
 #
 # Every claim in all and stratum by stratum, with the runs that it rests on.

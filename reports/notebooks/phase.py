@@ -23,7 +23,7 @@ results = "results/laptop"
 # %%
 from pathlib import Path
 
-from vanishing.figures import phase, style
+from vanishing.figures import depths, phase, style
 from vanishing.tables import PREDICTIONS, RUNS
 
 tables, figures = Path(results) / "tables", Path(results) / "figures"
@@ -45,3 +45,14 @@ style.save(phase.draw(curves), figures / "phase.svg", curves)
 # there, and a deep network can be trained. Each activation has its own place for this, so that no
 # one init can suit them all. A piecewise linear activation gives a straight line; one that
 # saturates bends, because larger weights push more units to where its derivative is small.
+
+# %% [markdown]
+# ## Over depth
+#
+# The same loss summed over a whole network, $V$, at the usual inits. On straight axes exponential
+# decay is a straight line; a power law of depth, which theory has exactly at a critical point,
+# bends towards the level.
+
+# %%
+lines = depths.points(runs)
+style.save(depths.draw(lines), figures / "depths.svg", lines)

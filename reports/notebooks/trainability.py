@@ -23,7 +23,7 @@ results = "results/laptop"
 # %%
 from pathlib import Path
 
-from vanishing.figures import remedies, style, trainability
+from vanishing.figures import outcomes, remedies, style, survival, trainability
 from vanishing.tables import CURVES, RUNS
 
 tables, figures = Path(results) / "tables", Path(results) / "figures"
@@ -45,6 +45,26 @@ style.save(trainability.draw(depths), figures / "trainability.svg", depths)
 # network's has come down. Few updates are made here, so a line that comes down says that a
 # network does not learn *in this budget*, and not that it never would.
 #
+# ## How each cell ends
+#
+# A row an arm, a column a depth: the shares of the judged runs that are trained, too slow for the
+# budget, stalled at chance, dead or diverged. Those that diverged count in every share.
+
+# %%
+ends = outcomes.points(runs)
+style.save(outcomes.draw(ends), figures / "outcomes.svg", ends)
+
+# %% [markdown]
+# ## By when
+#
+# The share of runs whose loss is not yet at half of chance, after Kaplan and Meier: a run that has
+# not got there when its budget ends is censored, and stays in the curve until then.
+
+# %%
+times = survival.points(runs)
+style.save(survival.draw(times), figures / "survival.svg", times)
+
+# %% [markdown]
 # ## What each remedy buys
 #
 # Each pair of runs shares the seed, the data and every setting but one. On the left the change of

@@ -66,9 +66,10 @@ def signals(tables: Tables) -> pd.Series:
 def summary(tables: Tables, seed: int) -> pd.DataFrame:
     """The table ``summary``: interquartile mean over judged seeds of each outcome of each cell.
 
-    A run that diverged, or never reached the threshold, is the worst rank: as long as those are no
-    more than the outer quarter the mean exists, else it is null. An outcome that a battery cannot
-    have (a loss, where nothing was trained; a lag slope of a net without a past) has no row.
+    Learning rates of which each is judged (``vary.lr``) are apart. A run that diverged, or never
+    reached the threshold, is the worst rank: as long as those are no more than the outer quarter
+    the mean exists, else it is null. An outcome that a battery cannot have (a loss, where nothing
+    was trained; a lag slope of a net without a past) has no row.
     """
     judged = tables.runs[tables.runs["split"] != "tuning"].reset_index(drop=True)
     tables = replace(tables, runs=judged)
@@ -78,7 +79,7 @@ def summary(tables: Tables, seed: int) -> pd.DataFrame:
         values = values if worst is None else values.fillna(worst)
         possible = judged["outcome"].notna() if outcome in _TRAINING else values.notna()
         part = judged[possible].assign(summarised=values)
-        cells = part.groupby(["battery", "cell"])
+        cells = part.groupby(["battery", "cell", "lr_policy"])
         rows += [_summary_row(cell, outcome, seed) for _, cell in cells]
     return SUMMARY.frame(rows)
 
@@ -89,6 +90,20 @@ def _summary_row(rows: pd.DataFrame, outcome: str, seed: int) -> dict:
     numbers = {k: getattr(estimate, k) for k in ("value", "low", "high")}
     finite = {k: v if math.isfinite(v) else math.nan for k, v in numbers.items()}
     return described | {"outcome": outcome, "n": estimate.n} | finite
+
+
+def fullest(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the battery that has most remedies (norms and residuals), of several most cells.
+
+    What is shown of trainings is shown of one budget, and not of all that a study trains.
+    """
+    if runs.empty:
+        return runs
+    arms = runs["norm"] + " " + runs["residual"]
+    batteries = runs.assign(arm=arms).groupby("battery", sort=False)
+    sizes = batteries.agg(arms=("arm", "nunique"), cells=("cell", "nunique"))
+    first = sizes.sort_values(["arms", "cells"], ascending=False, kind="stable").index[0]
+    return runs[runs["battery"] == first]
 
 
 def success(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:

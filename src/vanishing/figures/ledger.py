@@ -22,8 +22,13 @@ COLOURS = {
 }
 
 
-def points(ledger: pd.DataFrame, claims: Registry) -> pd.DataFrame:
+PARTS = {"ledger": "CE", "ledger_remedies": "RAW"}  # a figure's name and its kinds of claims
+
+
+def points(ledger: pd.DataFrame, claims: Registry, kinds: str = "") -> pd.DataFrame:
     """A claim a row: verdict, and effect with interval divided by the smallest effect of interest.
+
+    Of the claims whose ids begin with one of the letters ``kinds``, or of all.
 
     The sign is turned so that the claimed direction is to the right; of an equivalence it is the
     distance from its target, which the claim has under 1.
@@ -31,7 +36,7 @@ def points(ledger: pd.DataFrame, claims: Registry) -> pd.DataFrame:
     rows = ledger[ledger["stratum"] == "all"].set_index("claim")
     found = []
     for claim in claims.claims:
-        if claim.id not in rows.index:
+        if claim.id not in rows.index or (kinds and claim.id[0] not in kinds):
             continue
         row, analysis = rows.loc[claim.id], claim.primary
         side = analysis.side if analysis else ""
@@ -51,7 +56,7 @@ def draw(data: pd.DataFrame) -> Figure:
     """A row a claim: statement, effect, verdict in words and in colour."""
     if data.empty:
         return style.nothing("No claim of the registry was judged in this study.")
-    drawn = style.figure(0.8 + 0.42 * len(data))
+    drawn = style.figure(0.7 + 0.27 * len(data))
     axes = drawn.subplots()
     axes.set_xscale("symlog", linthresh=1, linscale=0.6)
     axes.axvspan(-1, 1, color=style.TEXT, alpha=0.1, linewidth=0)
@@ -93,11 +98,11 @@ def _row(axes: Axes, place: int, row: tuple) -> None:
     beside = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points",
               "va": "center", "annotation_clip": False}  # fmt: skip
     statement = _wrapped(f"{row.claim}  {row.statement}")
-    axes.annotate(statement, (0, place), (-188, 0), fontsize=style.SIZE - 1, **beside)
+    axes.annotate(statement, (0, place), (-196, 0), fontsize=style.SIZE - 1.5, **beside)
     bold = {"color": colour, "fontsize": style.SIZE - 0.5, "fontweight": "bold"}
     axes.annotate(row.verdict, (1, place), (6, 0), **bold, **beside)
 
 
-def _wrapped(text: str, width: int = 48, lines: int = 3) -> str:
+def _wrapped(text: str, width: int = 54, lines: int = 2) -> str:
     """``text`` in lines that are shorter than the space to the left of the axis."""
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" \u2026"))

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.effects import paired_by
+from ..analysis.estimates import fullest
 from ..analysis.proportions import success_bounds
 from . import style
 from .estimates import COLUMNS, at_init, means, one_family
@@ -25,13 +26,13 @@ def points(runs: pd.DataFrame) -> pd.DataFrame:
     """The effect of each remedy alone: treated less control, paired by seed, with its interval.
 
     Norm and residual are each taken without the other; a norm or a residual is averaged over
-    inits. An effect on V is at the greatest depth of its battery, one on training is over all
-    depths; first the mean over the cells of a seed, then over seeds.
+    inits. Each of the battery with most remedies: an effect on V at its greatest depth, one on
+    training over all depths; first the mean over the cells of a seed, then over seeds.
     """
     data = one_family(runs[runs["split"].eq("judged")])
     data = data.assign(trained=data["outcome"].eq("trained").astype(float))
-    initial, training = at_init(data), data[data["steps"].gt(0)]
-    deepest = initial["depth"] == initial.groupby("battery")["depth"].transform("max")
+    initial, training = fullest(at_init(data)), fullest(data[data["steps"].gt(0)])
+    deepest = initial["depth"] == initial["depth"].max()
     sets = {"vanishing_index": initial[deepest], "trained": training}
     found = [
         _effects(rows.drop_duplicates("run_id"), factor, outcome)

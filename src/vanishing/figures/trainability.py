@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from ..analysis.estimates import fullest
 from . import style
 from .estimates import means, one_family, shares
 
@@ -20,12 +21,14 @@ STROKES = {"none": "-", "batch": (0, (4, 1.5)), "layer": (0, (1, 1.2))}
 def points(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """By depth and arm, all inits and judged seeds pooled, each with its interval over runs.
 
+    Of the battery with most remedies.
+
     ``trained``: the share of runs with that outcome, Wilson's interval. ``accuracy``: the mean test
     accuracy at the end with Student's, a diverged run at chance as it is logged. ``untrained``: the
     mean accuracy of all networks before their first update, which is chance.
     """
     data = runs[runs["steps"].gt(0) & runs["split"].eq("judged") & runs["outcome"].notna()]
-    data = one_family(data).drop_duplicates("run_id")
+    data = fullest(one_family(data))
     trained = shares(data.assign(trained=data["outcome"].eq("trained")), ARM, "trained")
     accuracy = means(data, ARM, "final_test_accuracy")
     found = pd.concat([trained.assign(outcome="trained"), accuracy.assign(outcome="accuracy")])
@@ -39,7 +42,7 @@ def draw(data: pd.DataFrame) -> Figure:
     """Rows: share trained, accuracy; a column an activation; a line a norm with a residual."""
     if data.empty:
         return style.nothing("This study trains nothing: how deep a network can be is not known.")
-    activations, arms = style.ordered(data["activation"]), _arms(data)
+    activations, arms = style.ordered(data["activation"]), arms_of(data)
     drawn = style.figure(3.7)
     grid = drawn.subplots(len(OUTCOMES), len(activations), sharex=True, sharey=True, squeeze=False)
     for row, (outcome, label) in zip(grid, OUTCOMES.items(), strict=True):
@@ -67,14 +70,14 @@ def _panel(axes: Axes, panel: pd.DataFrame, arms: list[tuple], depths: pd.Series
         if len(line):
             x = line["depth"].map(place) + 0.07 * (i - (len(arms) - 1) / 2)
             colour = style.activation_colour(line["activation"].iloc[0])
-            style.interval(axes, x, line, **_look(norm, residual, colour))
+            style.interval(axes, x, line, **look(norm, residual, colour))
     axes.xaxis.set_major_locator(FixedLocator(range(len(levels))))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda x, _: f"{levels[round(x)]:g}")
     axes.set(xlim=(-0.4, len(levels) - 0.6), ylim=(-0.04, 1.04))
 
 
-def _look(norm: str, residual: str, colour: str) -> dict:
+def look(norm: str, residual: str, colour: str) -> dict:
     """Marker and stroke say the norm; a residual's marker is open."""
     return {
         "color": colour,
@@ -85,18 +88,19 @@ def _look(norm: str, residual: str, colour: str) -> dict:
     }
 
 
-def _arms(data: pd.DataFrame) -> list[tuple[str, str]]:
+def arms_of(data: pd.DataFrame) -> list[tuple[str, str]]:
     """Norm and residual of every arm, the plain one first."""
     arms = set(zip(data["norm"], data["residual"], strict=True))
     return sorted(arms, key=lambda arm: (arm[1] != "none", arm[0] != "none", arm))
 
 
-def _name(norm: str, residual: str) -> str:
+def arm_name(norm: str, residual: str) -> str:
+    """The arm in words: ``plain``, ``batch norm``, ``identity residual``."""
     parts = [f"{norm} norm"] * (norm != "none") + [f"{residual} residual"] * (residual != "none")
     return ", ".join(parts) or "plain"
 
 
 def _legend(arms: list[tuple[str, str]]) -> list[Line2D]:
-    marks = [Line2D([], [], label=_name(*arm), **_look(*arm, style.TEXT)) for arm in arms]
+    marks = [Line2D([], [], label=arm_name(*arm), **look(*arm, style.TEXT)) for arm in arms]
     before = {"color": style.TEXT, "linewidth": 0.7, "linestyle": style.BY_CHANCE}
     return [*marks, Line2D([], [], label="before training", **before)]

@@ -1,0 +1,219 @@
+"""The figures of importance, interactions and frontiers: what they show, and say without data."""
+
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from vanishing.analysis.frontier import frontiers
+from vanishing.analysis.importance import importance
+from vanishing.analysis.study_tables import Tables
+from vanishing.figures import frontier as frontier_figure
+from vanishing.figures import importance as importance_figure
+from vanishing.figures import interactions, style
+from vanishing.tables import FRONTIERS, LAYERS, RUNS
+
+from . import planted
+
+LAYERLESS = LAYERS.frame([])
+LIMITS = {"sigmoid": 5, "tanh": 12, "relu": 30}
+
+
+def learned(cell: dict, rng: np.random.Generator) -> dict:
+    """Norms help sigmoid alone; success falls near a depth of the activation's own."""
+    helped = cell["activation"] == "sigmoid" and cell["norm"] == "batch"
+    limit = LIMITS[cell["activation"]] * (20 if helped else 1) * np.exp(rng.normal(0, 0.3))
+    works = cell["depth"] < limit
+    slope = {"sigmoid": -0.5, "tanh": -0.1, "relu": -0.05}[cell["activation"]] * (not helped)
+    return {
+        "slope": slope + rng.normal(0, 0.005),
+        "weight_vanishing_index": (slope + rng.normal(0, 0.01)) * (cell["depth"] - 1),
+        "outcome": "trained" if works else "stalled",
+        "final_test_accuracy": (0.9 if works else 0.1) + rng.normal(0, 0.01),
+    }
+
+
+@pytest.fixture(scope="module")
+def runs() -> pd.DataFrame:
+    grid = {"activation": list(LIMITS), "norm": ["none", "batch"], "depth": [4, 9, 20, 40]}
+    trained = planted.runs_of("training", grid, 5, learned, steps=50, optimizer="sgd")
+    sweep = [f"gaussian(sigma_w={sigma})" for sigma in (10, 0.5, 2)]
+    drawn = {"activation": ["tanh", "relu"], "init": sweep, "depth": [10, 20]}
+    signal = planted.runs_of("signal", drawn, 5, planted.normal(-0.2, 0.1))
+    return pd.concat([trained, signal], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def explained(runs) -> pd.DataFrame:
+    return importance(Tables(runs), 0)
+
+
+@pytest.fixture(scope="module")
+def drawn(runs, explained) -> dict:
+    """Every figure with the data that it shows."""
+    found = frontiers(Tables(runs), 0)
+    xi = np.array([1.0, 2, 4, 8])
+    row = {"battery": "b", "norm": "none", "residual": "none", "n": 9, "beyond": "inside"}
+    arms = FRONTIERS.frame(
+        row | {"activation": a, "init": i, "xi": x, "depth_50": 6 * x, "low": 5 * x, "high": 8 * x}
+        for x, a, i in zip(xi, ["tanh", "tanh", "erf", "erf"], ["xavier", "he"] * 2, strict=True)
+    )
+    arms["depth_50"] *= [1.1, 0.9, 1, 1]
+    points = {
+        "importance": importance_figure.points(explained),
+        "interactions": interactions.points(runs, LAYERLESS, explained, "slope"),
+        "accuracy": interactions.points(runs, LAYERLESS, explained, "test_accuracy"),
+        "frontier": frontier_figure.points(runs, found),
+        "scales": frontier_figure.scales(arms),
+    }
+    draw = {
+        "importance": importance_figure.draw,
+        "interactions": interactions.draw,
+        "accuracy": interactions.draw,
+        "frontier": frontier_figure.draw,
+        "scales": frontier_figure.draw_scales,
+    }
+    return {name: (draw[name](data), data) for name, data in points.items()}
+
+
+def words(figure: mpl.figure.Figure) -> str:
+    return " ".join(text.get_text() for text in figure.findobj(mpl.text.Text))
+
+
+def test_figures_are_as_wide_as_the_text_and_no_text_is_small_or_outside(drawn: dict) -> None:
+    for name, (figure, _) in drawn.items():
+        assert figure.get_figwidth() == style.WIDTH
+        texts = [t for t in figure.findobj(mpl.text.Text) if t.get_text() and t.get_visible()]
+        assert min(text.get_fontsize() for text in texts) >= 7, name
+        ticks = {t for a in figure.axes for t in (*tick_labels(a.xaxis), *tick_labels(a.yaxis))}
+        shown = {t for a in figure.axes if a.get_visible() for t in named_on(a)}
+        boxes = [t.get_window_extent() for t in texts if t in shown or t not in ticks]
+        assert max(box.x1 for box in boxes) <= figure.bbox.x1 + 1, name
+        assert min(box.x0 for box in boxes) >= -1, name
+
+
+def test_names_on_axes_and_titles_do_not_overlap(drawn: dict) -> None:
+    for name, (figure, _) in drawn.items():
+        texts = [text for axes in figure.axes if axes.get_visible() for text in named_on(axes)]
+        boxes = [text.get_window_extent() for text in texts]
+        for i, box in enumerate(boxes):
+            over = [
+                t.get_text() for t, b in zip(texts[:i], boxes[:i], strict=True) if b.overlaps(box)
+            ]
+            assert not over, (name, texts[i].get_text(), over)
+
+
+def named_on(axes: mpl.axes.Axes) -> list:
+    shown = [axes.xaxis.label, axes.yaxis.label, axes._left_title]
+    level = [t for t in axes.get_xticklabels() if t.get_rotation() == 0] + axes.get_yticklabels()
+    left, right = axes.bbox.x0 - 1, axes.bbox.x1 + 1
+    below, above = axes.bbox.y0 - 1, axes.bbox.y1 + 1
+    ticks = [t for t in level if t.get_visible() and t.get_text()]
+    inside = [
+        t for t in ticks
+        if left <= center(t)[0] <= right or below <= center(t)[1] <= above
+    ]  # fmt: skip
+    return [t for t in shown + inside if t.get_text()]
+
+
+def tick_labels(axis: mpl.axis.Axis) -> list[mpl.text.Text]:
+    return [*axis.get_majorticklabels(), *axis.get_minorticklabels()]
+
+
+def center(text: mpl.text.Text) -> tuple[float, float]:
+    box = text.get_window_extent()
+    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+
+
+def test_they_are_saved_as_the_same_bytes_in_sentinel_colours(drawn: dict, tmp_path: Path) -> None:
+    for name, (figure, points) in drawn.items():
+        first = style.save(figure, tmp_path / "a" / f"{name}.svg", points)
+        second = style.save(figure, tmp_path / "b" / f"{name}.svg", points)
+        assert first.path.read_bytes() == second.path.read_bytes()
+        svg = first.path.read_text()
+        assert style.TEXT in svg
+        assert not re.search(r"(fill|stroke): ?#(000000|ffffff|262626)", svg), name
+
+
+def test_empty_tables_and_a_smoke_study_give_figures_that_say_what_is_missing() -> None:
+    none = RUNS.frame([])
+    smoke = planted.runs_of("smoke", {"depth": [4]}, 2, learned_once, steps=9, optimizer="sgd")
+    for runs in (none, smoke):
+        tables = Tables(runs)
+        explained, found = importance(tables, 0), frontiers(tables, 0)
+        figures = [
+            importance_figure.draw(importance_figure.points(explained)),
+            interactions.draw(interactions.points(runs, LAYERLESS, explained)),
+            interactions.draw(interactions.points(runs, LAYERLESS, explained, "test_accuracy")),
+            frontier_figure.draw(frontier_figure.points(runs, found)),
+            frontier_figure.draw_scales(frontier_figure.scales(found)),
+        ]
+        assert all(re.match(r"No ", words(figure).strip()) for figure in figures)
+
+
+def learned_once(*_: object) -> dict:
+    return {"slope": -0.1, "outcome": "trained", "final_test_accuracy": 0.9}
+
+
+def test_importance_shows_the_named_batteries_and_terms_of_a_hundredth_at_least(drawn) -> None:
+    figure, points = drawn["importance"]
+    assert points["battery"].unique().tolist() == ["signal", "training"]
+    assert points.groupby(["battery", "term"])["value"].max().min() >= 0.01
+    assert points.groupby("battery")["term"].nunique().max() <= importance_figure.MOST
+    shown = words(figure)
+    assert "activation \u00d7 norm" in shown
+    assert "not measured" in shown  # nothing is trained in the battery signal
+
+
+def test_importance_of_other_batteries_is_shown_where_the_named_ones_are_not_there(explained):
+    other = explained.assign(battery=explained["battery"] + "_of_mine")
+    assert set(importance_figure.points(other)["battery"]) == {"signal_of_mine", "training_of_mine"}
+    assert set(importance_figure.points(explained, ["signal"])["battery"]) == {"signal"}
+
+
+def test_interactions_are_of_the_largest_pairs_each_once_with_plain_means(runs, drawn) -> None:
+    _, points = drawn["interactions"]
+    pairs = points.drop_duplicates(["battery", "term"])
+    assert 1 < len(pairs) <= interactions.PAIRS
+    assert pairs["term"].is_unique
+    assert pairs["omega_squared"].is_monotonic_decreasing
+    assert pairs["term"].iloc[0] == "activation:norm"
+    one = points[points["x_level"].eq("batch") & points["line_level"].eq("sigmoid")].iloc[0]
+    own = runs[runs["activation"].eq("sigmoid") & runs["norm"].eq("batch")]
+    assert one["value"] == pytest.approx(own["slope"].mean())
+    assert one["n"] == 5
+
+
+def test_levels_of_one_part_go_by_their_parameter_in_order(explained, runs) -> None:
+    one = explained[explained["term"].eq("activation:init") & explained["measure"].eq("slope")]
+    figure = interactions.draw(interactions.points(runs, LAYERLESS, one))
+    [axes] = figure.axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.5", "2", "10"]
+    assert "sigma_w" in axes.get_xlabel()
+
+
+def test_a_frontier_is_drawn_for_each_arm_or_an_arrow_where_it_lies_beyond(drawn) -> None:
+    figure, points = drawn["frontier"]
+    assert set(points["battery"]) == {"training"}
+    arms = points.drop_duplicates(["activation", "norm"]).set_index(["activation", "norm"])
+    assert arms.loc[("sigmoid", "batch"), "beyond"] == "deeper"
+    inside = arms[arms["beyond"] == "inside"]
+    assert (inside["slope"] < 0).all()
+    halves = np.exp(-inside["intercept"] / inside["slope"])
+    assert halves.to_numpy() == pytest.approx(inside["depth_50"].to_numpy())
+    markers = [line.get_marker() for line in figure.findobj(mpl.lines.Line2D)]
+    assert markers.count(">") == (arms["beyond"] == "deeper").sum()
+    assert all(name in words(figure) for name in (*LIMITS, "plain", "batch norm"))
+
+
+def test_the_scale_is_fitted_and_said_and_the_published_one_stands_beside_it(drawn) -> None:
+    figure, points = drawn["scales"]
+    assert points["slope_value"].nunique() == 1
+    assert points["slope_value"].iloc[0] == pytest.approx(1, abs=0.1)
+    assert "Schoenholz" in words(figure)
+    assert f"{points['factor_value'].iloc[0]:.2g}" in words(figure)
+    few = frontier_figure.draw_scales(points.head(1).assign(slope_value=np.nan))
+    assert "too few" in words(few)
