@@ -117,14 +117,14 @@ def test_what_cannot_be_tested_is_listed_as_such():
 
 
 def test_holms_correction_counts_every_primary_test_of_the_registry():
-    runs = sigmoids(normal(-0.3))
+    runs = sigmoids(normal(-0.3), 11)  # ten seeds that agree are too few for so many claims
     alone, among = only("C04"), read_claims(REGISTRY)
     p, p_holm = of_all(ledger_of(alone, runs))[["p", "p_holm"]]
-    assert p == p_holm == 1 / 2**10
+    assert p == p_holm == 1 / 2**11
     ledger = ledger_of(among, runs)
     row = ledger[(ledger["claim"] == "C04") & (ledger["stratum"] == "all")].iloc[0]
     tests = sum(claim.primary is not None for claim in among.claims)
-    assert row["p_holm"] == pytest.approx(tests / 2**10)
+    assert row["p_holm"] == pytest.approx(tests / 2**11)
     assert row["verdict"] == "SUPPORTED"
 
 
@@ -141,7 +141,7 @@ def test_exploratory_tests_are_corrected_among_themselves_and_called_so():
     row = ledger[ledger["stratum"].eq("secondary success") & ledger["claim"].eq("R07")].iloc[0]
     assert row["p"] == 1 / 2**10
     tests = sum(len(claim.secondary) for claim in registry.claims)  # of them the only one made
-    assert row["p_bh"] == pytest.approx(tests / 2**10)
+    assert row["p_bh"] == pytest.approx(tests / 2**11)
     assert row["verdict"] == "SUPPORTED"
     assert row["reason"].startswith("exploratory: ")
     primary = ledger[ledger["stratum"] == "all"]

@@ -124,6 +124,9 @@ class Analysis(Strict):
             raise ValueError("success_difference is the contrast of a share, and of nothing else")
         if "control" in self.strata and self.contrast is None:
             raise ValueError("the stratum 'control' needs a contrast")
+        alone = ("seed_thirds", "seed_hazard", "seed_shape")
+        if self.regress and self.regress.beside and self.test in alone:
+            raise ValueError(f"the test {self.test!r} holds nothing fixed: leave out 'beside'")
         if self.contrast and self.contrast.factor in self.strata:
             raise ValueError(f"{self.contrast.factor!r} tells the arms apart, and is no stratum")
         return self
@@ -132,6 +135,11 @@ class Analysis(Strict):
     def is_share(self) -> bool:
         """Is the measure a yes or no of each run?"""
         return MEASURES[self.measure].binary
+
+    @property
+    def of_shares(self) -> bool:
+        """Is the effect a share, or a difference of shares?"""
+        return self.is_share and self.regress is None
 
     def conditions(self) -> dict[str, Callable[[object], bool]]:
         """For every column that the runs are chosen by, which values are in."""

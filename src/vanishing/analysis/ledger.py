@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
 from ..tables import LEDGER
 from .claims import Analysis, Claim, Registry
 from .coverage import absent_strata
-from .effects import ALL, TESTS, Evidence, across_strata, by_stratum, evidence, labels, observed
+from .effects import ALL, TESTS, CellEffects, Evidence, by_cell, labels, observed
 from .measures import MEASURES
 from .statistics import benjamini_hochberg, holm
 from .study_tables import Tables
@@ -42,6 +42,7 @@ class Judged:
     strata: dict[str, Evidence]
     found: Finding | None  # None: nothing to estimate from
     runs: pd.DataFrame  # stratum, run_id, outcome of each run used; the value missing or not
+    effects: CellEffects | None  # what strata and finding are made of, if anything
     missing: int  # planned runs of its batteries that are not there
     gap: str  # why there is nothing, or which runs could not be used
     absent: tuple[str, ...]  # strata that the claim names, and this study does not have
@@ -59,19 +60,32 @@ def judge(
     decided: bool,
     seed: int,
 ) -> pd.DataFrame:
-    """The ledger of ``claims``: a row ``all`` with the verdict, then a row for each stratum.
+    """The ledger of ``claims``: their :func:`analyses`, judged by :func:`ledger_of`."""
+    return ledger_of(analyses(tables, claims, planned, seed), claims, decided)
 
-    ``planned`` has the run ids of every battery; where ``decided`` is false (a study too small to
-    conclude from), the verdict is never more than INCONCLUSIVE. Holm's correction runs over all
-    primary tests in the registry, Benjamini and Hochberg's over the secondary ones, which are
-    exploratory; a test that cannot be made counts as p = 1.
+
+def analyses(
+    tables: Tables, claims: Registry, planned: Mapping[str, Sequence[str]], seed: int
+) -> list[Judged]:
+    """Every analysis of ``claims``, primary and secondary, carried out.
+
+    ``planned`` has the run ids of every battery.
     """
-    tables = replace(tables, layers=tables.layers[tables.layers["step"] == 0])
-    judged = [
+    return [
         analysed(claim.id, name, analysis, tables, planned, seed)
         for claim in claims.claims
         for name, analysis in _analyses(claim)
     ]
+
+
+def ledger_of(judged: Sequence[Judged], claims: Registry, decided: bool) -> pd.DataFrame:
+    """The ledger: a claim's row ``all`` with the verdict, then a row for each stratum.
+
+    Where ``decided`` is false (a study too small to conclude from), the verdict is never more than
+    INCONCLUSIVE. Holm's correction runs over all primary tests in the registry, Benjamini and
+    Hochberg's over the secondary ones, which are exploratory; a test that cannot be made counts as
+    p = 1.
+    """
     primary = _corrected([j for j in judged if not j.name], holm)
     secondary = _corrected([j for j in judged if j.name], benjamini_hochberg)
     rows = [_untestable(claim) for claim in claims.claims if claim.not_testable]
@@ -104,17 +118,22 @@ def analysed(
     missing = len(expected - set(present))
     batteries = [battery for battery in analysis.batteries if not planned.get(battery)]
     effects = TESTS[analysis.test].effects(data, analysis) if len(data) else pd.DataFrame()
-    effects = effects.dropna(subset="value") if len(effects) else effects
-    strata, found = {}, None
-    if len(effects):
-        strata = by_stratum(effects, analysis.is_share, seed)
-        strata = {stratum: e for stratum, e in strata.items() if e.n}
-    if strata:
-        pooled = evidence(effects, analysis.is_share, seed)
-        found = finding(strata, pooled, across_strata(effects), analysis, seed)
+    cells = by_cell(effects, analysis.of_shares) if len(effects) else None
+    strata, found = weighed(cells, analysis, seed) if cells else ({}, None)
     gap = _gap(data, analysis, found, batteries)
     absent = tuple(absent_strata(data, analysis, strata)) if found else ()
-    return Judged(claim, name, analysis, strata, found, data, missing, gap, absent)
+    return Judged(claim, name, analysis, strata, found, data, cells, missing, gap, absent)
+
+
+def weighed(
+    effects: CellEffects, analysis: Analysis, seed: int
+) -> tuple[dict[str, Evidence], Finding | None]:
+    """What effects say, stratum by stratum and together; None where no seed has every cell."""
+    strata = effects.by_stratum(seed)
+    if not strata:
+        return {}, None
+    pooled, matrix = effects.evidence(seed), effects.across_strata()
+    return strata, finding(strata, pooled, matrix, analysis, seed)
 
 
 def _gap(data: pd.DataFrame, analysis: Analysis, found: Finding | None, absent: list[str]) -> str:
@@ -144,7 +163,8 @@ def _corrected(judged: list[Judged], adjusted: Callable) -> dict[tuple[str, str]
     return dict(zip([(j.claim, j.name) for j in judged], adjusted(p), strict=True))
 
 
-def _decide(j: Judged, p: float, decided: bool) -> tuple[str, str]:
+def decide(j: Judged, p: float, decided: bool) -> tuple[str, str]:
+    """The verdict of the row ``all``, and why. ``p``: after its correction, if there is one."""
     if not j.complete:
         return INCOMPLETE, f"{j.missing} planned runs of its batteries are missing"
     if j.found is None:
@@ -160,7 +180,7 @@ def _decide(j: Judged, p: float, decided: bool) -> tuple[str, str]:
 
 
 def _row_of_all(j: Judged, p: float, decided: bool, tests: int) -> dict:
-    word, why = _decide(j, p, decided)
+    word, why = decide(j, p, decided)
     reason = "; ".join(filter(None, (why, j.gap if j.found else "")))
     row = _row(j, ALL, word, f"exploratory: {reason}" if j.name else reason, j.runs)
     row |= {"planned": len(j.runs) + j.missing, "statistic": _statistic(j)}
@@ -176,10 +196,13 @@ def _row_of_all(j: Judged, p: float, decided: bool, tests: int) -> dict:
 
 
 def _rows_of_strata(j: Judged, decided: bool) -> list[dict]:
-    if set(j.strata) <= {ALL}:
-        return []
-    tail = TAIL / len(j.strata)
-    return [_row_of_stratum(j, stratum, e, tail, decided) for stratum, e in j.strata.items()]
+    tail = TAIL / max(1, len(j.strata))
+    return [_row_of_stratum(j, name, j.strata[name], tail, decided) for name in own_rows(j)]
+
+
+def own_rows(j: Judged) -> list[str]:
+    """The strata that have a row of their own, beside the row ``all``."""
+    return [] if set(j.strata) <= {ALL} else list(j.strata)
 
 
 def _row_of_stratum(j: Judged, stratum: str, e: Evidence, tail: float, decided: bool) -> dict:
@@ -190,7 +213,7 @@ def _row_of_stratum(j: Judged, stratum: str, e: Evidence, tail: float, decided: 
     else:
         word, reason = stratum_verdict(e, j.analysis, tail)
     low, high = e.bounds(tail)
-    row = _row(j, stratum, word, reason, _runs_of(j, stratum))
+    row = _row(j, stratum, word, reason, runs_of(j, stratum))
     side = "greater" if j.analysis.side == "both" else j.analysis.side
     return row | {"value": e.value, "low": low, "high": high, "n": e.n, "p": _p(e, j, side)}
 
@@ -201,8 +224,10 @@ def _p(e: Evidence, j: Judged, side: str) -> float:
     return min(1.0, len(p) * min(p))
 
 
-def _runs_of(j: Judged, stratum: str) -> pd.DataFrame:
+def runs_of(j: Judged, stratum: str) -> pd.DataFrame:
     """The runs that a stratum rests on; where it names a control, those of both arms."""
+    if stratum == ALL:
+        return j.runs
     contrast, strata = j.analysis.contrast, j.analysis.strata
     if contrast is None:
         return j.runs[labels(j.runs, strata) == stratum]
@@ -220,23 +245,36 @@ def _statistic(j: Judged) -> str:
         c = analysis.contrast
         what += f", {c.factor} {c.treatment} less {' or '.join(map(str, c.controls))}"
     if analysis.regress:
-        what = f"coefficient of {MEASURES[analysis.regress.term].meaning} in {what}"
+        what = _against(analysis, what)
     if analysis.side == "equivalent":
         what = f"distance from {analysis.target:g} of the {what}"
     deciding = j.found.gain.stratum if j.found else ""
     stratum = f" (deciding stratum: {deciding})" if deciding else ""
     holds = {"average": "mean over cells", "every": "weakest stratum", "some": "strongest stratum"}
     over = "smaller of the two extremes" if analysis.side == "both" else holds[analysis.holds]
-    unit = "" if analysis.regress else f" [{measure.unit}]"
+    unit = "" if analysis.regress and analysis.test != "seed_thirds" else f" [{measure.unit}]"
     return f"{what}{unit}, {over}{stratum}"
 
 
+def _against(analysis: Analysis, what: str) -> str:
+    """What a test over the cells of a seed estimates of a measure, in words."""
+    term = MEASURES[analysis.regress.term].meaning
+    beside = ", ".join(MEASURES[name].meaning for name in analysis.regress.beside)
+    fixed = f" at equal {beside}" if beside else ""
+    thirds = f"third of cells with the largest {term} against that with the smallest"
+    return {
+        "seed_regression": f"coefficient of {term} in {what}{fixed}",
+        "seed_rank": f"rank correlation of {what} with {term}{fixed}",
+        "seed_thirds": f"{what}, {thirds}",
+        "seed_hazard": f"log hazard ratio of half of chance's loss, {thirds}",
+        "seed_shape": f"AIC of a power law in {term} less AIC of an exponential, of {what}",
+    }[analysis.test]
+
+
 def _row(j: Judged, stratum: str, word: str, reason: str, runs: pd.DataFrame) -> dict:
-    prefix = f"secondary {j.name}" if j.name else ""
-    key = stratum if not prefix else prefix if stratum == ALL else f"{prefix}: {stratum}"
     return {
         "claim": j.claim,
-        "stratum": key,
+        "stratum": row_name(j, stratum),
         "statistic": f"{MEASURES[j.analysis.measure].meaning}",
         "value": math.nan,
         "low": math.nan,
@@ -252,6 +290,12 @@ def _row(j: Judged, stratum: str, word: str, reason: str, runs: pd.DataFrame) ->
         "seeds_needed": None,
         "reason": reason,
     }
+
+
+def row_name(j: Judged, stratum: str) -> str:
+    """What the ledger calls a stratum of an analysis: ``secondary trained: depth=20``."""
+    prefix = f"secondary {j.name}" if j.name else ""
+    return stratum if not prefix else prefix if stratum == ALL else f"{prefix}: {stratum}"
 
 
 def _untestable(claim: Claim) -> dict:

@@ -1,0 +1,110 @@
+"""Robustness: would the verdict be the same with another threshold, or on other runs?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from ..tables import LEDGER, SPECIFICATIONS
+from .claims import Analysis, Claim, Registry, Specification
+from .effects import ALL
+from .ledger import Judged, analysed, decide
+from .study_tables import Tables
+from .verdicts import CONDITIONAL, REFUTED, SUPPORTED, finding, in_units
+
+# Where effects of interest begin is a matter of taste: half and twice is the usual range of it.
+THRESHOLDS = {"smallest effect × 0.5": 0.5, "smallest effect × 2": 2.0}
+DECIDED = (SUPPORTED, REFUTED, CONDITIONAL)
+
+
+def specifications(
+    tables: Tables,
+    claims: Registry,
+    planned: Mapping[str, Sequence[str]],
+    decided: bool,
+    seed: int,
+    verdicts: Mapping[str, str],
+) -> pd.DataFrame:
+    """Every primary analysis with one thing changed, and whether the verdict is the claim's.
+
+    The rule is that of the ledger, but p is not corrected for the other claims: a specification is
+    no test of its own. ``verdicts``: the word of each claim in the ledger.
+    """
+    rows = [
+        _row(judged, name, decided, verdicts[claim.id])
+        for claim in claims.claims
+        if claim.primary
+        for name, judged in _judged(claim, tables, planned, seed).items()
+    ]
+    table = pd.DataFrame(rows, columns=list(SPECIFICATIONS.columns))
+    return SPECIFICATIONS.frame(table.replace([math.inf, -math.inf], math.nan))
+
+
+def _judged(
+    claim: Claim, tables: Tables, planned: Mapping[str, Sequence[str]], seed: int
+) -> dict[str, Judged]:
+    primary = analysed(claim.id, "", claim.primary, tables, planned, seed)
+    same_runs = {
+        name: with_threshold(primary, factor * claim.primary.smallest_effect, seed)
+        for name, factor in THRESHOLDS.items()
+    }
+    other_runs = {
+        name: analysed(claim.id, "", on_other_runs(claim.primary, other), tables, planned, seed)
+        for name, other in claim.specifications.items()
+    }
+    return same_runs | other_runs
+
+
+def with_threshold(judged: Judged, smallest_effect: float, seed: int) -> Judged:
+    """The same effects of the same runs, held against another smallest effect."""
+    analysis = judged.analysis.model_copy(update={"smallest_effect": smallest_effect})
+    if judged.found is None:
+        return replace(judged, analysis=analysis)
+    pooled, matrix = judged.effects.evidence(seed), judged.effects.across_strata()
+    found = finding(judged.strata, pooled, matrix, analysis, seed)
+    return replace(judged, analysis=analysis, found=found)
+
+
+def on_other_runs(analysis: Analysis, other: Specification) -> Analysis:
+    """The analysis on the batteries, and where it says so the cells, of a specification."""
+    where = analysis.where if other.where is None else other.where
+    return analysis.model_copy(update={"batteries": other.batteries, "where": where})
+
+
+def _row(judged: Judged, name: str, decided: bool, claimed: str) -> dict:
+    found = judged.found
+    word, _ = decide(judged, found.gain.p if found else 1.0, decided)
+    value, low, high = in_units(found.gain, judged.analysis) if found else [math.nan] * 3
+    return {
+        "claim": judged.claim,
+        "specification": name,
+        "value": value,
+        "low": low,
+        "high": high,
+        "n": found.gain.n if found else 0,
+        "verdict": word,
+        "agrees": word == claimed,
+    }
+
+
+def with_robustness(ledger: pd.DataFrame, specifications: pd.DataFrame) -> pd.DataFrame:
+    """The ledger with how many specifications a claim has, and which share of them agrees.
+
+    One that is inconclusive where the claim is decided counts as one that does not agree. There is
+    no share where the claim is not decided, or no specification is.
+    """
+    one_by_one = specifications.assign(decided=specifications["verdict"].isin(DECIDED))
+    of_claim = one_by_one.groupby("claim").agg(
+        count=("agrees", "size"), share=("agrees", "mean"), any_decided=("decided", "any")
+    )
+    claim = ledger["claim"].where(ledger["stratum"] == ALL)
+    share = claim.map(of_claim["share"].where(of_claim["any_decided"]))
+    return LEDGER.frame(
+        ledger.assign(
+            specifications=claim.map(of_claim["count"]),
+            agreeing=share.where(ledger["verdict"].isin(DECIDED)),
+        )
+    )
