@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from vanishing.report import facts, svg
+from vanishing.report import facts, findings, svg
 from vanishing.tables import AGREEMENT, LEDGER, RUNS
 
 PAPER = Path(__file__).parents[1] / "reports" / "paper"
@@ -42,10 +42,17 @@ def ledger(words=WORDS) -> pd.DataFrame:
          "value": -0.25 + i / 10, "low": -0.5 + i / 10, "high": i / 10, "n": 20, "p": 0.01,
          "p_holm": 0.0002, "p_bh": None, "verdict": words[i % len(words)], "planned": 40,
          "done": 39, "diverged": 1, "seeds_needed": None,
-         "reason": "strata differ: a_b=tanh; c=relu"}
+         "specifications": 2, "agreeing": 0.5, "reason": "strata differ: a_b=tanh; c=relu"}
         for i, claim in enumerate(CLAIMS)
     ]  # fmt: skip
     return LEDGER.frame(rows)
+
+
+def agreeing(rows: pd.DataFrame) -> pd.DataFrame:
+    """The ledger with the verdicts that the paper's bound sentences rest on."""
+    bound = findings.findings(TEXT, PAPER / "paper.md")
+    named = {claim: word for one in bound for claim, word in one.claims.items()}
+    return rows.assign(verdict=[named.get(r.claim, r.verdict) for r in rows.itertuples()])
 
 
 def run_rows(ids: list[str]) -> pd.DataFrame:
@@ -95,7 +102,8 @@ def study_in(folder: Path) -> Path:
     (root / "plan.json").write_text(json.dumps(plan))
     known = every_fact_of(TEXT)
     (root / "claims" / "facts.json").write_text(json.dumps(known))
-    LEDGER.write(ledger(), root / "claims" / "ledger.parquet", {"code": DIGEST, "torch": "2.13"})
+    stamp = {"code": DIGEST, "torch": "2.13"}
+    LEDGER.write(agreeing(ledger()), root / "claims" / "ledger.parquet", stamp)
     RUNS.write(run_rows(ids), root / "tables" / "runs.parquet")
     AGREEMENT.write(AGREEMENT.frame([]), root / "tables" / "agreement.parquet")
     for name in FIGURES:

@@ -10,9 +10,11 @@ import pytest
 from scipy import stats
 
 from vanishing.analysis.claims import read_claims
+from vanishing.analysis.controls import false_positives
 from vanishing.analysis.estimates import signal_class, signals, success, summary
 from vanishing.analysis.fact_remedies import tuned_rates
 from vanishing.analysis.facts import facts
+from vanishing.analysis.frontier import frontiers
 from vanishing.analysis.ledger import judge
 from vanishing.analysis.proportions import wilson
 from vanishing.analysis.study_tables import Tables
@@ -45,12 +47,16 @@ NAMES = {
       for init in ("torch_default", "orthogonal")),
     *(f"w01.slope.{task}.{c}" for task in ("agreement", "transduction")
       for c in ("vanilla", "lstm", "gru")),
+    *(f"control.{c}" for c in ("aa.p", "aa.interval", "aa.supported", "aa.draws", "linear.v",
+      "shuffled.accuracy", "shuffled.train", "shuffled.chance")),
+    *(f"frontier.{f}" for f in ("arms", "slope", "factor", "ratio")),
+    "robustness.share", "robustness.claims",
     *(f"slope.{a}.{i}" for a in ("sigmoid", "tanh", "relu", "gelu")
       for i in ("torch_default", "xavier", "he", "orthogonal")),
 }  # fmt: skip
 
 
-def signal(seeds: int = 10) -> pd.DataFrame:
+def signal(seeds: int = 12) -> pd.DataFrame:
     factors = {
         "activation": ["sigmoid", "tanh", "relu", "gelu"],
         "init": ["torch_default", "xavier", "he", "orthogonal"],
@@ -82,7 +88,13 @@ def facts_of(runs: pd.DataFrame, agreement: pd.DataFrame | None = None, **more) 
     tables = Tables(runs, **more)
     ledger = judge(tables, registry, planned, True, 0)
     plan = {"study": "planted", "members": planned, "cores": 2}
-    return facts(tables, agreement, ledger, plan)
+    concluded = {
+        "agreement": agreement,
+        "ledger": ledger,
+        "false_positives": false_positives(tables, registry, 0, 2),
+        "frontiers": frontiers(tables, 0),
+    }
+    return facts(tables, concluded, plan)
 
 
 @pytest.fixture(scope="module")

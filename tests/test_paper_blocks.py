@@ -93,7 +93,8 @@ def test_verdict_table_has_a_row_a_claim():
     lines = blocks.verdicts(ledger(), dict.fromkeys(CLAIMS, "It | shrinks.")).splitlines()
     assert len(lines) == 2 + len(CLAIMS)
     assert lines[2].startswith("| C01 | It \\| shrinks. [slope")
-    assert "[SUPPORTED]{.verdict .supported} | −0.250 \\[−0.500,\xa00.000\\] | 20 |" in lines[2]
+    assert "| [[SUPPORTED]{.verdict .supported}](#claim-C01) |" in lines[2]
+    assert "| −0.250 \\[−0.500,\xa00.000\\] | 20 |" in lines[2]
 
 
 def test_agreement_counts_cells_within_tolerance_by_quantity():

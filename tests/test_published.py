@@ -46,7 +46,8 @@ def results(tmp_path):
     """A results folder with a ledger of one claim, and a project to publish it in."""
     text = {"claim": "C01", "stratum": "all", "statistic": "slope", "reason": "because"}
     numbers = dict.fromkeys(("value", "low", "high", "p", "p_holm", "p_bh"), 0.5)
-    counts = dict.fromkeys(("n", "planned", "done", "diverged"), 3) | {"seeds_needed": None}
+    counts = dict.fromkeys(("n", "planned", "done", "diverged"), 3)
+    counts |= dict.fromkeys(("seeds_needed", "specifications", "agreeing"))
     row = {**text, **numbers, **counts, "verdict": "SUPPORTED"}
     LEDGER.write(LEDGER.frame([row]), tmp_path / "results/claims/ledger.parquet")
     (tmp_path / "results/figures").mkdir()

@@ -15,6 +15,7 @@ from .study import preloaded
 
 CONFIG = {"metavar": "CONFIG", "help": "a name in workflow/config/, or the path of a YAML file"}
 RESULTS = {"type": Path, "metavar": "RESULTS", "help": "folder results/<study>"}
+DEVICES = ("auto", "cpu", "cuda", "mps")
 Verb = Callable[..., argparse.ArgumentParser]  # (name, run, says): adds a verb
 
 
@@ -45,6 +46,22 @@ def _plan(a: argparse.Namespace) -> None:
     if a.out:
         plan.write(planned, a.out)
     print(plan.description(planned))  # noqa: T201
+
+
+def _rehearse(a: argparse.Namespace) -> int:
+    from .engine.rehearsal import drawn, rehearse
+    from .study import plan
+
+    cohorts = plan.make(a.config).cohorts
+    found = []
+    for r in rehearse(drawn(cohorts, a.cohorts, a.seed), a.steps, a.runs, a.device):
+        found.append(r)
+        line = f"{r.outcome:8} {r.cohort}  {r.task}  {r.runs} runs, {r.seconds:.1f} s"
+        print(f"{line}\n         {r.why}" if r.why else line, flush=True)  # noqa: T201
+    ended = [r.outcome for r in found]
+    counts = ", ".join(f"{ended.count(o)} {o}" for o in sorted(set(ended)))
+    print(f"{len(found)} of {len(cohorts)} cohorts: {counts}")  # noqa: T201
+    return 1 if "failed" in ended else 0
 
 
 def _train(a: argparse.Namespace) -> None:
@@ -95,6 +112,14 @@ def _judge(a: argparse.Namespace) -> None:
     judge_study(a.results, a.claims)
 
 
+def _claim(a: argparse.Namespace) -> None:
+    from .report import claim_page
+    from .report.claim_record import record
+
+    found = record(a.results, a.claims, a.id)
+    _show(claim_page.run_ids(found) if a.runs else claim_page.page(found, _columns()))
+
+
 def _render(a: argparse.Namespace) -> None:
     if a.source.suffix == ".py":
         from .report.notebooks import execute
@@ -116,6 +141,27 @@ def _status(a: argparse.Namespace) -> None:
     print(status(a.config))  # noqa: T201
 
 
+def _compare(a: argparse.Namespace) -> None:
+    from .analysis.compare import compare
+    from .report.comparison import text, write
+
+    found = compare(a.first, a.second)
+    if a.out:
+        write(found, a.out)
+    print(text(found, a.all))  # noqa: T201
+
+
+def _verify(a: argparse.Namespace) -> int:
+    from .analysis import verify
+    from .table import write_text
+
+    sample = verify.Sample(a.share, a.least, a.seed, a.seconds)
+    found = verify.verify(a.results, sample, a.device)
+    write_text(a.results / "claims/verified.json", verify.as_json(found))
+    print(verify.text(found))  # noqa: T201
+    return 1 if found.fails and not a.record else 0
+
+
 def _publish(a: argparse.Namespace) -> None:
     from .report.publish import publish
 
@@ -125,10 +171,17 @@ def _publish(a: argparse.Namespace) -> None:
 def _parts(a: argparse.Namespace) -> None:
     from .report.listing import text
 
-    width = min(120, max(100, shutil.get_terminal_size((110, 24)).columns))
-    listed = text(a.kind, a.family, width)
+    _show(text(a.kind, a.family, _columns()))
+
+
+def _columns() -> int:
+    """The width of a text: the terminal's, within what reads well."""
+    return min(120, max(100, shutil.get_terminal_size((110, 24)).columns))
+
+
+def _show(text: str) -> None:
     try:
-        print(listed, flush=True)  # noqa: T201
+        print(text, flush=True)  # noqa: T201
     except BrokenPipeError:  # the reader has seen enough: `vanishing parts | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -181,12 +234,48 @@ def _add_studies(verb: Verb) -> None:
     plan.add_argument("config", **CONFIG)
     plan.add_argument("--out", **RESULTS)
 
+    says = "Train some cohorts of a study for a few steps, and keep nothing: can they be trained?"
+    rehearse = verb("rehearse", _rehearse, says)
+    rehearse.add_argument("config", **CONFIG)
+    rehearse.add_argument("--cohorts", type=int, default=12, help="so many, at random")
+    rehearse.add_argument("--steps", type=int, default=2, help="updates of each")
+    rehearse.add_argument("--runs", type=int, default=2, help="runs of each")
+    rehearse.add_argument("--seed", type=int, default=0, help="draws the cohorts")
+    rehearse.add_argument("--device", default="auto", choices=DEVICES)
+
     status = verb("status", _status, "Say what of a study is done, from its files alone.")
     status.add_argument("config", **CONFIG)
+
+    compare = verb("compare", _compare, "Say what moved between two studies' results, and why.")
+    compare.add_argument("first", type=Path, metavar="A", help="folder results/<study>")
+    compare.add_argument("second", type=Path, metavar="B", help="the other one")
+    compare.add_argument("--all", action="store_true", help="list every fact that moved")
+    compare.add_argument("--out", type=Path, help="folder for verdicts.csv, facts.csv, cells.csv")
+
+    _add_verify(verb)
+
+    claim = verb("claim", _claim, "Follow a verdict down: words, test, strata, runs.")
+    claim.add_argument("id", metavar="CLAIM", help="C06, as in reports/claims.yaml")
+    claim.add_argument("--results", **(RESULTS | {"default": Path("results/laptop")}))
+    claim.add_argument("--claims", type=Path, default=Path("reports/claims.yaml"))
+    claim.add_argument("--runs", action="store_true", help="only the ids of its runs, one a line")
 
     publish = verb("publish", _publish, "Copy a study's verdicts to README and reports/published.")
     publish.add_argument("results", **RESULTS)
     publish.add_argument("--root", type=Path, default=Path())
+
+
+def _add_verify(verb: Verb) -> None:
+    says = "Train a random share of a study's runs again, and compare them with its tables."
+    verify = verb("verify", _verify, says)
+    verify.add_argument("results", **RESULTS)
+    verify.add_argument("--share", type=float, default=0.002, help="of its runs (0.002)")
+    verify.add_argument("--least", type=int, default=8, help="runs, however small the share (8)")
+    verify.add_argument("--seconds", type=float, default=float("inf"), help="of training, about")
+    verify.add_argument("--seed", type=int, default=0, help="of the random draw (0)")
+    verify.add_argument("--device", default="auto", choices=DEVICES)
+    record = "status 0 and not 1 where a run is off: write down only"
+    verify.add_argument("--record", action="store_true", help=record)
 
 
 def _add_stations(verb: Verb) -> None:
@@ -195,7 +284,7 @@ def _add_stations(verb: Verb) -> None:
     train.add_argument("cohort", type=Path, metavar="COHORT", help="cohorts/<id>.json")
     train.add_argument("--logs", type=Path, required=True, help="folder results/<study>/logs")
     train.add_argument("--tuning", type=Path, nargs="*", help="runs logs that give the rates")
-    train.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    train.add_argument("--device", default="auto", choices=DEVICES)
 
     gather = verb("gather", _gather, "Put the logs of all cohorts together as tables.")
     gather.add_argument("results", **RESULTS)

@@ -6,8 +6,10 @@ rule judge:
             f"{RESULTS}/tables/{{table}}.parquet",
             table=[
                 "runs",
+                "curves",
                 "layers",
                 "networks",
+                "freeze",
                 "lags",
                 "recurrences",
                 "scores",
@@ -20,7 +22,12 @@ rule judge:
     output:
         agreement=f"{RESULTS}/tables/agreement.parquet",
         summary=f"{RESULTS}/tables/summary.parquet",
+        importance=f"{RESULTS}/tables/importance.parquet",
+        frontiers=f"{RESULTS}/tables/frontiers.parquet",
         ledger=f"{RESULTS}/claims/ledger.parquet",
+        evidence=f"{RESULTS}/claims/evidence.parquet",
+        specifications=f"{RESULTS}/claims/specifications.parquet",
+        controls=f"{RESULTS}/claims/false_positives.parquet",
         facts=f"{RESULTS}/claims/facts.json",
     log:
         f"{RESULTS}/logs/judge.log",
@@ -31,7 +38,7 @@ rule judge:
             "analysis",
             "tables",
             "strict_yaml",
-            "theory.slope",
+            "theory",
             packages=["scipy", "statsmodels"],
         ),
         results=subpath(input.plan, parent=True),

@@ -29,8 +29,11 @@ rule paper:
         ),
         rulegraph=f"{RESULTS}/figures/rulegraph.svg",
         ledger=f"{RESULTS}/claims/ledger.parquet",
+        evidence=f"{RESULTS}/claims/evidence.parquet",
+        specifications=f"{RESULTS}/claims/specifications.parquet",
         facts=f"{RESULTS}/claims/facts.json",
         runs=f"{RESULTS}/tables/runs.parquet",
+        verified=f"{RESULTS}/claims/verified.json",
         plan=f"{RESULTS}/plan.json",
     output:
         html=f"{RESULTS}/report/paper.html",
@@ -42,6 +45,7 @@ rule paper:
     params:
         code=code(
             "report",
+            "analysis",
             "parts",
             "theory",
             "table",

@@ -68,13 +68,14 @@ def mean_over_seeds(
 ) -> dict:
     """The mean of ``values`` (a number a run) over seeds, each the mean over its cells.
 
-    A seed counts that has a value in every cell in which any seed has one; how many runs have no
+    A cell counts once at each policy of learning rates. A seed counts that has a value in every
+    cell in which any seed has one; how many runs have no
     value is said.
     """
     if runs.empty:
         return absent(unit, f"runs of {query}")
     lacking = int(values.isna().sum())
-    cells = values.groupby([runs["seed"], runs["cell"]]).mean().unstack()
+    cells = values.groupby([runs["seed"], runs["cell"], runs["lr_policy"]]).mean().unstack([1, 2])
     per_seed = cells.dropna(axis=1, how="all").dropna().mean(axis=1)
     if not len(per_seed.dropna()):
         return absent(unit, f"a value of {measure} for runs of {query}")

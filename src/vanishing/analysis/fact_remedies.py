@@ -9,6 +9,7 @@ import pandas as pd
 
 from .claims import Analysis, Contrast
 from .effects import observed, seed_difference
+from .estimates import fullest
 from .fact import absent, fact
 from .proportions import share_over_seeds
 from .study_tables import Tables
@@ -26,19 +27,23 @@ TUNED = re.compile(r"tuned\((?P<rates>[^;()]+); \d+ seeds\)")
 
 
 def successes(runs: pd.DataFrame) -> dict[str, dict]:
-    """``success.<arm>.deep``: the share of trained runs at the largest depth."""
-    training = _judged_trainings(runs)
+    """``success.<arm>.deep``: the share of trained runs at the largest depth.
+
+    Of the battery with most remedies.
+    """
+    training = fullest(_judged_trainings(runs))
     deep = training[training["depth"] == training["depth"].max()]
     return {f"success.{arm}.deep": _success(deep, *levels) for arm, levels in ARMS.items()}
 
 
 def _success(deep: pd.DataFrame, norm: str, residual: str) -> dict:
     rows = deep[(deep["norm"] == norm) & (deep["residual"] == residual)]
-    query = f"judged trainings at the largest depth, norm {norm}, residual {residual}"
-    trained = (rows["outcome"] == "trained").groupby([rows["seed"], rows["cell"]]).first()
+    query = f"the battery with most remedies, largest depth, norm {norm}, residual {residual}"
+    each = [rows[name] for name in ("seed", "cell", "lr_policy")]
+    trained = (rows["outcome"] == "trained").groupby(each).first()
     if trained.empty:
         return absent("1", query)
-    done, interval = share_over_seeds(trained.astype(float).unstack().dropna().to_numpy())
+    done, interval = share_over_seeds(trained.astype(float).unstack([1, 2]).dropna().to_numpy())
     query = f"runs: {query}; share trained: mean over cells, then over seeds; {interval}"
     return fact(done.value, "1", 2, query, done.low, done.high)
 

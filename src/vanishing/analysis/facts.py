@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
 
+from ..tables import AGREEMENT, FALSE_POSITIVES, FRONTIERS, LEDGER
 from .agreement import QUANTITIES, TOLERANCE
 from .effects import ALL
 from .fact import absent, fact, mean_of, selected
 from .fact_adversarial import adversarial
 from .fact_cases import cases
+from .fact_controls import controls
+from .fact_depths import depths
 from .fact_recurrent import recurrent
 from .fact_remedies import harms, successes, tuning
 from .study_tables import Tables
@@ -32,21 +36,23 @@ STANDARD_INITS = (*INITS, "lecun")
 VERDICTS = (SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE, NOT_TESTABLE)
 
 
-def facts(
-    tables: Tables, agreement: pd.DataFrame, ledger: pd.DataFrame, plan: dict
-) -> dict[str, dict]:
+def facts(tables: Tables, concluded: Mapping[str, pd.DataFrame], plan: dict) -> dict[str, dict]:
     """The content of ``facts.json``: the same names for every study.
+
+    ``concluded``: the tables agreement, ledger, false_positives and frontiers, by name.
 
     A fact that this study cannot give has the value null, and its query says why.
     """
     runs = tables.runs
-    tables = replace(tables, layers=tables.layers[tables.layers["step"] == 0])
+    tables = replace(tables, layers=tables.layers[tables.layers["step"] == 0])  # for speed
+    ledger, agreed = concluded[LEDGER.name], concluded[AGREEMENT.name]
     return {
         **_study(runs, plan),
         **_counts(runs, plan),
         **_claims(ledger),
-        **_calibration(agreement),
-        **_agreement(agreement),
+        **_robustness(ledger),
+        **_calibration(agreed),
+        **_agreement(agreed),
         **_slopes(tables),
         **_indices(tables),
         **successes(runs),
@@ -55,6 +61,8 @@ def facts(
         **recurrent(tables),
         **adversarial(tables),
         **cases(tables),
+        **controls(tables, concluded[FALSE_POSITIVES.name], ledger),
+        **depths(concluded[FRONTIERS.name]),
     }
 
 
@@ -106,6 +114,20 @@ def _claims(ledger: pd.DataFrame) -> dict:
         for claim, word in verdicts.items()
     }
     return {"claims.total": fact(len(verdicts), "claims", 0, query), **counts, **words}
+
+
+def _robustness(ledger: pd.DataFrame) -> dict:
+    """How many of a decided claim's specifications agree with its verdict, mean over claims."""
+    claims = ledger[ledger["stratum"] == ALL].dropna(subset="agreeing")
+    query = "ledger: stratum = all, decided claims"
+    if claims.empty:
+        none = "a decided claim with a decided specification"
+        return {"robustness.share": absent("1", none), "robustness.claims": absent("claims", none)}
+    share = float(claims["agreeing"].mean())
+    return {
+        "robustness.share": fact(share, "1", 2, f"{query}: mean of agreeing"),
+        "robustness.claims": fact(len(claims), "claims", 0, f"{query}: agreeing is there"),
+    }
 
 
 def _agreement(agreement: pd.DataFrame) -> dict:

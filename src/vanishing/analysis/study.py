@@ -1,8 +1,9 @@
-"""Judge a study: its tables in; summary, ledger and facts out."""
+"""Judge a study: its tables in; summary, ledger, what they rest on, and facts out."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,32 +12,69 @@ import pandas as pd
 from ..provenance import provenance
 from ..study.plan import config_digest
 from ..table import Table, write_text
-from ..tables import AGREEMENT, EXPECTED, LEDGER, NETWORKS, SUMMARY, TABLES
+from ..tables import (
+    AGREEMENT,
+    EVIDENCE,
+    EXPECTED,
+    FALSE_POSITIVES,
+    FRONTIERS,
+    IMPORTANCE,
+    LEDGER,
+    SPECIFICATIONS,
+    SUMMARY,
+    TABLES,
+)
 from .agreement import agreement
-from .claims import read_claims
+from .claims import Registry, read_claims
+from .controls import false_positives
+from .effects import ALL
 from .estimates import summary
+from .evidence import evidence_of
 from .facts import facts
-from .ledger import judge
+from .frontier import frontiers
+from .importance import importance
+from .ledger import analyses, ledger_of
 from .registration import registration
+from .specifications import specifications, with_robustness
 from .study_tables import Tables
 
 SEED = 0  # of every resampling: the same tables give the same ledger
+DRAWS = 40  # of every contrast of an arm with itself
+OF_CLAIMS = (LEDGER, EVIDENCE, SPECIFICATIONS, FALSE_POSITIVES)  # in claims/, all others in tables/
 
 
 def judge_study(results: Path, claims: Path) -> None:
-    """Write ``agreement``, ``summary``, ``ledger`` and ``facts.json`` under ``results``."""
+    """Write what is concluded of a study under ``results``: tables, and ``facts.json``."""
     plan = json.loads((results / "plan.json").read_text())
     tables = Tables(**{f.name: _read(results, TABLES[f.name]) for f in fields(Tables)})
-    registry, decided = read_claims(claims), plan["config"]["verdicts"]
-    ledger = judge(tables, registry, plan["members"], decided, SEED)
+    registry = read_claims(claims)
+    found = concluded(tables, registry, plan)
+    agreed = agreement(tables.runs, tables.layers, tables.networks, _read(results, EXPECTED))
+    found |= {AGREEMENT.name: agreed, SUMMARY.name: summary(tables, SEED)}
     stamp = provenance(config_digest(results)) | {"claims": registration(claims, results)}
-    networks, expected = (_read(results, table) for table in (NETWORKS, EXPECTED))
-    agreed = agreement(tables.runs, tables.layers, networks, expected)
-    AGREEMENT.write(agreed, results / "tables/agreement.parquet", stamp)
-    SUMMARY.write(summary(tables, SEED), results / "tables/summary.parquet", stamp)
-    LEDGER.write(ledger, results / "claims/ledger.parquet", stamp)
-    found = facts(tables, agreed, ledger, plan)
-    write_text(results / "claims/facts.json", json.dumps(found, indent=1, sort_keys=True) + "\n")
+    for name, data in found.items():
+        table = TABLES[name]
+        folder = "claims" if table in OF_CLAIMS else "tables"
+        table.write(data, results / folder / f"{name}.parquet", stamp)
+    said = facts(tables, found, plan)
+    write_text(results / "claims/facts.json", json.dumps(said, indent=1, sort_keys=True) + "\n")
+
+
+def concluded(tables: Tables, registry: Registry, plan: Mapping) -> dict[str, pd.DataFrame]:
+    """The tables of what is concluded, by name."""
+    planned, decided = plan["members"], plan["config"]["verdicts"]
+    judged = analyses(tables, registry, planned, SEED)
+    ledger = ledger_of(judged, registry, decided)
+    words = ledger[ledger["stratum"] == ALL].set_index("claim")["verdict"].to_dict()
+    others = specifications(tables, registry, planned, decided, SEED, words)
+    return {
+        LEDGER.name: with_robustness(ledger, others),
+        EVIDENCE.name: evidence_of(judged),
+        SPECIFICATIONS.name: others,
+        FALSE_POSITIVES.name: false_positives(tables, registry, SEED, DRAWS),
+        IMPORTANCE.name: importance(tables, SEED),
+        FRONTIERS.name: frontiers(tables, SEED),
+    }
 
 
 def _read(results: Path, table: Table) -> pd.DataFrame:

@@ -5,6 +5,7 @@ The paper asks for one by ``{{table:verdicts}}``; :func:`standard` makes all of 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from ..study.plan import rule_in_words
 from ..table import provenance_of
 from ..tables import AGREEMENT, LEDGER
 from . import progress
+from .claim_record import estimate, p_value, records
+from .claim_section import anchor, sections
 from .facts import badge, escaped, number
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 NONE = "*none*"
+_WORDS = {"True": "yes", "False": "no", "None": "unknown"}
 BLOCKS = {"seeds": Seeds, "train": Train, "probes": Probes}  # of a battery
 
 
@@ -39,8 +43,9 @@ def standard(results: Path, claims: Path, bibliography: str) -> dict[str, str]:
     agreed = AGREEMENT.read(results / "tables" / "agreement.parquet")
     return {
         "verdicts": verdicts(judged, statements(claims)),
+        "claims": claim_by_claim(results, claims),
         "reasons": reasons(judged),
-        "provenance": provenance(provenance_of(ledger)),
+        "provenance": provenance(provenance_of(ledger) | verified(results)),
         "config": config(plan),
         "excluded": excluded(plan),
         "completeness": completeness(progress.batteries(plan, runs)),
@@ -64,8 +69,18 @@ def statements(claims: Path) -> dict[str, str]:
     return {claim.id: " ".join(claim.statement.split()) for claim in read_claims(claims).claims}
 
 
+def claim_by_claim(results: Path, claims: Path) -> str:
+    """A section a claim, for the screen: see :mod:`.claim_section`."""
+    from ..analysis.claims import read_claims
+
+    return sections(records(results, read_claims(claims)).values())
+
+
 def verdicts(ledger: pd.DataFrame, said: Mapping[str, str]) -> str:
-    """A row a claim: its id, what it says, the verdict, the effect with its interval, the seeds."""
+    """A row a claim: its id, what it says, the verdict, the effect with its interval, the seeds.
+
+    A verdict leads to the claim's section among those of :func:`claim_by_claim`.
+    """
     overall = ledger[ledger["stratum"] == "all"]
     missing = sorted(set(overall["claim"]) - set(said))
     if missing:
@@ -74,7 +89,7 @@ def verdicts(ledger: pd.DataFrame, said: Mapping[str, str]) -> str:
         (
             row.claim,
             f"{_cell(said[row.claim])} [{escaped(_measure(row.statistic))}]{{.statistic}}",
-            badge(row.verdict),
+            f"[{badge(row.verdict)}](#{anchor(row.claim)})",
             _effect(row),
             number(row.n),
         )
@@ -92,7 +107,7 @@ def reasons(ledger: pd.DataFrame) -> str:
         p = row.p_bh if name else row.p_holm
         why = f"{badge(row.verdict)} {escaped(row.reason)}"
         rows.append(
-            (row.claim + escaped(name.replace("_", " ")), escaped(row.statistic), _p(p), why)
+            (row.claim + escaped(name.replace("_", " ")), escaped(row.statistic), p_value(p), why)
         )
     return table(("Claim", "Estimated", "*p*", "Because"), rows, "llrl")
 
@@ -102,26 +117,21 @@ def _measure(statistic: str) -> str:
     return statistic.partition(" (deciding stratum")[0]
 
 
-def _p(p: float) -> str:
-    if p != p:
-        return "–"
-    return "< 0.001" if p < 0.001 else number(p, 3)
-
-
 def _effect(row: object) -> str:
-    """Value and interval, to three decimals, or one from ten upwards; an open end is a dash."""
-    known = [v for v in (row.value, row.low, row.high) if v == v]
-    decimals = 3 if max(map(abs, known), default=0) < 10 else 1
-    if row.low != row.low and row.high != row.high:
-        return number(row.value, decimals)
-    low, high = (number(end, decimals) if end == end else "–" for end in (row.low, row.high))
-    return f"{number(row.value, decimals)} \\[{low},\N{NO-BREAK SPACE}{high}\\]"
+    """Value and interval as Markdown."""
+    return escaped(" ".join(filter(None, estimate(row))))
 
 
 def provenance(entries: Mapping) -> str:
     """A row an entry of a table's provenance; what is nested gets a dotted name."""
     rows = [(escaped(key), escaped(value)) for key, value in _flat(entries)]
     return table(("What", "Which"), rows or [(NONE, NONE)], "ll")
+
+
+def verified(results: Path) -> dict:
+    """What came of training some runs again, for :func:`provenance`; empty where none were."""
+    path = results / "claims" / "verified.json"
+    return {"verified": json.loads(path.read_text(encoding="utf-8"))} if path.exists() else {}
 
 
 def _flat(entries: Mapping, prefix: str = "") -> Iterable[tuple[str, str]]:
@@ -131,7 +141,7 @@ def _flat(entries: Mapping, prefix: str = "") -> Iterable[tuple[str, str]]:
         elif isinstance(value, list | tuple):
             yield prefix + key, ", ".join(map(str, value))
         else:
-            yield prefix + key, {True: "yes", False: "no", None: "unknown"}.get(value, str(value))
+            yield prefix + key, _WORDS.get(repr(value), str(value))  # 1 == True, but is a number
 
 
 def config(plan: Mapping) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..table import atomic, write_text
 from ..tables import LEDGER
-from . import blocks, checks, facts, html, lint, pdf, progress
+from . import blocks, checks, facts, findings, html, lint, pdf, progress
 
 
 def build(
@@ -44,7 +44,9 @@ def bound(source: Path, results: Path, tables: Mapping[str, str] | None = None) 
     plan, runs = progress.read(results)
     if tables is None:
         tables = blocks.standard(results, source.parent.parent / "claims.yaml", bibliography)
-    verdicts = progress.verdicts(plan, LEDGER.read(results / "claims" / "ledger.parquet"))
+    ledger = LEDGER.read(results / "claims" / "ledger.parquet")
+    verdicts = progress.verdicts(plan, ledger)
+    text = findings.bind(text, ledger, progress.judges(plan), source)
     known = facts.load(results / "claims" / "facts.json")
     return facts.bind(text, known, verdicts, tables, source), progress.stamp(plan, runs)
 

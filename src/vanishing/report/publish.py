@@ -13,7 +13,7 @@ from ..tables import LEDGER
 from .blocks import statements
 from .svg import for_paper
 
-FIGURES = ("ledger",)
+FIGURES = ("ledger", "ledger_remedies")
 COLUMNS = ("claim", "verdict", "value", "low", "high", "n", "p_holm", "statistic", "reason")
 BLOCK = re.compile(r"(<!-- verdicts -->\n).*?(<!-- /verdicts -->)", re.S)
 

@@ -26,6 +26,7 @@ STATIONS = {
         ("gather",),
         ("tables/runs.parquet", "tables/curves.parquet", "tables/layers.parquet"),
     ),
+    "verify": (("verify",), ("claims/verified.json",)),
     "theory": (("predict",), ("tables/predictions.parquet",)),
     "claims": (("judge",), ("claims/ledger.parquet", "claims/facts.json")),
     "notebooks": (("notebook",), ("notebooks",)),

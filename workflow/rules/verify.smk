@@ -1,0 +1,30 @@
+rule verify:
+    """Train a few random runs again, and write down whether they equal the tables."""
+    input:
+        plan=f"{RESULTS}/plan.json",
+        tables=expand(f"{RESULTS}/tables/{{table}}.parquet", table=LOGS),
+    output:
+        f"{RESULTS}/claims/verified.json",
+    log:
+        f"{RESULTS}/logs/verify.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+    params:
+        code=code(
+            "parts",
+            "engine",
+            *imported("theory", "parts", "engine"),
+            "analysis.differences",
+            "analysis.finished",
+            "analysis.verify",
+            extra_files=PLAN.own_parts,
+            packages=["torch"],
+        ),
+        results=subpath(input.plan, parent=True),
+        device=PLAN.study.device,
+    shell:
+        "vanishing verify {params.results:q} --least 4 --seconds 30 --device {params.device}"
+        " --record > {log:q} 2>&1"
