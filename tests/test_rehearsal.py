@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from vanishing.cli import main
-from vanishing.engine.rehearsal import drawn, rehearse, shortened
+from vanishing.rehearsal import drawn, rehearse, shortened
 from vanishing.study import plan
 
 ROOT = Path(__file__).parent.parent

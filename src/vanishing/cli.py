@@ -49,7 +49,7 @@ def _plan(a: argparse.Namespace) -> None:
 
 
 def _rehearse(a: argparse.Namespace) -> int:
-    from .engine.rehearsal import drawn, rehearse
+    from .rehearsal import drawn, rehearse
     from .study import plan
 
     cohorts = plan.make(a.config).cohorts

@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..errors import UserError
-from ..parts.tasks import load
-from ..study.cohort import Cohort
-from . import job
+from .engine import job
+from .errors import UserError
+from .parts.tasks import load
+from .study.cohort import Cohort
 
 
 @dataclass(frozen=True)
