@@ -16,7 +16,7 @@ from vanishing.analysis.proportions import (
     success_bounds,
     wilson,
 )
-from vanishing.analysis.relations import regression, spearman
+from vanishing.analysis.relations import spearman
 from vanishing.analysis.statistics import equivalence, flips, interquartile_mean, mean_interval
 from vanishing.analysis.survival import kaplan_meier
 
@@ -118,16 +118,6 @@ def partial_rank_correlation(rng: np.random.Generator, n: int) -> bool:
     return e.low <= 0 <= e.high
 
 
-def clustered_slope(rng: np.random.Generator, n: int) -> bool:
-    """A coefficient within two strata; runs of a seed share part of term and error."""
-    seeds = np.repeat(np.arange(n), 4)
-    x, e = ((rng.normal(size=n)[seeds] + rng.normal(size=4 * n)) / 2**0.5 for _ in range(2))
-    group = np.tile([0, 0, 1, 1], n)
-    data = pd.DataFrame({"seed": seeds, "x": x, "y": x + e + group, "group": group})
-    found = regression(data, "y", ["x"], ["group"], clusters="seed")["x"]
-    return found.low <= 1 <= found.high
-
-
 def survivors(rng: np.random.Generator, n: int) -> bool:
     """Kaplan and Meier's curve at the median of exponential times, some censored before."""
     times, watched = rng.exponential(1, n), rng.uniform(0.3, 2, n)
@@ -148,7 +138,6 @@ CASES = (
     Case("Student's t, share over seeds", "4 cells", 10, shares),
     *(Case("Spearman's correlation", "normal, r = .5", n, rank_correlation) for n in (10, 20)),
     Case("Spearman's, partial", "normal, r = 0", 20, partial_rank_correlation),
-    *(Case("clustered coefficient", "4 runs a seed", n, clustered_slope, 400) for n in (10, 20)),
     *(Case("Kaplan-Meier at the median", "exponential", n, survivors, 600) for n in (20, 50)),
 )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """A claim followed down: its page as text, its runs, and its section of the paper."""
 
+import math
 import re
 
 import pytest
@@ -60,7 +61,7 @@ def test_a_page_gives_effect_and_strata_as_the_ledger_does(page, results):
         assert f"[{row['low']:.3f},\xa0{row['high']:.3f}]" in page
     line = next(line for line in page.splitlines() if "init=he, control=tanh  " in line)
     assert line.split()[-2:] == ["8", "SUPPORTED"]
-    assert f"after Holm's correction {pooled['p_holm']:.3f}" in page
+    assert f"after Holm’s correction {pooled['p_holm']:.3f}" in page
 
 
 def test_columns_of_a_table_are_aligned(page):
@@ -71,7 +72,7 @@ def test_columns_of_a_table_are_aligned(page):
 
 
 def test_a_page_shows_robustness_secondary_analyses_figures_and_runs(page, results):
-    assert "other specifications: 1; 100 % of those decided agree" in words(page)
+    assert "other specifications: 1; 100 % agree" in words(page)
     assert re.search(r"smallest effect x 2 +0\.100 +\[0\.090,\xa00\.110\] +8 +SUPPORTED", page)
     assert re.search(r"\n  at_all +−0\.2\d\d .* SUPPORTED", page)
     assert f"figure        {results / 'figures/profiles.svg'}" in page
@@ -123,6 +124,23 @@ def test_without_verdicts_the_page_says_what_to_do(results, tmp_path):
     (results / "claims" / "ledger.parquet").unlink()
     with pytest.raises(UserError, match=r"no verdicts yet: run the study first .*--results"):
         record(results, tmp_path / "claims.yaml", "C01")
+
+
+def test_without_a_plan_the_page_says_what_to_do(results, tmp_path):
+    (results / "plan.json").unlink()
+    with pytest.raises(UserError, match=r"there is no .*plan.json: finish the study first"):
+        record(results, tmp_path / "claims.yaml", "C01")
+
+
+def test_specifications_of_a_claim_that_is_not_decided_neither_agree_nor_differ(results, tmp_path):
+    path = results / "claims" / "ledger.parquet"
+    ledger = LEDGER.read(path)
+    LEDGER.write(ledger.assign(agreeing=math.nan), path)
+    text = claim_page.page(record(results, tmp_path / "claims.yaml", "C01"), 100)
+    assert "other specifications: 1; the claim is not decided" in words(text)
+    LEDGER.write(LEDGER.frame(ledger.assign(agreeing=math.nan, specifications=math.nan)), path)
+    text = claim_page.page(record(results, tmp_path / "claims.yaml", "C01"), 100)
+    assert "no other specification was judged" in words(text)
 
 
 def test_a_claim_registered_since_is_to_be_judged(results, tmp_path):
@@ -184,6 +202,13 @@ def test_a_section_lists_the_first_runs_and_how_many_more(sections):
     assert ids == list(runs()["run_id"][:20])
     assert ", and 28 more: " in folded
     assert command.startswith("vanishing claim C01 --results ")
+
+
+def test_a_section_says_of_a_verdict_what_the_page_does(sections, page):
+    said = dict(re.findall(r"^(\S.*)\n:   (.*)$", sections.split("## C02")[0], re.M))
+    for label in ("Quotation", "Also in", "Because", "Estimated", "Effect", "P-value"):
+        text = re.sub(r"\\(.)", r"\1", said[label]).replace("\xa0", " ")
+        assert f"{label.lower()} {text}" in words(page).replace("\xa0", " ")
 
 
 def test_a_long_table_is_folded(results, tmp_path, monkeypatch):

@@ -141,7 +141,7 @@ def test_exploratory_tests_are_corrected_among_themselves_and_called_so():
     row = ledger[ledger["stratum"].eq("secondary success") & ledger["claim"].eq("R07")].iloc[0]
     assert row["p"] == 1 / 2**10
     tests = sum(len(claim.secondary) for claim in registry.claims)  # of them the only one made
-    assert row["p_bh"] == pytest.approx(tests / 2**11)
+    assert row["p_bh"] == pytest.approx(tests / 2**10)
     assert row["verdict"] == "SUPPORTED"
     assert row["reason"].startswith("exploratory: ")
     primary = ledger[ledger["stratum"] == "all"]

@@ -137,8 +137,28 @@ def test_runs_without_a_value_are_counted_in_the_reason():
         return analysed("W02", "", analysis, Tables(runs, scores=scores), members(runs), 0)
 
     assert judged(set()).gap == ""
-    assert judged({0}).gap == "1 runs have no value and could not be used"
+    assert judged({0}).gap == (
+        "1 runs have no value and could not be used; 1 of 8 seeds lack a cell, and do not count"
+    )
     assert judged({0}).found.gain.n == 7
     never = judged(set(range(8)))
     assert never.found is None
     assert never.gap.endswith("; 8 runs have no value and could not be used")
+
+
+def test_rates_that_are_each_judged_are_cells_of_their_own():
+    """A seed that lacks one rate is no seed: its mean over the others would be of other cells."""
+    rates = {"lr_policy": ["fixed(0.1)", "fixed(1)"]}
+    runs = runs_of("rates", rates, 8, lambda cell, _: {"final_test_accuracy": float(
+        cell["lr_policy"] == "fixed(1)")}, **TRAINED)  # fmt: skip
+    runs = runs.assign(cell="one")
+    analysis = Analysis(
+        batteries=("rates",), measure="test_accuracy", test="seed_mean", side="greater",
+        smallest_effect=0.02,
+    )  # fmt: skip
+    lost = (runs["seed"] == 0) & (runs["lr_policy"] == "fixed(1)")
+    part = runs.assign(final_test_accuracy=runs["final_test_accuracy"].mask(lost))
+    found = analysed("X01", "", analysis, Tables(part), members(part), 0)
+    assert found.found.gain.value == 0.5
+    assert found.found.gain.n == 7
+    assert found.gap.endswith("1 of 8 seeds lack a cell, and do not count")

@@ -124,7 +124,7 @@ def test_a_mean_is_that_of_plain_pandas_at_the_middle_depth(study):
     slopes = rows[rows["depth"] == 20]["slope"]
     fact = found["slope.tanh.he"]
     assert fact["value"] == pytest.approx(slopes.mean())
-    low, high = stats.t.interval(0.95, 9, slopes.mean(), stats.sem(slopes))
+    low, high = stats.t.interval(0.95, len(slopes) - 1, slopes.mean(), stats.sem(slopes))
     assert (fact["low"], fact["high"]) == pytest.approx((low, high))
     deepest = rows.query("depth == 50")["vanishing_index"].mean()
     assert found["v.relu_he.deepest"]["value"] == pytest.approx(deepest, rel=0.05)

@@ -8,10 +8,18 @@ import pytest
 import statsmodels.api as sm
 from scipy.optimize import minimize
 
-from vanishing.analysis.frontier import fitted, frontier, frontiers, logistic, scaling
+from vanishing.analysis.frontier import (
+    depth_scale,
+    fitted,
+    frontier,
+    frontiers,
+    logistic,
+    scaling,
+)
 from vanishing.analysis.study_tables import Tables
 from vanishing.parts.activations import ACTIVATIONS
 from vanishing.tables import FRONTIERS
+from vanishing.theory.cell import centred
 from vanishing.theory.fixed_points import xi_c
 
 from . import planted
@@ -150,15 +158,17 @@ def trains_to(limits: dict[str, float]):
 
 @pytest.fixture(scope="module")
 def study() -> pd.DataFrame:
-    """Sigmoid trains to 4 layers, tanh to 10, both to any depth with a norm; two widths."""
+    """Sigmoid trains to 4 layers, tanh to 10, both to any depth with a norm."""
     fixed = {"steps": 50, "optimizer": "sgd"}
     truth = trains_to({"sigmoid": 4, "tanh": 10})
-    arms = {"activation": ["sigmoid", "tanh"], "norm": ["none", "batch"], "width": [16, 32]}
+    arms = {"activation": ["sigmoid", "tanh"], "norm": ["none", "batch"], "width": [16]}
     long = planted.runs_of("training", {**arms, "depth": [2, 5, 9, 20]}, 4, truth, **fixed)
     short = planted.runs_of("short", {**arms, "depth": [2, 20]}, 4, truth, **fixed)
+    wide = {**arms, "depth": [2, 5, 9, 20], "width": [16, 32]}
+    mixed = planted.runs_of("mixed", wide, 4, truth, **fixed)
     drawn = planted.runs_of("signal", {**arms, "depth": [2, 5, 9]}, 4, planted.normal(0))
     tuned = long.assign(split="tuning", outcome="trained", run_id=long["run_id"] + " tuning")
-    return pd.concat([long, short, drawn, tuned], ignore_index=True)
+    return pd.concat([long, short, mixed, drawn, tuned], ignore_index=True)
 
 
 def test_only_batteries_that_train_at_three_depths_have_frontiers_of_judged_seeds(study) -> None:
@@ -176,13 +186,34 @@ def test_only_batteries_that_train_at_three_depths_have_frontiers_of_judged_seed
     }  # fmt: skip
 
 
+def test_nine_of_ten_at_every_depth_tell_no_depth_of_half_success() -> None:
+    rows = [
+        {"seed": seed, "depth": depth, "success": float(seed > 0)}
+        for seed in range(10) for depth in (1, 2, 4)
+    ]  # fmt: skip
+    found = frontier(pd.DataFrame(rows), 0)
+    assert found["beyond"] == "deeper"
+    assert math.isnan(found["depth_50"])
+
+
+def test_xi_of_a_centred_init_is_that_of_the_centred_activation() -> None:
+    row = {"family": "mlp", "norm": "none", "residual": "none", "activation": "sigmoid",
+           "init": "centred(sigma_w=4.5)", "sigma_w": 4.5, "sigma_b": 0.0}  # fmt: skip
+    plain = {**row, "init": "gaussian(sigma_w=4.5)"}
+    one = {**row, "init": "one_layer(layer=2)"}
+    scale, raw, none = (depth_scale(pd.DataFrame([r])) for r in (row, plain, one))
+    assert scale == pytest.approx(xi_c(centred(ACTIVATIONS["sigmoid"]), 4.5, 0.0))
+    assert scale != pytest.approx(raw)
+    assert math.isnan(none)
+
+
 def test_xi_is_theorys_at_the_arms_own_weights_and_of_plain_networks_alone(study) -> None:
     arms = frontiers(Tables(study), 0).set_index(["activation", "norm"])["xi"]
     assert arms["sigmoid", "none"] == pytest.approx(xi_c(ACTIVATIONS["sigmoid"], 1.0, 0.0))
     assert arms["sigmoid", "none"] > 0
     assert xi_c(ACTIVATIONS["tanh"], 1.0, 0.0) is None  # its q* is 0
     assert arms.drop(("sigmoid", "none")).isna().all()
-    mixed = study.assign(sigma_w=np.where(study["width"] == 16, 1.0, 1.5))
+    mixed = study.assign(sigma_w=np.where(study["seed"] == 0, 1.0, 1.5))
     assert frontiers(Tables(mixed), 0)["xi"].isna().all()
     convolutional = study.assign(family="cnn")
     assert frontiers(Tables(convolutional), 0)["xi"].isna().all()

@@ -8,13 +8,28 @@ import pytest
 from vanishing.analysis.gather import gather
 from vanishing.analysis.study import judge_study
 from vanishing.table import Table
-from vanishing.tables import AGREEMENT, EXPECTED, LEDGER, LOGS, PREDICTIONS, SUMMARY, TABLES
+from vanishing.tables import (
+    AGREEMENT,
+    EVIDENCE,
+    EXPECTED,
+    FALSE_POSITIVES,
+    FRONTIERS,
+    IMPORTANCE,
+    LEDGER,
+    LOGS,
+    PREDICTIONS,
+    SPECIFICATIONS,
+    SUMMARY,
+    TABLES,
+)
 
 from .planted import layers_of, no_predictions
 from .planted_claims import REGISTRY
 from .planted_nets import games_of, gans, lags_of, line, recurrent, scores_of
 
-OF_STUDY = ("runs", "layers", "networks", "lags", "recurrences", "scores", "games")
+OF_STUDY = (
+    "runs", "curves", "layers", "networks", "freeze", "lags", "recurrences", "scores", "games",
+)  # fmt: skip
 
 
 def severe(_, rng):
@@ -94,3 +109,9 @@ def test_a_study_is_judged_from_its_tables(results):
     assert facts["gan.modes.hinge"]["value"] == 6
     assert "lag_slope" in set(SUMMARY.read(results / "tables/summary.parquet")["outcome"])
     assert not LEDGER.read(results / "claims/ledger.parquet").empty
+    for table in (EVIDENCE, SPECIFICATIONS, FALSE_POSITIVES):
+        assert set(table.read(results / f"claims/{table.name}.parquet").columns) == set(
+            table.columns
+        )
+    assert IMPORTANCE.read(results / "tables/importance.parquet").empty
+    assert FRONTIERS.read(results / "tables/frontiers.parquet").empty

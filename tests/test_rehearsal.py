@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from vanishing.cli import main
+from vanishing.errors import UserError
 from vanishing.rehearsal import drawn, rehearse, shortened
 from vanishing.study import plan
 
@@ -68,6 +69,23 @@ def test_the_verb_prints_each_cohort_and_fails_with_status_one(
     said = capsys.readouterr().out
     assert said.count("trained") == 3  # two cohorts and the sum
     assert "2 of 8 cohorts" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "least"),
+    [("--cohorts", -1, 1), ("--cohorts", 0, 1), ("--runs", 0, 1), ("--steps", -1, 0)],
+)
+def test_nothing_to_train_is_refused(study, tmp_path, option, value, least):
+    cohorts = plan.make(study, tmp_path / "results").cohorts
+    asked = {"--cohorts": 1, "--steps": 1, "--runs": 1} | {option: value}
+    with pytest.raises(UserError, match=f"^{option} must be a whole number from {least} on, and"):
+        list(rehearse(drawn(cohorts, asked["--cohorts"], 0), asked["--steps"], asked["--runs"]))
+
+
+def test_the_verb_refuses_it_with_status_two(study, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["rehearse", str(study), "--runs", "0"]) == 2
+    assert "--runs must be a whole number from 1 on, and 0 came." in capsys.readouterr().err
 
 
 def test_a_random_sample_of_the_paper_study_trains():

@@ -1,4 +1,4 @@
-"""How measures go together: regression, rank correlation, shapes, against scipy and statsmodels."""
+"""How measures go together: slopes, rank correlation, shapes, against scipy and statsmodels."""
 
 import math
 
@@ -9,9 +9,7 @@ import statsmodels.formula.api as smf
 from scipy import stats
 
 from vanishing.analysis.relations import (
-    coefficient_equivalence,
     power_less_exponential,
-    regression,
     slope_of,
     spearman,
 )
@@ -19,72 +17,6 @@ from vanishing.analysis.relations import (
 
 def sample(n: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0.3, 1, n)
-
-
-def planted() -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    data = pd.DataFrame({"x": rng.normal(0, 1, 60), "group": ["a", "b", "c"] * 20})
-    data["seed"] = np.arange(60) // 3
-    shift = data["group"].map({"a": 0, "b": 5, "c": -5})
-    return data.assign(y=shift + data["x"] + rng.normal(0, 0.1, 60))
-
-
-def test_stratified_regression_is_statsmodels_formula():
-    data = planted()
-    expected = smf.ols("y ~ x + C(group)", data).fit()
-    found = regression(data, "y", ["x"], ["group"])["x"]
-    assert (found.value, found.p) == pytest.approx((expected.params["x"], expected.pvalues["x"]))
-    assert (found.low, found.high) == pytest.approx(tuple(expected.conf_int().loc["x"]))
-    assert found.n == 60
-
-
-def test_regression_on_two_terms_is_statsmodels_formula():
-    data = planted().assign(z=sample(60, 3))
-    expected = smf.ols("y ~ z + x", data).fit()
-    found = regression(data, "y", ["z", "x"])
-    assert {name: e.value for name, e in found.items()} == pytest.approx(
-        dict(expected.params[["z", "x"]])
-    )
-
-
-def test_clustered_error_is_the_formula_of_the_jackknife():
-    # CV3: residuals u of a cluster g count as (I - H_gg)^-1 u_g, with H the hat matrix.
-    data = planted()
-    fit = smf.ols("y ~ 0 + x + C(group)", data).fit()
-    design, residuals = np.asarray(fit.model.exog), np.asarray(fit.resid)
-    bread = np.linalg.inv(design.T @ design)
-    scores = []
-    for seed in range(20):
-        part = design[data["seed"] == seed]
-        own = residuals[data["seed"] == seed]
-        scores.append(part.T @ np.linalg.solve(np.eye(3) - part @ bread @ part.T, own))
-    covariance = 19 / 20 * bread @ np.sum([np.outer(s, s) for s in scores], axis=0) @ bread
-    error = math.sqrt(covariance[-1, -1])
-    found = regression(data, "y", ["x"], ["group"], clusters="seed")["x"]
-    assert found.value == pytest.approx(fit.params["x"])
-    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 19) * error)
-    assert found.p == pytest.approx(2 * stats.t.sf(fit.params["x"] / error, 19))
-    assert found.n == 20
-
-
-def test_clusters_of_one_run_each_are_the_jackknife_of_runs():
-    data = planted().assign(run=range(60))
-    found = regression(data, "y", ["x"], ["group"], clusters="run")["x"]
-    hc3 = smf.ols("y ~ x + C(group)", data).fit(cov_type="HC3").bse["x"]
-    half = stats.t.ppf(0.975, 59) * hc3 * math.sqrt(59 / 60)
-    assert found.high - found.value == pytest.approx(half)
-
-
-@pytest.mark.parametrize("target", [1.0, 1.08, 1.5])
-def test_equivalence_of_a_coefficient_is_two_t_tests_of_statsmodels(target):
-    data = planted()
-    fit = smf.ols("y ~ x + C(group)", data).fit()
-    above = fit.t_test(f"x = {target - 0.1}")
-    below = fit.t_test(f"x = {target + 0.1}")
-    p = max(stats.t.sf(above.tvalue.item(), 56), stats.t.cdf(below.tvalue.item(), 56))
-    found = coefficient_equivalence(data, "y", "x", target, 0.1, ["group"])
-    assert found.p == pytest.approx(p, rel=1e-6, abs=1e-12)
-    assert (found.low, found.high) == pytest.approx(tuple(fit.conf_int(0.1).loc["x"]))
 
 
 def test_slope_is_numpys_and_statsmodels_beside_others():

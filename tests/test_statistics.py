@@ -12,9 +12,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from vanishing.analysis.proportions import (
     difference_bounds,
-    paired_test,
     share_over_seeds,
-    stratified_test,
     success_bounds,
     wilson,
 )
@@ -27,7 +25,6 @@ from vanishing.analysis.statistics import (
     interquartile_mean,
     mean_interval,
     seeds_needed,
-    sign_flip,
 )
 
 DRAWS = 400  # of a coverage check
@@ -45,9 +42,9 @@ def test_t_interval_is_scipys():
     assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
 
 
-def test_sign_flip_is_scipys_exact_permutation_test():
+def test_flips_are_scipys_exact_permutation_test():
     x = sample(9)
-    for side in ("greater", "less"):
+    for side, p in (("greater", flips(x).p_above(0)), ("less", flips(x).p_below(0))):
         expected = stats.permutation_test(
             (x,),
             np.mean,
@@ -56,27 +53,26 @@ def test_sign_flip_is_scipys_exact_permutation_test():
             vectorized=True,
             n_resamples=10**6,
         )
-        assert sign_flip(x, side=side).p == pytest.approx(expected.pvalue)
+        assert p == pytest.approx(expected.pvalue)
 
 
-def test_sign_flip_interval_holds_the_nulls_that_the_test_keeps():
-    x = sample(10)
-    estimate = sign_flip(x)
+def test_bounds_of_flips_hold_the_nulls_that_the_test_keeps():
+    found = flips(sample(10))
     for null in np.linspace(-1.5, 1.5, 301):
-        kept = min(sign_flip(x, null, "greater").p, sign_flip(x, null, "less").p) > 0.025
-        assert kept == (estimate.low <= null <= estimate.high)
+        kept = min(found.p_above(null), found.p_below(null)) > 0.025
+        assert kept == (found.low(0.025) <= null <= found.high(0.025))
 
 
-def test_sign_flip_is_wrong_no_more_often_than_it_says():
+def test_flips_are_wrong_no_more_often_than_it_says():
     rng = np.random.default_rng(5)
-    p = np.array([sign_flip(rng.uniform(-1, 1, 8), side="greater").p for _ in range(DRAWS)])
+    p = np.array([flips(rng.uniform(-1, 1, 8)).p_above(0) for _ in range(DRAWS)])
     assert np.mean(p <= 0.05) <= 0.05 + ROUGHLY
 
 
 def test_smallest_p_is_one_in_all_flips_and_five_seeds_bound_no_interval():
-    assert sign_flip(np.arange(1, 11), side="greater").p == 1 / 2**10
-    assert sign_flip(np.arange(1, 6)).low == -math.inf
-    assert sign_flip(np.arange(1, 7)).low == 1
+    assert flips(np.arange(1, 11)).p_above(0) == 1 / 2**10
+    assert flips(np.arange(1, 6)).low(0.025) == -math.inf
+    assert flips(np.arange(1, 7)).low(0.025) == 1
 
 
 def test_drawn_flips_agree_with_all_flips():
@@ -92,9 +88,8 @@ def test_drawn_flips_agree_with_all_flips():
 
 
 def test_ties_with_the_null_count_against_the_claim():
-    x = np.full(8, 0.1)
-    assert sign_flip(x, null=0.1, side="greater").p == 1
-    assert sign_flip(x, null=0.1, side="less").p == 1
+    found = flips(np.full(8, 0.1))
+    assert found.p_above(0.1) == found.p_below(0.1) == 1
 
 
 def test_interquartile_mean_is_scipys_trimmed_mean():
@@ -141,7 +136,7 @@ def test_bootstrap_draws_seeds_within_their_stratum():
     "draw",
     [
         lambda seed: interquartile_mean(sample(11), seed).low,
-        lambda seed: sign_flip(sample(18), seed=seed).low,
+        lambda seed: flips(sample(18), seed).low(0.025),
         lambda seed: interaction(sample(24).reshape(6, 4), seed),
     ],
 )
@@ -223,32 +218,6 @@ def test_wilson_is_the_formula():
     assert wilson(10, 10).low < 1
 
 
-def test_paired_test_is_the_binomial_test_of_the_pairs_that_differ():
-    treated = np.array([1] * 8 + [0, 1], bool)
-    control = np.array([0] * 8 + [1, 1], bool)
-    assert paired_test(treated, control).p == pytest.approx(stats.binomtest(8, 9).pvalue)
-
-
-def test_stratified_test_is_the_formula_of_mantel_and_haenszel():
-    tables = np.array([[[8, 2], [3, 7]], [[6, 4], [2, 8]]], float)
-    observed = tables[:, 0, 0].sum()
-    expected = sum(t[0].sum() * t[:, 0].sum() / t.sum() for t in tables)
-    variance = sum(
-        t[0].sum() * t[1].sum() * t[:, 0].sum() * t[:, 1].sum() / (t.sum() ** 2 * (t.sum() - 1))
-        for t in tables
-    )
-    p = stats.chi2.sf((observed - expected) ** 2 / variance, 1)
-    assert stratified_test(tables).p == pytest.approx(p)
-    ratio = sum(t[0, 0] * t[1, 1] / t.sum() for t in tables)
-    ratio /= sum(t[0, 1] * t[1, 0] / t.sum() for t in tables)
-    assert stratified_test(tables).value == pytest.approx(ratio)
-
-
-def test_stratified_test_copes_with_strata_in_which_all_or_none_succeed():
-    assert stratified_test([[[5, 0], [5, 0]]]).p == 1
-    assert stratified_test([[[9, 0], [0, 9]], [[0, 9], [0, 9]]]).p < 0.01
-
-
 def test_difference_of_shares_in_one_cell_has_newcombes_interval():
     # Example (a) of Newcombe 1998: 56/70 - 48/80, method 10: .0524 to .3339.
     treated = np.r_[np.ones(56), np.zeros(14)].astype(bool)[:, None]
@@ -272,10 +241,10 @@ def test_bounds_of_a_difference_are_the_wider_of_shares_and_seeds():
     rng = np.random.default_rng(3)
     treated, control = rng.random((2, 10, 4)) < np.array([0.7, 0.3])[:, None, None]
     shares = difference_bounds(treated, control, 0.025)
-    seeds = sign_flip(treated.mean(axis=1) - control.mean(axis=1))
+    seeds = flips(treated.mean(axis=1) - control.mean(axis=1))
     low, high = success_bounds(treated, control, 0.025, 0)
-    assert low == pytest.approx(min(shares[0], seeds.low))
-    assert high == pytest.approx(max(shares[1], seeds.high))
+    assert low == pytest.approx(min(shares[0], seeds.low(0.025)))
+    assert high == pytest.approx(max(shares[1], seeds.high(0.025)))
 
 
 def test_difference_of_shares_keeps_a_width_where_all_seeds_agree():

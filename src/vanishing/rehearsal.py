@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .engine import job
-from .errors import UserError
+from .errors import UserError, whole
 from .parts.tasks import load
 from .study.cohort import Cohort
 
@@ -31,6 +31,7 @@ class Rehearsed:
 
 def drawn(cohorts: Sequence[Cohort], count: int, seed: int) -> list[Cohort]:
     """So many of the cohorts at random, the same for the same seed."""
+    whole("--cohorts", count, 1)
     return random.Random(seed).sample(list(cohorts), min(count, len(cohorts)))
 
 
@@ -38,6 +39,8 @@ def rehearse(
     cohorts: Sequence[Cohort], steps: int, runs: int, device: str = "auto"
 ) -> Iterator[Rehearsed]:
     """Train the first ``runs`` of each cohort for at most so many ``steps``, and keep nothing."""
+    whole("--steps", steps, 0)
+    whole("--runs", runs, 1)
     for cohort in cohorts:
         shown, began = shortened(cohort.as_json(), steps, runs), time.perf_counter()
         outcome, why = _outcome(shown, device)

@@ -36,9 +36,13 @@ rule judge:
     params:
         code=code(
             "analysis",
+            "parts",
+            "engine.measures",
+            "table",
             "tables",
             "strict_yaml",
             "theory",
+            extra_files=PLAN.own_parts,
             packages=["scipy", "statsmodels"],
         ),
         results=subpath(input.plan, parent=True),

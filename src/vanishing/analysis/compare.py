@@ -12,13 +12,11 @@ from scipy import stats
 
 from ..tables import LEDGER, RUN_LOG, RUNS, SUMMARY
 from . import causes
-from .differences import differences
+from .differences import NOT_OF_THE_NUMBERS, differences
 from .finished import columns_of, json_of, table_of
+from .verdicts import DECIDED
 
-DECIDED = ("SUPPORTED", "REFUTED", "CONDITIONAL")
 _ESTIMATE = ["value", "low", "high"]
-# What says nothing of a run's numbers: where it was trained, and beside what.
-_OF_THE_PLACE = ("seconds", "device", "cohort")
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,8 @@ def _joined(a: pd.DataFrame, b: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def _shared(a: Path, b: Path) -> pd.DataFrame:
     """Where the runs that both studies trained differ, in the columns that both tables have."""
     there = [set(columns_of(results, RUNS)) for results in (a, b)]
-    names = [n for n in RUN_LOG.columns if all(n in c for c in there) and n not in _OF_THE_PLACE]
+    both = [n for n in RUN_LOG.columns if all(n in c for c in there)]
+    names = [n for n in both if n not in NOT_OF_THE_NUMBERS]
     first, second = (table_of(results, RUNS, names).drop_duplicates("run_id") for results in (a, b))
     ids = set(first["run_id"]) & set(second["run_id"])
     return differences(RUN_LOG, *(runs[runs["run_id"].isin(ids)] for runs in (first, second)))

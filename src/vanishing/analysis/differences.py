@@ -9,6 +9,8 @@ import pandas as pd
 
 from ..table import Column, Table
 
+# Columns that say nothing of a run's numbers: where it was trained, and beside what.
+NOT_OF_THE_NUMBERS = ("seconds", "device", "cohort")
 ROWS = "(rows)"  # stands for a column where one of the two lacks a row
 
 

@@ -101,7 +101,9 @@ def observed(analysis: Analysis, tables: Tables) -> pd.DataFrame:
     names = {"value": analysis.measure}
     if analysis.regress:
         names |= {name: name for name in (analysis.regress.term, *analysis.regress.beside)}
-    return runs.assign(**{column: MEASURES[name].of(part) for column, name in names.items()})
+    found = runs.assign(**{column: MEASURES[name].of(part) for column, name in names.items()})
+    # Rates that are each judged share a cell's id, and are cells of their own here.
+    return found.assign(cell=found["cell"] + " " + found["lr_policy"])
 
 
 def seed_mean(data: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:

@@ -12,13 +12,12 @@ import pyarrow.parquet as pq
 
 from ..errors import UserError
 from ..table import Table, provenance_of
-
-CLAIMS = ("ledger",)  # tables of the folder claims/; all others are in tables/
+from ..tables import OF_CLAIMS
 
 
 def path_of(results: Path, table: Table) -> Path:
     """Where a study keeps a table."""
-    folder = "claims" if table.name in CLAIMS else "tables"
+    folder = "claims" if table.name in OF_CLAIMS else "tables"
     return results / folder / f"{table.name}.parquet"
 
 

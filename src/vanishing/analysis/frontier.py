@@ -10,22 +10,27 @@ import pandas as pd
 import statsmodels.api as sm
 from numpy.typing import ArrayLike, NDArray
 
+from ..parts import laws, spreads
 from ..parts.activations import ACTIVATIONS
+from ..parts.inits import INITS
 from ..tables import FRONTIERS
+from ..theory.cell import centred
 from ..theory.fixed_points import xi_c
 from .bootstrap import draws_of, ends
+from .importance import varying
 from .measures import MEASURES
 from .statistics import Estimate
 from .study_tables import Tables
 
 ARM = ["activation", "init", "norm", "residual"]
+LAWS = (laws.normal, laws.uniform, laws.orthogonal)  # of weights that theory takes for random
 LEAST_DEPTHS = 3
 DRAWS = 2000
-ITERATIONS, STEP = (
-    200,
-    2.0,
-)  # of Newton's method: at most so many, none longer (standard deviations)
+ITERATIONS = 200  # of Newton's method, at most
+STEP = 2.0  # of it, in standard deviations, at most
 HALF = 0.5
+FLAT = 1e-9  # a slope that is nearer to 0 is rounding: success does not change with depth
+FARTHEST = math.log(1e9)  # of a depth: beyond it, or below its inverse, a curve says nothing
 
 
 @dataclass(frozen=True)
@@ -42,16 +47,24 @@ class Curve:
     @property
     def depth_50(self) -> float:
         """L_50 in layers; missing where success does not fall with depth."""
-        return math.exp(-self.intercept / self.slope) if self.slope < 0 else math.nan
+        return _layers(-self.intercept / self.slope) if self.slope < -FLAT else math.nan
+
+
+def _layers(log: float) -> float:
+    return math.exp(log) if abs(log) < FARTHEST else math.nan
 
 
 def frontiers(tables: Tables, seed: int) -> pd.DataFrame:
-    """L_50 of every arm of the batteries that train at three depths or more, of judged seeds."""
+    """L_50 of every arm of the batteries that train at three depths or more, of judged seeds.
+
+    A battery that varies anything besides depth and the arm (a width, a rate) has no rows: its runs
+    would make one curve of several.
+    """
     runs = tables.runs[(tables.runs["split"] == "judged") & tables.runs["steps"].gt(0)]
     rows = []
     for battery, part in runs.groupby("battery", sort=False):
         part = part.drop_duplicates("run_id").reset_index(drop=True)
-        if part["depth"].nunique() < LEAST_DEPTHS:
+        if part["depth"].nunique() < LEAST_DEPTHS or set(varying(part)) - {*ARM, "depth"}:
             continue
         part = part.assign(success=MEASURES["success"].of(replace(tables, runs=part)))
         for arm, own in part.dropna(subset="success").groupby(ARM, sort=False):
@@ -81,14 +94,16 @@ def frontier(data: pd.DataFrame, seed: int, draws: int = DRAWS) -> dict[str, obj
         weights = draws_of(len(runs), draws, seed)
         drawn = _log_half(np.log(depths), weights @ success, weights @ runs, seed)
         bounds = np.quantile(drawn, ends(len(runs)), method="inverted_cdf")
-        low, high = (math.exp(end) if np.isfinite(end) else math.nan for end in bounds)
+        low, high = map(_layers, bounds)
         found |= {"low": low, "high": high}
     return found
 
 
 def fitted(data: pd.DataFrame) -> Curve:
-    """The curve of ``success`` over ``depth``, by :func:`logistic`."""
+    """The curve of ``success`` over ``depth``, by :func:`logistic`; missing at a single depth."""
     depths, success, runs = _counts(data)
+    if len(depths) < 2:
+        return Curve(math.nan, math.nan)
     [line] = logistic(np.log(depths), success.sum(axis=0)[None], runs.sum(axis=0)[None])
     return Curve(*map(float, line))
 
@@ -122,13 +137,20 @@ def logistic(x: NDArray, success: NDArray, runs: NDArray, penalty: float = 0.5) 
 
 
 def depth_scale(runs: pd.DataFrame) -> float:
-    """Theory's xi_c in layers, of plain MLPs of one sigma_w and sigma_b; missing for others."""
+    """Theory's xi_c in layers, of plain MLPs of one sigma_w and sigma_b; missing for others.
+
+    Weights are independent or orthogonal, and spread alike in all layers.
+    """
     plain = runs["family"].eq("mlp") & runs["norm"].eq("none") & runs["residual"].eq("none")
     sigmas = runs[["sigma_w", "sigma_b"]].astype(float).round(9).drop_duplicates()
-    if not plain.all() or len(sigmas) != 1:
+    init = INITS[str(runs["init"].iloc[0])]
+    alike = init.law in LAWS and init.weight_mean is spreads.zero and not init.needs_layer
+    if not plain.all() or len(sigmas) != 1 or not alike or init.unit_variance:
         return math.nan
     sigma_w, sigma_b = runs[["sigma_w", "sigma_b"]].astype(float).iloc[0]
-    scale = xi_c(ACTIVATIONS[str(runs["activation"].iloc[0])], float(sigma_w), float(sigma_b))
+    activation = ACTIVATIONS[str(runs["activation"].iloc[0])]
+    activation = centred(activation) if init.centred else activation
+    scale = xi_c(activation, float(sigma_w), float(sigma_b))
     return scale if scale is not None and 0 < scale < math.inf else math.nan
 
 
@@ -183,7 +205,7 @@ def _log_half(x: NDArray, success: NDArray, runs: NDArray, seed: int) -> NDArray
         )
         line = logistic(x, both[:, : len(x)], both[:, len(x) :])[where.ravel()]
         with np.errstate(divide="ignore", invalid="ignore"):
-            half[mixed] = np.where(line[:, 1] < 0, -line[:, 0] / line[:, 1], half[mixed])
+            half[mixed] = np.where(line[:, 1] < -FLAT, -line[:, 0] / line[:, 1], half[mixed])
     last = (success == runs).cumprod(axis=1).sum(axis=1) - 1  # the last depth at which all train
     step = (last >= 0) & (last < len(x) - 1) & (success.sum(axis=1) == _up_to(runs, last))
     place = np.random.default_rng(seed).random(len(half))

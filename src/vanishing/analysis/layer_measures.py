@@ -25,6 +25,7 @@ def activation_growth(tables: Tables) -> pd.Series:
     """
     layers = tables.at_init().set_index("run_id")
     rms = np.hypot(layers["activation_mean"], layers["activation_sd"])
+    rms = rms.where(np.isfinite(rms))
     last = layers["layer"] == layers.groupby(level="run_id")["layer"].transform("max")
     first, last = rms[layers["layer"] == 1], rms[last]
     growth = _log10(last) - _log10(first.reindex(last.index))
@@ -68,7 +69,8 @@ def dead_share(tables: Tables) -> pd.Series:
 def born_dead(tables: Tables) -> pd.Series:
     """1 where at least 99 % of the units of a layer are dead at init, else 0."""
     dead = tables.at_init().set_index("run_id")["dead_fraction"].astype(float)
-    return tables.by_run(dead.groupby(level="run_id").max() >= DEAD_UNITS - ROUNDING)
+    most = dead.groupby(level="run_id").max()
+    return tables.by_run((most >= DEAD_UNITS - ROUNDING).astype(float).where(most.notna()))
 
 
 def derivative_near_zero(tables: Tables) -> pd.Series:

@@ -145,6 +145,9 @@ def _gap(data: pd.DataFrame, analysis: Analysis, found: Finding | None, absent: 
     unusable = int(data["value"].isna().sum())
     if unusable:
         parts.append(f"{unusable} runs have no value and could not be used")
+    seeds = data["seed"].nunique()
+    if found and found.gain.n < seeds:
+        parts.append(f"{seeds - found.gain.n} of {seeds} seeds lack a cell, and do not count")
     return "; ".join([*parts, *_left_out(data, analysis)])
 
 

@@ -1,12 +1,11 @@
-"""Shares of runs: intervals for one, for a difference, and tests of paired or stratified tables."""
+"""Shares of runs: intervals for one, over seeds, and for a difference of two."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from statsmodels.stats.contingency_tables import StratifiedTable, mcnemar
+from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
 from .statistics import Estimate, flips, mean_interval
@@ -18,36 +17,6 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
         return Estimate(math.nan, math.nan, math.nan, 0)
     low, high = proportion_confint(successes, n, alpha=1 - level, method="wilson")
     return Estimate(successes / n, max(0.0, float(low)), min(1.0, float(high)), n)
-
-
-def paired_test(treated: ArrayLike, control: ArrayLike) -> Estimate:
-    """Difference of two shares over the same seeds, with the exact McNemar test (two-sided)."""
-    a, b = np.asarray(treated, bool), np.asarray(control, bool)
-    table = [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]]
-    low, high = difference_bounds(a[:, None], b[:, None], 0.025)
-    p = float(mcnemar(table, exact=True).pvalue)
-    return Estimate(float(a.mean() - b.mean()), low, high, len(a), p)
-
-
-def stratified_test(tables: ArrayLike) -> Estimate:
-    """Common odds ratio of 2x2 ``tables`` (strata, arm, outcome), Cochran-Mantel-Haenszel test.
-
-    For arms that are **not** paired; rows are treated and control, columns success and failure.
-    Strata in which all or none succeed carry nothing; if all are such, p is 1.
-    """
-    counts = np.asarray(tables, dtype=float)
-    n = int(counts.sum())
-    informative = [t for t in counts if t[:, 0].sum() > 0 and t[:, 1].sum() > 0]
-    if not informative:
-        return Estimate(math.nan, math.nan, math.nan, n, 1.0)
-    table = StratifiedTable([np.asarray(t) for t in informative])
-    p = float(table.test_null_odds(correction=False).pvalue)
-    if any(np.sum([t[i, i] for t in informative]) == 0 for i in (0, 1)) or all(
-        t[0, 1] * t[1, 0] == 0 for t in informative
-    ):
-        return Estimate(math.nan, math.nan, math.nan, n, p)  # the odds ratio is 0 or infinite
-    low, high = table.oddsratio_pooled_confint()
-    return Estimate(float(table.oddsratio_pooled), float(low), float(high), n, p)
 
 
 def share_over_seeds(successes: NDArray) -> tuple[Estimate, str]:

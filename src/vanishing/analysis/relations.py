@@ -1,93 +1,14 @@
-"""How one measure goes with another: regression within strata, its equivalence test, rank order."""
+"""How one measure goes with another: slope, rank order, and which of two laws it follows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
-import statsmodels.api as sm
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from .statistics import Estimate, tost
-
-
-def regression(
-    data: pd.DataFrame,
-    outcome: str,
-    terms: Sequence[str],
-    strata: Sequence[str] = (),
-    clusters: str | None = None,
-) -> dict[str, Estimate]:
-    """Coefficients of ``terms`` by least squares, with an intercept of its own for each stratum.
-
-    With ``clusters`` (the column of the seed) errors are those of the jackknife that leaves out a
-    seed at a time, robust to what its runs share, with as many degrees of freedom as seeds less
-    one. The usual robust errors are too small for 10 to 20 seeds: their 95 % intervals cover 91 %.
-    Source: MacKinnon, Nielsen and Webb 2023 (their CV3).
-    """
-    design = _design(data, terms, strata)
-    y = data[outcome].astype(float)
-    if clusters is not None:
-        return _jackknife(y, design, terms, data[clusters])
-    fit = sm.OLS(y, design).fit()
-    ends = fit.conf_int()
-    return {
-        term: Estimate(
-            float(fit.params[term]),
-            *map(float, ends.loc[term]),
-            len(data),
-            float(fit.pvalues[term]),
-        )
-        for term in terms
-    }
-
-
-def _jackknife(
-    y: pd.Series, design: pd.DataFrame, terms: Sequence[str], clusters: pd.Series
-) -> dict[str, Estimate]:
-    """The first coefficients of ``design``, with the scatter that leaving out clusters gives."""
-    every, target = design.to_numpy(float), y.to_numpy(float)
-    label, names = pd.factorize(clusters)
-    n = len(names)
-    kept = [label != left_out for left_out in range(-1, n)]  # -1: nobody
-    value, *without = [np.linalg.lstsq(every[k], target[k], rcond=None)[0] for k in kept]
-    error = np.sqrt((n - 1) / n * np.sum((np.array(without) - value) ** 2, axis=0))
-    half = stats.t.ppf(0.975, n - 1) * error
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.t.sf(np.abs(value / error), n - 1)
-    return {
-        term: Estimate(
-            *map(float, (value[i], value[i] - half[i], value[i] + half[i])), n, float(p[i])
-        )
-        for i, term in enumerate(terms)
-    }
-
-
-def coefficient_equivalence(
-    data: pd.DataFrame,
-    outcome: str,
-    term: str,
-    target: float,
-    margin: float,
-    strata: Sequence[str] = (),
-) -> Estimate:
-    """TOST: is the coefficient of ``term`` within ``margin`` of ``target``? 90 % interval."""
-    fit = sm.OLS(data[outcome].astype(float), _design(data, [term], strata)).fit()
-    low, high = fit.conf_int(alpha=0.10).loc[term]
-    p = tost(fit.params[term], fit.bse[term], fit.df_resid, target, margin)
-    return Estimate(float(fit.params[term]), float(low), float(high), len(data), p)
-
-
-def _design(data: pd.DataFrame, terms: Sequence[str], strata: Sequence[str]) -> pd.DataFrame:
-    """The columns ``terms``, then a column a stratum."""
-    design = data[list(terms)].astype(float)
-    if not strata:
-        return design.assign(intercept=1.0)
-    stratum = data.groupby(list(strata), sort=False).ngroup()
-    return design.join(pd.get_dummies(stratum, prefix="stratum", dtype=float))
+from .statistics import Estimate
 
 
 def slope_of(outcome: ArrayLike, term: ArrayLike, beside: ArrayLike | None = None) -> float:

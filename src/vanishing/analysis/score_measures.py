@@ -19,23 +19,23 @@ MATCHED_CLEAN = 0.9  # accuracy without noise
 
 def far_error(tables: Tables) -> pd.Series:
     """The error at a run's greatest level, which is a distance, at the end."""
-    return _by_run(tables, _end(tables, "error_by_level", "last"))
+    return tables.by_run(_end(tables, "error_by_level", "last"))
 
 
 def distance_error(tables: Tables) -> pd.Series:
     """What distance costs: the error at a run's greatest level less that at its smallest."""
     far, near = (_end(tables, "error_by_level", which) for which in ("last", "first"))
-    return _by_run(tables, far - near)
+    return tables.by_run(far - near)
 
 
 def modes(tables: Tables) -> pd.Series:
     """How many modes of the data a generator covers, at the end."""
-    return _by_run(tables, _end(tables, "modes", "last"))
+    return tables.by_run(_end(tables, "modes", "last"))
 
 
 def sensitivity(tables: Tables) -> pd.Series:
     """Sensitivity at 95 % specificity, mean over all levels of the positives, at the end."""
-    return _by_run(tables, _mean(_ranked(tables)))
+    return tables.by_run(_mean(_ranked(tables)))
 
 
 def faint_sensitivity(tables: Tables) -> pd.Series:
@@ -43,7 +43,7 @@ def faint_sensitivity(tables: Tables) -> pd.Series:
 
     Missing where there is a single level.
     """
-    return _by_run(tables, _half(tables, "lower"))
+    return tables.by_run(_half(tables, "lower"))
 
 
 def contrast_cost(tables: Tables) -> pd.Series:
@@ -51,7 +51,7 @@ def contrast_cost(tables: Tables) -> pd.Series:
 
     Missing where there is a single level.
     """
-    return _by_run(tables, _half(tables, "upper") - _half(tables, "lower"))
+    return tables.by_run(_half(tables, "upper") - _half(tables, "lower"))
 
 
 def fine_at_matched_coarse(tables: Tables) -> pd.Series:
@@ -115,7 +115,3 @@ def _half(tables: Tables, which: str) -> pd.Series:
 
 def _mean(rows: pd.DataFrame) -> pd.Series:
     return rows.groupby("run_id")["value"].mean(skipna=False)
-
-
-def _by_run(tables: Tables, values: pd.Series) -> pd.Series:
-    return tables.runs["run_id"].map(values).astype(float)

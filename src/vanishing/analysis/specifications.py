@@ -13,11 +13,10 @@ from .claims import Analysis, Claim, Registry, Specification
 from .effects import ALL
 from .ledger import Judged, analysed, decide
 from .study_tables import Tables
-from .verdicts import CONDITIONAL, REFUTED, SUPPORTED, finding, in_units
+from .verdicts import DECIDED, finding, in_units
 
 # Where effects of interest begin is a matter of taste: half and twice is the usual range of it.
 THRESHOLDS = {"smallest effect × 0.5": 0.5, "smallest effect × 2": 2.0}
-DECIDED = (SUPPORTED, REFUTED, CONDITIONAL)
 
 
 def specifications(
@@ -50,12 +49,18 @@ def _judged(
     same_runs = {
         name: with_threshold(primary, factor * claim.primary.smallest_effect, seed)
         for name, factor in THRESHOLDS.items()
+        if factor * claim.primary.smallest_effect < largest_effect(claim.primary)
     }
     other_runs = {
         name: analysed(claim.id, "", on_other_runs(claim.primary, other), tables, planned, seed)
         for name, other in claim.specifications.items()
     }
     return same_runs | other_runs
+
+
+def largest_effect(analysis: Analysis) -> float:
+    """No effect can be larger: of a share or a rank correlation 1, of others without end."""
+    return 1.0 if analysis.of_shares or analysis.test == "seed_rank" else math.inf
 
 
 def with_threshold(judged: Judged, smallest_effect: float, seed: int) -> Judged:
@@ -93,15 +98,16 @@ def _row(judged: Judged, name: str, decided: bool, claimed: str) -> dict:
 def with_robustness(ledger: pd.DataFrame, specifications: pd.DataFrame) -> pd.DataFrame:
     """The ledger with how many specifications a claim has, and which share of them agrees.
 
-    One that is inconclusive where the claim is decided counts as one that does not agree. There is
-    no share where the claim is not decided, or no specification is.
+    One that is inconclusive where the claim is decided counts as one that does not agree; one of
+    which this study has no runs does not count. There is no share where the claim is not decided.
     """
-    one_by_one = specifications.assign(decided=specifications["verdict"].isin(DECIDED))
-    of_claim = one_by_one.groupby("claim").agg(
-        count=("agrees", "size"), share=("agrees", "mean"), any_decided=("decided", "any")
+    of_claim = (
+        specifications[specifications["n"] > 0]
+        .groupby("claim")
+        .agg(count=("agrees", "size"), share=("agrees", "mean"))
     )
     claim = ledger["claim"].where(ledger["stratum"] == ALL)
-    share = claim.map(of_claim["share"].where(of_claim["any_decided"]))
+    share = claim.map(of_claim["share"])
     return LEDGER.frame(
         ledger.assign(
             specifications=claim.map(of_claim["count"]),

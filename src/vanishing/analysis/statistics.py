@@ -159,24 +159,6 @@ def _subsets(n: int, seed: int) -> NDArray:
     return chosen / chosen.sum(axis=1, keepdims=True)
 
 
-def sign_flip(
-    differences: ArrayLike, null: float = 0.0, side: str = "two", level: float = 0.95, seed: int = 0
-) -> Estimate:
-    """Mean of differences paired by seed: permutation p (``side``: greater, less, two), interval.
-
-    Pass one difference a seed; where cells are pooled, their mean within the seed, since cells of
-    one seed share their draws and are flipped together. Fewer than 6 seeds bound no 95 % interval.
-    """
-    x = _finite(differences)
-    if len(x) == 0:
-        return Estimate(math.nan, -math.inf, math.inf, 0, math.nan)
-    f = flips(x, seed)
-    above, below = f.p_above(null), f.p_below(null)
-    p = {"greater": above, "less": below, "two": min(1.0, 2 * min(above, below))}[side]
-    tail = (1 - level) / 2
-    return Estimate(float(x.mean()), f.low(tail), f.high(tail), len(x), p)
-
-
 def interaction(effects: ArrayLike, seed: int, draws: int = 4999) -> float:
     """p of "the effect is the same in all strata", from ``effects`` of shape (seeds, strata).
 

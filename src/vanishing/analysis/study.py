@@ -31,6 +31,7 @@ from .effects import ALL
 from .estimates import summary
 from .evidence import evidence_of
 from .facts import facts
+from .finished import path_of
 from .frontier import frontiers
 from .importance import importance
 from .ledger import analyses, ledger_of
@@ -40,7 +41,6 @@ from .study_tables import Tables
 
 SEED = 0  # of every resampling: the same tables give the same ledger
 DRAWS = 40  # of every contrast of an arm with itself
-OF_CLAIMS = (LEDGER, EVIDENCE, SPECIFICATIONS, FALSE_POSITIVES)  # in claims/, all others in tables/
 
 
 def judge_study(results: Path, claims: Path) -> None:
@@ -53,9 +53,7 @@ def judge_study(results: Path, claims: Path) -> None:
     found |= {AGREEMENT.name: agreed, SUMMARY.name: summary(tables, SEED)}
     stamp = provenance(config_digest(results)) | {"claims": registration(claims, results)}
     for name, data in found.items():
-        table = TABLES[name]
-        folder = "claims" if table in OF_CLAIMS else "tables"
-        table.write(data, results / folder / f"{name}.parquet", stamp)
+        TABLES[name].write(data, path_of(results, TABLES[name]), stamp)
     said = facts(tables, found, plan)
     write_text(results / "claims/facts.json", json.dumps(said, indent=1, sort_keys=True) + "\n")
 
@@ -78,4 +76,4 @@ def concluded(tables: Tables, registry: Registry, plan: Mapping) -> dict[str, pd
 
 
 def _read(results: Path, table: Table) -> pd.DataFrame:
-    return table.read(results / "tables" / f"{table.name}.parquet")
+    return table.read(path_of(results, table))

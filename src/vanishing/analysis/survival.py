@@ -1,25 +1,14 @@
-"""Times until something is reached, censored where it was not: curves, and tests of two groups."""
+"""Times until something is reached, censored where it was not: curves, and ratios of hazards."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
-from statsmodels.duration.survfunc import SurvfuncRight, survdiff
-
-
-@dataclass(frozen=True)
-class LogRank:
-    """The log-rank test: chi² of ``freedom`` degrees, its p, and how many times it rests on."""
-
-    statistic: float
-    freedom: int
-    p: float
-    n: int
+from statsmodels.duration.survfunc import SurvfuncRight
 
 
 def kaplan_meier(times: ArrayLike, reached: ArrayLike, level: float = 0.95) -> pd.DataFrame:
@@ -66,31 +55,6 @@ def _until(rows: pd.DataFrame, times: NDArray) -> pd.DataFrame:
         return rows
     last = rows.tail(1).assign(time=end, at_risk=int(np.count_nonzero(times == end)))
     return pd.concat([rows, last], ignore_index=True)
-
-
-def log_rank(
-    times: ArrayLike, reached: ArrayLike, group: ArrayLike, strata: ArrayLike | None = None
-) -> LogRank:
-    """Do the groups reach it alike? Compared within each of ``strata`` where these are given.
-
-    A group that nobody is left of when the first reaches it is never compared, and left out. Where
-    that leaves fewer than two, or two that reach it together, p is 1; missing where more groups
-    cannot all be compared.
-    """
-    t, event = _pairs(times, reached)
-    labels = np.zeros(len(t), int) if strata is None else pd.factorize(np.asarray(strata))[0]
-    first = pd.Series(np.where(event, t, np.inf)).groupby(labels).transform("min").to_numpy()
-    groups = np.asarray(group)
-    used = np.isin(groups, np.unique(groups[t >= first]))
-    groups = pd.factorize(groups[used])[0]
-    freedom = len(np.unique(groups)) - 1
-    if freedom < 1:
-        return LogRank(0.0, 0, 1.0, len(t))
-    try:
-        statistic, p = survdiff(t[used], event[used].astype(int), groups, strata=labels[used])
-    except np.linalg.LinAlgError:  # no variance
-        statistic, p = (0.0, 1.0) if freedom == 1 else (math.nan, math.nan)
-    return LogRank(float(statistic), freedom, float(p), len(t))
 
 
 def peto(times: ArrayLike, reached: ArrayLike, group: ArrayLike) -> tuple[float, float]:

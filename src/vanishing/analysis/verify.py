@@ -21,10 +21,9 @@ from ..errors import UserError, whole, within
 from ..provenance import provenance
 from ..table import Table, provenance_of
 from ..tables import LAGS, LAYERS, LOGS, RUN_LOG, RUNS
-from .differences import differences
+from .differences import NOT_OF_THE_NUMBERS, differences
 from .finished import json_of, table_of
 
-NOT_OF_THE_NUMBERS = ("seconds", "device", "cohort")
 # On another kind of machine, these columns may differ by so many decades, as float32 rounds.
 TOLERANCE = 1e-3
 AT_INIT = {

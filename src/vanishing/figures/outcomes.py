@@ -45,7 +45,9 @@ def draw(data: pd.DataFrame) -> Figure:
         axes.set_title(f"depth {depth}", loc="left")
     panels[0].set_yticks(range(len(rows)), [_label(row) for row in rows])
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
-    drawn.supxlabel("share of the judged runs of a cell", fontsize=style.SIZE)
+    arms = len(data.drop_duplicates(CELL[:-1]))
+    more = f"; {arms - len(rows)} more arms are in the table" if arms > len(rows) else ""
+    drawn.supxlabel(f"share of the judged runs of a cell{more}", fontsize=style.SIZE)
     seen = [name for name in COLOURS if name in set(data["outcome"])]
     handles = [Patch(color=COLOURS[name], label=name) for name in seen]
     drawn.legend(handles=handles, loc="outside upper right", ncols=len(handles))

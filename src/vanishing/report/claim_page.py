@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from .claim_record import Record, behind, estimate, given, p_value, registered, robustness
+from .claim_record import Record, behind, concluded, estimate, p_value, registered, said
 from .facts import number
 
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ def run_ids(found: Record) -> str:
 
 def page(found: Record, width: int) -> str:
     """The whole page, in lines of at most ``width`` letters, tables aside."""
-    blocks = [_head(found, width), _said(found, width)]
+    blocks = [_head(found, width), _lines(said(found), width)]
     if found.claim.primary:
         blocks.append(_titled("Registered test", _lines(registered(found.claim.primary), width)))
-    blocks.append(_titled("Verdict", _lines(_verdict(found), width)))
+    verdict = [("verdict", found.verdict["verdict"]), *concluded(found)]
+    blocks.append(_titled("Verdict", _lines(verdict, width)))
     blocks += [_titled(title, rows) for title, rows in _tables(found) if rows]
     blocks.append(_titled("Behind it", _lines(_behind(found), width)))
     return "\n\n".join(blocks)
@@ -43,35 +44,6 @@ def _head(found: Record, width: int) -> str:
     statement = " ".join(found.claim.statement.split())
     head = f"{found.claim.id}  {found.verdict['verdict']}"
     return "\n".join([head, *textwrap.wrap(statement, width)])
-
-
-def _said(found: Record, width: int) -> str:
-    claim = found.claim
-    others = [title for name, title in found.titles.items() if name != claim.quoted_from]
-    lines = [
-        ("quotation", f"“{claim.quote}” ({found.titles[claim.quoted_from]})"),
-        ("also in", "; ".join(others)),
-        ("read as", claim.reading),
-        ("refuted if", claim.refuted_if),
-    ]
-    return _lines(lines, width)
-
-
-def _verdict(found: Record) -> list[tuple[str, str]]:
-    row = found.verdict
-    value, ends = estimate(row)
-    seeds = given(row["seeds_needed"])
-    lines = [("verdict", row["verdict"]), ("because", row["reason"])]
-    if row["n"]:
-        lines += [
-            ("estimated", row["statistic"]),
-            ("effect", f"{value} {ends}, 95 % interval" if ends else value),
-            ("n", f"{number(row['n'])} seeds"),
-            ("p", f"{p_value(row['p'])}, after Holm's correction {p_value(row['p_holm'])}"),
-        ]
-    if seeds is not None:
-        lines.append(("would decide", f"about {number(seeds)} seeds"))
-    return [*lines, ("robustness", robustness(row))] if found.claim.primary else lines
 
 
 def _tables(found: Record) -> list[tuple[str, str]]:
@@ -116,9 +88,9 @@ def _titled(title: str, body: str) -> str:
 def _lines(pairs: Iterable[tuple[str, str]], width: int) -> str:
     """Labels, and beside them what they say, wrapped; a label without anything is left out."""
     lines = []
-    for label, said in pairs:
+    for label, text in pairs:
         lines += textwrap.wrap(
-            re.sub("[ \n]+", " ", str(said)).strip(),  # and not at spaces that do not break
+            re.sub("[ \n]+", " ", str(text)).strip(),  # and not at spaces that do not break
             width,
             initial_indent=" " * INDENT + label.ljust(LABEL),
             subsequent_indent=" " * (INDENT + LABEL),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,12 +74,14 @@ class Record:
 
 def records(results: Path, registry: Registry) -> dict[str, Record]:
     """The records of all claims that the ledger of a study judges, in the registry's order."""
-    if not (results / "claims" / "ledger.parquet").exists():
+    from ..analysis.finished import json_of, path_of  # brings pandas
+
+    if not path_of(results, LEDGER).exists():
         raise UserError(
             f"{results} has no verdicts yet: run the study first (`vanishing study laptop`), judge "
             f"what is there (`vanishing judge {results}`), or name another folder by --results."
         )
-    members = json.loads((results / "plan.json").read_text(encoding="utf-8"))["members"]
+    members = json_of(results, "plan.json")["members"]
     tables = [_rows(results, table) for table in (LEDGER, EVIDENCE, SPECIFICATIONS)]
     judged = set(tables[0]["claim"])
     return {
@@ -114,8 +115,23 @@ def record(results: Path, claims: Path, name: str) -> Record:
 
 
 def _rows(results: Path, table: Table) -> pd.DataFrame:
-    path = results / "claims" / f"{table.name}.parquet"
-    return table.read(path) if path.exists() or table is LEDGER else table.frame([])
+    """A table of a study; empty where it was judged before there was one."""
+    from ..analysis.finished import path_of, table_of
+
+    there = path_of(results, table).exists()
+    return table_of(results, table) if there else table.frame([])
+
+
+def said(found: Record) -> list[tuple[str, str]]:
+    """Where the claim is made, and how it is read."""
+    claim = found.claim
+    others = [title for name, title in found.titles.items() if name != claim.quoted_from]
+    return [
+        ("quotation", f"“{claim.quote}” ({found.titles[claim.quoted_from]})"),
+        ("also in", "; ".join(others)),
+        ("read as", claim.reading),
+        ("refuted if", claim.refuted_if),
+    ]
 
 
 def registered(analysis: Analysis) -> list[tuple[str, str]]:
@@ -135,7 +151,7 @@ def registered(analysis: Analysis) -> list[tuple[str, str]]:
         ("where", "; ".join(f"{name} {_allowed(v)}" for name, v in analysis.where.items())),
         ("strata", ", ".join(analysis.strata)),
     ]
-    return [(name, said) for name, said in lines if said]
+    return [(name, text) for name, text in lines if text]
 
 
 def _contrast(analysis: Analysis) -> str:
@@ -184,6 +200,23 @@ def _or(levels: Iterable[object]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
+def concluded(found: Record) -> list[tuple[str, str]]:
+    """Why the verdict is what it is, and what it is estimated from."""
+    row = found.verdict
+    lines = [("because", row["reason"])]
+    if row["n"]:
+        value, ends = estimate(row)
+        interval = f" {ends}, 95 % interval" if ends else ""
+        lines += [
+            ("estimated", row["statistic"]),
+            ("effect", f"{value}{interval}, n = {number(row['n'])} seeds"),
+            ("p-value", f"{p_value(row['p'])}, after Holm’s correction {p_value(row['p_holm'])}"),
+        ]
+    if (seeds := given(row["seeds_needed"])) is not None:
+        lines.append(("would decide", f"about {number(seeds)} seeds"))
+    return [*lines, ("robustness", robustness(row))] if found.claim.primary else lines
+
+
 def estimate(row: object) -> tuple[str, str]:
     """The value of a row, and its interval in brackets, empty where there is none.
 
@@ -205,11 +238,11 @@ def p_value(p: float) -> str:
 
 
 def robustness(verdict: object) -> str:
-    """How many other specifications agree, in words."""
+    """How many other specifications agree, in words; none can where the claim is not decided."""
     count, share = given(verdict.specifications), given(verdict.agreeing)
     if not count:
         return "no other specification was judged"
-    agree = "none decided" if share is None else f"{number(100 * share)} % of those decided agree"
+    agree = "the claim is not decided" if share is None else f"{number(100 * share)} % agree"
     return f"other specifications: {number(count)}; {agree}"
 
 

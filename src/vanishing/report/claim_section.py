@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .claim_record import Record, behind, estimate, given, p_value, registered, robustness
+from .claim_record import Record, behind, concluded, estimate, p_value, registered, said
 from .facts import badge, escaped, number
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def section(found: Record) -> str:
     blocks = [
         f"## {claim.id} {badge(word)} {{#{anchor(claim.id)} .unnumbered .unlisted}}",
         escaped(" ".join(claim.statement.split())),
-        _definitions([*_said(found), *_test(found), *_verdict(found)]),
+        _definitions([*said(found), *_test(found), *concluded(found)]),
         _figure(found),
         _table("Strata", found.strata, "stratum", None),
         _table("Other specifications", found.specifications, "specification", None),
@@ -47,17 +47,6 @@ def section(found: Record) -> str:
     return "\n\n".join(filter(None, blocks))
 
 
-def _said(found: Record) -> list[tuple[str, str]]:
-    claim = found.claim
-    others = [title for name, title in found.titles.items() if name != claim.quoted_from]
-    return [
-        ("Quotation", f"“{claim.quote}” ({found.titles[claim.quoted_from]})"),
-        ("Also in", "; ".join(others)),
-        ("Read as", claim.reading),
-        ("Refuted if", claim.refuted_if),
-    ]
-
-
 def _test(found: Record) -> list[tuple[str, str]]:
     """The registered test in one entry: it is what a reader skips first."""
     if found.claim.primary is None:
@@ -65,26 +54,13 @@ def _test(found: Record) -> list[tuple[str, str]]:
     lines = dict(registered(found.claim.primary))
     claimed = lines.pop("claimed")
     return [
-        ("Claimed", f"{claimed}, {lines.pop('holds')}"),
-        ("Test", ". ".join(f"{name.capitalize()}: {said}" for name, said in lines.items())),
+        ("claimed", f"{claimed}, {lines.pop('holds')}"),
+        ("test", ". ".join(f"{name.capitalize()}: {what}" for name, what in lines.items())),
     ]
 
 
-def _verdict(found: Record) -> list[tuple[str, str]]:
-    row = found.verdict
-    lines = [("Because", row["reason"])]
-    if row["n"]:
-        value, ends = estimate(row)
-        p = f"p {p_value(row['p'])}, after Holm’s correction {p_value(row['p_holm'])}"
-        effect = f"{value} {ends}, n = {number(row['n'])} seeds; {p}"
-        lines += [("Estimated", row["statistic"]), ("Effect", effect)]
-    if (seeds := given(row["seeds_needed"])) is not None:
-        lines.append(("Would decide", f"about {number(seeds)} seeds"))
-    return [*lines, ("Robustness", robustness(row))] if found.claim.primary else lines
-
-
 def _definitions(pairs: Iterable[tuple[str, str]]) -> str:
-    items = [f"{name}\n:   {escaped(' '.join(said.split(' ')))}" for name, said in pairs if said]
+    items = [f"{name.capitalize()}\n:   {escaped(text)}" for name, text in pairs if text]
     return "::: {.claim}\n" + "\n\n".join(items) + "\n:::"
 
 

@@ -20,6 +20,7 @@ from .of_claims import (
     FRONTIERS,
     IMPORTANCE,
     LEDGER,
+    OF_CLAIMS,
     SPECIFICATIONS,
 )
 from .of_runs import (
@@ -51,6 +52,7 @@ __all__ = [
     "LOGS",
     "NETWORKS",
     "NETWORK_FACTORS",
+    "OF_CLAIMS",
     "PREDICTIONS",
     "RECURRENCES",
     "RUNS",

@@ -27,7 +27,7 @@ LEDGER = Table(
         "diverged": Column("int64", "runs", "of these, runs that diverged"),
         "seeds_needed": Column("int64", "seeds", "about how many would decide it, if effect and spread stay", null="decided, or nothing to tell it from"),
         "specifications": Column("int64", "1", "other specifications that the claim was judged by", null="a stratum, or nothing to judge"),
-        "agreeing": Column("float64", "1", "share of these with the same verdict", null="no other specification was decided, or this one is not"),
+        "agreeing": Column("float64", "1", "share of these with the same verdict", null="the claim is not decided, or no specification has runs"),
         "reason": Column("string", "1", "why this verdict; the strata, where they differ"),
     },
 )  # fmt: skip
@@ -96,11 +96,14 @@ FRONTIERS = Table(
     {
         "battery": RUNS.columns["battery"],
         **{n: RUNS.columns[n] for n in ("activation", "init", "norm", "residual")},
-        "depth_50": Column("float64", "layers", "L_50: depth at which half of the runs train, by a logistic curve over log depth", null="no depth has a success, or all have none but such"),
-        "low": Column("float64", "layers", "lower end of the 95 % bootstrap interval over seeds", null="the deepest trained: no bound is seen; or fewer than two seeds"),
-        "high": Column("float64", "layers", "upper end of the 95 % bootstrap interval over seeds", null="the deepest trained: no bound is seen; or fewer than two seeds"),
+        "depth_50": Column("float64", "layers", "L_50: depth at which half of the runs train, by a logistic curve over log depth", null="no run trains or all do, or success does not fall with depth"),
+        "low": Column("float64", "layers", "lower end of the 95 % bootstrap interval over seeds", null="no bound is seen at this end, or fewer than two seeds"),
+        "high": Column("float64", "layers", "upper end of the 95 % bootstrap interval over seeds", null="no bound is seen at this end, or fewer than two seeds"),
         "beyond": Column("string", "1", "deeper: at least half of the runs train at the greatest depth; shallower: fewer than half at the least; else inside"),
         "xi": Column("float64", "layers", "depth scale xi_c of the correlation, by theory", null="no theory, or infinite"),
         "n": Column("int64", "seeds", "seeds that it rests on"),
     },
 )  # fmt: skip
+
+# The tables of the folder claims/; all others are in tables/.
+OF_CLAIMS = (LEDGER.name, EVIDENCE.name, SPECIFICATIONS.name, FALSE_POSITIVES.name)
