@@ -390,6 +390,15 @@ def test_depths_are_averaged_within_a_seed(drawn) -> None:
     assert "breast cancer" in words(figure)
 
 
+def test_a_task_is_shown_of_its_battery_with_most_seeds_and_of_plain_networks(proxies) -> None:
+    few = proxies[proxies["seed"] < 2]
+    again = few.assign(battery="again", run_id=few["run_id"] + "a", init="he")
+    normed = proxies.assign(run_id=proxies["run_id"] + "n", norm="batch")
+    more = pd.concat([proxies, again, normed], ignore_index=True)
+    shown, alone = (cases.points(runs, planted.scores_of(runs, scored)) for runs in (more, proxies))
+    pd.testing.assert_frame_equal(shown, alone)
+
+
 def test_figures_of_layers_keep_to_the_task_of_most_cells(proxies) -> None:
     digits = planted.runs_of(
         "training", {"depth": [2, 4, 8, 16, 32]}, 1, family="mlp", task="digits"

@@ -24,12 +24,14 @@ TRANSLATION = "transduction"
 def points(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Scores of the tasks that have a level, by condition, level and probe step, in long form.
 
+    Of plain networks, and of the batteries of a task the one with most seeds.
     Errors and sensitivities are those at the last probe step, accuracies in pairs are at every one.
     ``fine_at_matched_coarse`` is that measure of each run, at its own first crossing: it has no
     step. First the mean over the depths of a seed, then over seeds, with Student's interval.
     """
     data = pd.concat([judged(runs, family) for family in ("rnn", "mlp")])
-    data = data[data["steps"].gt(0)]
+    plain = data["norm"].eq("none") & data["residual"].eq("none")
+    data = _one_battery(data[data["steps"].gt(0) & plain])
     rows = scores[scores["score"].isin([ERROR, ACCURACY, SENSITIVITY])]
     keys = data[["run_id", "cell", "task", "depth", "seed", *ARM]]
     rows = rows.merge(keys, on="run_id")
@@ -37,6 +39,18 @@ def points(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     rows = rows[last | rows["score"].eq(ACCURACY)]
     found = pd.concat([_means(rows, BY), _compared(keys, scores)], ignore_index=True)
     return found.sort_values(BY, ignore_index=True)
+
+
+def _one_battery(data: pd.DataFrame) -> pd.DataFrame:
+    """The runs of each task's battery with most seeds, of several fewest activations.
+
+    Another has other networks and budgets.
+    """
+    sizes = data.groupby(["task", "battery"], as_index=False).agg(
+        seeds=("seed", "nunique"), activations=("activation", "nunique")
+    )
+    first = sizes.sort_values(["seeds", "activations"], ascending=[False, True], kind="stable")
+    return data.merge(first.drop_duplicates("task")[["task", "battery"]], on=["task", "battery"])
 
 
 def _compared(keys: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
@@ -161,16 +175,17 @@ def _faint(axes: Axes, data: pd.DataFrame) -> Ends:
 
 def _one(axes: Axes, data: pd.DataFrame) -> Ends:
     """A task with a single level: a point a condition."""
-    inits = list(data["init"])
-    for place, (_, point) in enumerate(data.groupby("init", sort=False)):
-        init = point["init"].iloc[0]
+    points = list(data.groupby(["activation", "init"], sort=False))
+    alone = data["activation"].nunique() == 1
+    names = [init if alone else f"{activation}\n{init}" for (activation, init), _ in points]
+    for place, ((_, init), point) in enumerate(points):
         look = {"color": style.condition_colour(init), "marker": style.condition_marker(init)}
-        style.interval(axes, [place], point, within=SHARE, **look)
-    axes.set_xticks(range(len(inits)), inits)
-    axes.set(xlim=(-0.6, max(len(inits), 1) - 0.4), ylim=(-0.02, 1.02), ylabel=_SENSITIVITY)
+        style.interval(axes, [place] * len(point), point, within=SHARE, **look)
+    axes.set_xticks(range(len(names)), names)
+    axes.set(xlim=(-0.6, max(len(names), 1) - 0.4), ylim=(-0.02, 1.02), ylabel=_SENSITIVITY)
     _dotted(axes, "guessing", y=0.05)
-    names = dict.fromkeys(task.partition("(")[0].replace("_", " ") for task in data["task"])
-    axes.set_title(", ".join(names), loc="left")
+    tasks = dict.fromkeys(task.partition("(")[0].replace("_", " ") for task in data["task"])
+    axes.set_title(", ".join(tasks), loc="left")
     return _or_nothing(axes, data, [], "has no table of patients")
 
 
