@@ -18,7 +18,7 @@ SAYS = {
 def depths(frontiers: pd.DataFrame) -> dict[str, dict]:
     """``frontier.slope``, ``.factor`` and ``.ratio`` of log L_50 on log xi; ``frontier.arms``."""
     found = scaling(frontiers)
-    query = "frontiers: arms inside with a xi; regression of log depth_50 on log xi"
+    query = "frontiers: arms inside with a xi, battery with most; log depth_50 on log xi"
     arms = found.slope.n
     return {
         "frontier.arms": fact(arms, "arms", 0, query),

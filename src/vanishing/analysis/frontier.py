@@ -167,13 +167,24 @@ class Scaling:
     ratio: Estimate
 
 
+def scaled(found: pd.DataFrame) -> pd.DataFrame:
+    """The arms with a xi whose frontier lies inside the depths, of the battery with most of them.
+
+    Another battery has another budget, and so another depth at the same xi.
+    """
+    inside = found[found["beyond"].eq("inside")].dropna(subset=["depth_50", "xi"])
+    if inside.empty:
+        return inside
+    return inside[inside["battery"] == inside.groupby("battery", sort=False).size().idxmax()]
+
+
 def scaling(found: pd.DataFrame) -> Scaling:
-    """Regress log L_50 on log xi over the arms whose frontier lies inside the depths; a row each.
+    """Regress log L_50 on log xi over the arms of :func:`scaled`; a row each.
 
     Least squares with Student's 95 % intervals; an arm is the unit. Missing with fewer than three
     arms, or one xi in all.
     """
-    inside = found[found["beyond"].eq("inside")].dropna(subset=["depth_50", "xi"])
+    inside = scaled(found)
     n, x, y = len(inside), np.log(inside["xi"]), np.log(inside["depth_50"])
     if n < 3 or np.ptp(x) < 1e-9:
         return Scaling(*[Estimate(math.nan, math.nan, math.nan, n)] * 3)

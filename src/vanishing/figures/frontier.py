@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ..analysis.frontier import ARM, Curve, fitted, scaling
+from ..analysis.frontier import ARM, Curve, fitted, scaled, scaling
 from . import style
 from .estimates import shares
 from .trainability import arm_name, arms_of, look
@@ -22,11 +22,11 @@ BEYOND = {"deeper": ">", "shallower": "<"}
 def points(runs: pd.DataFrame, frontiers: pd.DataFrame, battery: str = "") -> pd.DataFrame:
     """The share trained by arm and depth with Wilson's interval, its curve, and the arm's L_50.
 
-    Of ``battery``; if none is named, of the one with most frontiers inside its depths.
+    Of ``battery``; if none is named, of the one with most depths.
     """
     if not battery and len(frontiers):
-        inside = frontiers["beyond"].eq("inside").groupby(frontiers["battery"], sort=False)
-        battery = str(inside.sum().idxmax())
+        mine = runs[runs["battery"].isin(frontiers["battery"])]
+        battery = str(mine.groupby("battery", sort=False)["depth"].nunique().idxmax())
     arms = frontiers[frontiers["battery"] == battery]
     data = runs[runs["battery"].eq(battery) & runs["split"].eq("judged") & runs["outcome"].notna()]
     data = data.assign(success=data["outcome"].eq("trained").astype(float))
@@ -114,14 +114,15 @@ def _half(axes: Axes, arm: pd.Series, height: float, stroke: dict) -> None:
 
 
 def scales(frontiers: pd.DataFrame) -> pd.DataFrame:
-    """The plain arms whose frontier lies inside their depths: L_50, xi, and the line through them.
+    """The arms of :func:`vanishing.analysis.frontier.scaled`: L_50, xi, and the line through them.
 
     ``slope`` and ``factor`` of :func:`vanishing.analysis.frontier.scaling`, the same in every row.
     """
     line = scaling(frontiers)
-    inside = frontiers[frontiers["beyond"].eq("inside")].dropna(subset=["depth_50", "xi"])
-    found = inside.rename(columns={"depth_50": "value"}).drop(
-        columns=["norm", "residual", "beyond"]
+    found = (
+        scaled(frontiers)
+        .rename(columns={"depth_50": "value"})
+        .drop(columns=["norm", "residual", "beyond"])
     )
     ends = {f"{name}_{end}": getattr(getattr(line, name), end)
             for name in ("slope", "factor") for end in ("value", "low", "high")}  # fmt: skip

@@ -21,7 +21,8 @@ QUANTITIES = {
 def points(runs: pd.DataFrame, layers: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     """Both quantities at init by layer, of plain networks: mean over seeds, interval, theory.
 
-    Of inits that give hidden weights the same sigma_w, one; of depths, the middle one.
+    Of the battery with most such cells; of inits that give hidden weights the same sigma_w, one; of
+    depths, the middle one.
     """
     chosen = _chosen(runs)
     keys = ["run_id", "cell", "activation", "init", "sigma_w", "depth", "width"]
@@ -42,6 +43,8 @@ def _chosen(runs: pd.DataFrame) -> pd.DataFrame:
     data = data[data["norm"].eq("none") & data["residual"].eq("none")]
     named = data[~data["init"].str.startswith("gaussian(")]
     data = named if len(named) else data
+    if len(data):
+        data = data[data["battery"] == data.groupby("battery")["cell"].nunique().idxmax()]
     data = data[data["depth"] == _middle(data["depth"])]
     data = data[data["width"] == data["width"].max()]
     data = data[data["activation"].isin(style.ordered(data["activation"])[:LINES])]
