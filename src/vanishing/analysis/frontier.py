@@ -29,6 +29,7 @@ DRAWS = 2000
 ITERATIONS = 200  # of Newton's method, at most
 STEP = 2.0  # of it, in standard deviations, at most
 HALF = 0.5
+CRITICAL = 1e4  # layers: a scale that long is that of a critical init, but for rounding
 FLAT = 1e-9  # a slope that is nearer to 0 is rounding: success does not change with depth
 FARTHEST = math.log(1e9)  # of a depth: beyond it, or below its inverse, a curve says nothing
 
@@ -151,7 +152,7 @@ def depth_scale(runs: pd.DataFrame) -> float:
     activation = ACTIVATIONS[str(runs["activation"].iloc[0])]
     activation = centred(activation) if init.centred else activation
     scale = xi_c(activation, float(sigma_w), float(sigma_b))
-    return scale if scale is not None and 0 < scale < math.inf else math.nan
+    return scale if scale is not None and 0 < scale < CRITICAL else math.nan
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ KEYS = ["activation", "init", "depth", "width"]
 
 
 def points(runs: pd.DataFrame) -> pd.DataFrame:
-    """The mean V of plain networks by depth, with its interval, at the width with most depths.
+    """The mean V of plain networks by depth, with its interval, of the battery with most depths.
 
     Arms (activation and init) with fewer than three depths are left out.
     """
@@ -24,6 +24,7 @@ def points(runs: pd.DataFrame) -> pd.DataFrame:
     data = data[data["norm"].eq("none") & data["residual"].eq("none")]
     if data.empty:
         return means(data, KEYS, "vanishing_index")
+    data = data[data["battery"] == data.groupby("battery")["depth"].nunique().idxmax()]
     data = data[data["width"] == data.groupby("width")["depth"].nunique().idxmax()]
     depths = data.groupby(["activation", "init"])["depth"].transform("nunique")
     data = data[depths >= max(LEAST_DEPTHS, depths.max())]
@@ -62,6 +63,6 @@ def _panel(axes: Axes, panel: pd.DataFrame, activations: list[str]) -> None:
         look = {"linestyle": "-", "linewidth": 0.9, "marker": "o", "markersize": size}
         style.interval(axes, line["depth"], line, color=colour, **look)
     levels = np.sort(panel["depth"].unique())
-    shown = [level for level in levels if level >= levels[-1] / 8]  # names of the others overlap
+    shown = [level for level in levels if level >= levels[-1] / 4]  # names of the others overlap
     axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())

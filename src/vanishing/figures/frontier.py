@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,6 +17,7 @@ from . import style
 from .estimates import shares
 from .trainability import arm_name, arms_of, look
 
+MOST_INITS = 3  # side by side
 PUBLISHED = 6  # layers of depth for one of xi: Schoenholz et al. 2017
 LANE, FIRST_LANE = 0.13, -0.2  # of the intervals of L_50, below the shares
 BEYOND = {"deeper": ">", "shallower": "<"}
@@ -43,11 +47,16 @@ def points(runs: pd.DataFrame, frontiers: pd.DataFrame, battery: str = "") -> pd
 
 @style.styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A panel an activation and an init; below its curves the L_50 of each, with its interval."""
+    """A panel an activation and an init; below its curves the L_50 of each, with its interval.
+
+    Of more than three inits a panel an activation, and a line an init.
+    """
     if data.empty:
         return style.nothing("No battery of this study trains networks of three depths: no L_50.")
     activations, inits = style.ordered(data["activation"]), sorted(data["init"].unique())
     arms = arms_of(data)
+    if len(inits) > MOST_INITS:
+        return _by_init(data, activations, inits, arms[0])
     drawn = style.figure(1.1 + 1.75 * len(activations))
     grid = drawn.subplots(len(activations), len(inits), sharex=True, sharey=True, squeeze=False)
     for row, activation in zip(grid, activations, strict=True):
@@ -69,6 +78,42 @@ def draw(data: pd.DataFrame) -> Figure:
     drawn.legend(
         handles=marks, loc="outside upper right", ncols=min(len(arms), 4), handlelength=2.6
     )
+    return drawn
+
+
+def _by_init(
+    data: pd.DataFrame, activations: list[str], inits: list[str], arm: tuple[str, str]
+) -> Figure:
+    """The first arm alone: curves of all inits in one panel, their L_50 on the line of a half."""
+    drawn = style.figure(2.9)
+    panels = drawn.subplots(1, len(activations), sharex=True, sharey=True, squeeze=False)[0]
+    shades = mpl.colormaps["viridis"](np.linspace(0.05, 0.85, len(inits)))
+    depths = np.sort(data["depth"].unique())
+    grid = np.geomspace(depths[0], depths[-1], 200)
+    mine = data[data["norm"].eq(arm[0]) & data["residual"].eq(arm[1])]
+    for axes, activation in zip(panels, activations, strict=True):
+        axes.set_xscale("log")
+        axes.axhline(0.5, color=style.TEXT, linewidth=0.5, linestyle=style.BY_CHANCE)
+        for init, shade, marker in zip(inits, shades, cycle("os^Dv"), strict=False):
+            own = mine[mine["activation"].eq(activation) & mine["init"].eq(init)]
+            if own.empty:
+                continue
+            first = own.iloc[0]
+            axes.plot(grid, Curve(first["intercept"], first["slope"])(grid), color=shade)
+            axes.plot(own["depth"], own["value"], marker, color=shade, markersize=3)
+            if first["beyond"] == "inside":
+                axes.plot(first["depth_50"], 0.5, marker="|", markersize=9, color=shade)
+        axes.set_title(activation, color=style.activation_colour(activation), loc="left")
+        axes.xaxis.set_major_locator(FixedLocator(depths))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    panels[0].set(ylim=(-0.04, 1.04), ylabel="share trained")
+    drawn.supxlabel("depth (hidden layers)", fontsize=style.SIZE)
+    marks = [
+        Line2D([], [], color=shade, marker=marker, markersize=3, label=init)
+        for init, shade, marker in zip(inits, shades, cycle("os^Dv"), strict=False)
+    ]
+    drawn.legend(handles=marks, loc="outside upper right", ncols=3)
     return drawn
 
 

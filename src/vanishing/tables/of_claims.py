@@ -100,7 +100,7 @@ FRONTIERS = Table(
         "low": Column("float64", "layers", "lower end of the 95 % bootstrap interval over seeds", null="no bound is seen at this end, or fewer than two seeds"),
         "high": Column("float64", "layers", "upper end of the 95 % bootstrap interval over seeds", null="no bound is seen at this end, or fewer than two seeds"),
         "beyond": Column("string", "1", "deeper: at least half of the runs train at the greatest depth; shallower: fewer than half at the least; else inside"),
-        "xi": Column("float64", "layers", "depth scale xi_c of the correlation, by theory", null="no theory, or infinite"),
+        "xi": Column("float64", "layers", "depth scale xi_c of the correlation, by theory", null="no theory, or above 10,000, which is infinite but for rounding"),
         "n": Column("int64", "seeds", "seeds that it rests on"),
     },
 )  # fmt: skip
