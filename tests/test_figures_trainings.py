@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vanishing.figures import depths, outcomes, style, survival
+from vanishing.figures import depths, outcomes, remedies, style, survival
 
 from . import planted
 
@@ -62,6 +62,15 @@ def test_depth_is_shown_at_the_width_and_inits_that_have_most_of_them():
     assert set(data["init"]) == {"he", "xavier"}
     assert data["n"].eq(4).all()
     assert len(depths.draw(data).axes) == 2
+
+
+def test_a_remedy_keeps_the_control_that_its_battery_shares_with_another():
+    arms = {"activation": ["tanh"], "init": ["torch_default"], "norm": ["none", "batch"]}
+    remedy = planted.runs_of("remedies_init", arms, 4, planted.normal(-0.1))
+    shared = remedy[remedy["norm"].eq("none")].assign(battery="signal")
+    data = remedies.points(pd.concat([shared, remedy], ignore_index=True))
+    assert data["remedy"].tolist() == ["batch"]
+    assert data["n"].tolist() == [4]
 
 
 @pytest.mark.parametrize("module", [depths, survival, outcomes])

@@ -12,7 +12,7 @@ from ..analysis.effects import paired_by
 from ..analysis.estimates import fullest
 from ..analysis.proportions import success_bounds
 from . import style
-from .estimates import COLUMNS, at_init, means, one_family
+from .estimates import COLUMNS, means, one_family
 
 # What a remedy is set against.
 CONTROLS = {"init": "torch_default", "norm": "none", "residual": "none"}
@@ -31,7 +31,10 @@ def points(runs: pd.DataFrame) -> pd.DataFrame:
     """
     data = one_family(runs[runs["split"].eq("judged")])
     data = data.assign(trained=data["outcome"].eq("trained").astype(float))
-    initial, training = fullest(at_init(data)), fullest(data[data["steps"].gt(0)])
+    untrained = data[data["steps"].eq(0)]
+    # Before runs that several batteries share are counted once: each battery has all of its own.
+    initial = fullest(untrained if len(untrained) else data)
+    training = fullest(data[data["steps"].gt(0)])
     deepest = initial["depth"] == initial["depth"].max()
     sets = {"vanishing_index": initial[deepest], "trained": training}
     found = [
