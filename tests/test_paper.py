@@ -110,7 +110,7 @@ def test_numbering_is_equal_in_html_and_pdf(source, results):
     for equation in re.findall(r'class="number">(\(\d+\))<', page):
         assert equation in typeset
     heads = re.findall(r'<h\d[^>]*><span class="number">([\w.]+)\u2002</span> ?([^<]+)</h', page)
-    assert ("3.2", "Causes") in heads
+    assert ("3.3", "Causes") in heads
     assert heads[-2:] == [("F", "Config"), ("G", "Claim by claim")]
     for number, title in heads[:-1]:  # the last one is for the screen alone
         assert re.search(rf"{re.escape(number)}\s+{re.escape(title.split()[0])}", typeset)
@@ -133,7 +133,8 @@ def test_a_fact_is_shown_with_its_query(source, results):
     title = "slope.relu.he: runs: init = &quot;he&quot; &amp; &lt;all&gt;"
     assert f'<span class="fact" title="{title}">−0.123</span>' in page
     assert "−0.123\xa0decades/layer [−0.200,\xa0−0.100]" in page
-    assert 'aria-label="Slope −0.123, SUPPORTED"' in page
+    ledger = LEDGER.read(results / "claims" / "ledger.parquet").set_index(["claim", "stratum"])
+    assert f'aria-label="Slope −0.123, {ledger.loc[("C01", "all"), "verdict"]}"' in page
     assert "{{" not in page
 
 

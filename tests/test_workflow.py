@@ -152,7 +152,12 @@ def test_a_touched_config_or_a_comment_in_it_retrains_nothing(copy):
     [
         ("parts/activations.py", "max(h, 0) + slope min(h, 0)", "another docstring", False),
         ("parts/losses.py", "NEAR = 0.04", "NEAR = 0.04  # a comment", False),
-        ("parts/activations.py", "torch.tanh(h)", "torch.tanh(1.01 * h)", True),
+        (
+            "parts/activations.py",
+            "lambda h: torch.tanh(h),",
+            "lambda h: torch.tanh(1.01 * h),",
+            True,
+        ),
         ("engine/stack.py", "change = lr *", "change = 2 * lr *", True),
         ("theory/slope.py", "min(2,", "min(1,", True),
         ("theory/fixed_points.py", "abs(first) < STILL", "abs(first) <= STILL", True),

@@ -49,7 +49,7 @@ def imported(subpackage: str, *parts: str) -> tuple[str, ...]:
 
     Inside functions too, where an import may stand that would be circular at a module's top.
 
-    >>> imported("theory", "engine.logs"), imported("theory", "parts.inits")
+    >>> imported("theory", "engine.logs"), imported("theory", "parts.spreads")
     (('theory.slope',), ('theory.fixed_points', 'theory.gaussian', 'theory.maps'))
     """
     inside, found = set(_files(subpackage)), set()

@@ -98,11 +98,11 @@ def _row(axes: Axes, place: int, row: tuple) -> None:
     beside = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points",
               "va": "center", "annotation_clip": False}  # fmt: skip
     statement = _wrapped(f"{row.claim}  {row.statement}")
-    axes.annotate(statement, (0, place), (-196, 0), fontsize=style.SIZE - 1.5, **beside)
+    axes.annotate(statement, (0, place), (-190, 0), fontsize=style.SIZE - 1, **beside)
     bold = {"color": colour, "fontsize": style.SIZE - 0.5, "fontweight": "bold"}
     axes.annotate(row.verdict, (1, place), (6, 0), **bold, **beside)
 
 
-def _wrapped(text: str, width: int = 54, lines: int = 2) -> str:
+def _wrapped(text: str, width: int = 48, lines: int = 2) -> str:
     """``text`` in lines that are shorter than the space to the left of the axis."""
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" \u2026"))

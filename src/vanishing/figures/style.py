@@ -32,7 +32,7 @@ ON_PAPER = {TEXT: "#1c1c1e", GRID: "#d8d8dc", BACKGROUND: "#ffffff"}
 WIDTH = 6.3  # inches: 160 mm, the width of the paper's text
 PALETTE = ("#808080", "#d55e00", "#0072b2", "#009e73", "#b87700", "#b25aa0", "#8c6239", "#d1416f",
            "#5b8c1a", "#6f6bd1", "#dd3bf3", "#f0253b", "#f532b3", "#de715b", "#7154ef", "#309fa6",
-           "#606828", "#a15b6a", "#9a88b8", "#9c932b", "#6396b9", "#2ba63c")  # fmt: skip
+           "#606828", "#a15b6a", "#9a88b8", "#9c932b", "#6396b9", "#2ba63c", "#b04a2f")  # fmt: skip
 # What else has a colour of its own: such as the first activations of the palette do not have.
 CELLS = {"lstm": "#d1416f", "gru": "#7154ef", "minimal_gated": "#8c6239", "leaky": "#5b8c1a",
          "skip": "#309fa6"}  # fmt: skip
