@@ -60,3 +60,16 @@ def test_citation_names_the_version_and_licence_of_the_package():
 
 def test_changelog_tells_of_the_version():
     assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_images_install_the_lock_and_then_the_package_alone():
+    """They cannot be built here: no container program is among what the tests need."""
+    for file in ("Dockerfile", "apptainer.def"):
+        text = (ROOT / "containers" / file).read_text()
+        lock, package = re.findall(r"pip install .*", text)
+        assert lock.endswith("requirements.lock")
+        assert "--no-deps --no-build-isolation" in package
+        copied = re.findall(r"^COPY (.*) \S+$|^    (\S+) /opt/vanishing/\S+$", text, re.MULTILINE)
+        named = {name for names in copied for name in " ".join(names).split()}
+        assert {"requirements.lock", "pyproject.toml", "src"} <= named
+        assert all((ROOT / name).exists() for name in named)
