@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from vanishing.engine import job
-from vanishing.engine.devices import bytes_of_run, choose, stacks
+from vanishing.engine.devices import choose, stacks
 from vanishing.engine.measures import outcome, smoothed, steps_to_threshold
 from vanishing.errors import UserError
 from vanishing.parts.architecture import Architecture
 from vanishing.parts.losses import LOSSES, chance
+from vanishing.parts.stack_sizes import bytes_of_run
 from vanishing.parts.tasks import digits
 from vanishing.study import plan
 from vanishing.table import provenance_of

@@ -7,7 +7,7 @@ import torch
 
 from vanishing.engine import job, match
 from vanishing.engine.adversarial import Rules, players_of
-from vanishing.engine.devices import CPU_STACK, bytes_of_run, choose, stacks
+from vanishing.engine.devices import choose, stacks
 from vanishing.engine.measures import (
     outcome_of_discriminator,
     outcome_of_generator,
@@ -17,6 +17,7 @@ from vanishing.engine.measures import (
 from vanishing.engine.quality import mmd2
 from vanishing.parts.architecture import Architecture
 from vanishing.parts.plane import ring_modes
+from vanishing.parts.stack_sizes import CPU_STACK, bytes_of_run
 from vanishing.parts.tasks import load
 from vanishing.tables import GAMES as GAMES_TABLE
 from vanishing.tables import LOGS

@@ -20,6 +20,7 @@ from vanishing.parts.combinations import impossible
 from vanishing.parts.inits import INITS
 from vanishing.parts.tasks import load
 from vanishing.study import plan
+from vanishing.study.description import description
 from vanishing.study.grid import FIRST_TUNING_SEED
 from vanishing.tables import SUMMARY
 from vanishing.theory.catalogue import chi_1_of_init
@@ -157,7 +158,7 @@ def test_a_varied_rate_can_be_left_out(make):
 
 
 def test_a_plan_says_how_many_rates_are_judged(make):
-    assert "2 cells, 12 judged runs, each at 2 rates" in plan.description(make(RATES))
+    assert "2 cells, 12 judged runs, each at 2 rates" in description(make(RATES))
 
 
 @pytest.mark.parametrize(

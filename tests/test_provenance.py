@@ -27,6 +27,7 @@ def own(tmp_path):
         file = tmp_path / "own.py"
         file.write_text(source)
         subject._tree_hash.cache_clear()
+        subject._fingerprint.cache_clear()
         return fingerprint(extra_files=[file])
 
     return of

@@ -32,15 +32,27 @@ def fingerprint(
     ``theory.slope``), docstrings left out, of ``extra_files``, the user's own parts, and of the
     versions of installed ``packages``.
     """
+    files = sorted({Path(extra).resolve() for extra in extra_files})
+    return _fingerprint(tuple(sorted(set(parts))), tuple(files), tuple(sorted(set(packages))))
+
+
+@cache  # Snakemake asks for every job of a rule
+def _fingerprint(parts: tuple[str, ...], files: tuple[Path, ...], packages: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
-    for part in sorted(set(parts)):
+    for part in parts:
         for file in _files(part):
             digest.update(f"{file.relative_to(HERE).as_posix()} {_tree_hash(file)}\n".encode())
-    for file in sorted({Path(extra).resolve() for extra in extra_files}):
+    for file in files:
         digest.update(f"{file.name} {_tree_hash(file)}\n".encode())
-    for package in sorted(set(packages)):
+    for package in packages:
         digest.update(f"{package} {_version(package)}\n".encode())
     return digest.hexdigest()[:12]
+
+
+def training_code(own_parts: Iterable[str | os.PathLike]) -> str:
+    """The fingerprint of all code that the numbers of a run rest on: a change trains it again."""
+    formulas = imported("theory", "parts", "engine")
+    return fingerprint("parts", "engine", *formulas, extra_files=own_parts, packages=["torch"])
 
 
 @cache
@@ -96,16 +108,25 @@ def machine() -> dict[str, str | int | float]:
     return {"cpu": _cpu_model(), "cores": os.cpu_count() or 1, "memory_gib": round(memory, 1)}
 
 
-def gpu() -> dict[str, str | None]:
-    """Name of the GPU and version of its driver, if torch is loaded and sees one."""
+def gpu() -> dict[str, str | bool | None]:
+    """The GPU that this process used, its driver and CUDA, and how it multiplied.
+
+    All None where none was used; this does not start CUDA, on a GPU that may be another job's.
+    """
     torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
-        return {"gpu": None, "driver": None}
+    if torch is None or not torch.cuda.is_initialized():
+        names = ("gpu", "driver", "cuda", "compute_capability", "matmul_precision", "tf32")
+        return dict.fromkeys(names)
     query = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
     driver = _output(*query)
+    matmul, convolution = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     return {
         "gpu": torch.cuda.get_device_name(),
         "driver": driver.splitlines()[0] if driver else None,
+        "cuda": torch.version.cuda,
+        "compute_capability": ".".join(map(str, torch.cuda.get_device_capability())),
+        "matmul_precision": torch.get_float32_matmul_precision(),
+        "tf32": matmul or convolution,
     }
 
 

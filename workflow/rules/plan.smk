@@ -1,7 +1,7 @@
 rule plan:
     """Write down what is run."""
     input:
-        config=str(PLAN.config_path),
+        config=INDEX.config_path,
     output:
         f"{RESULTS}/plan.json",
     log:
@@ -16,11 +16,15 @@ rule plan:
             "study.tasks",
             "study.grid",
             "study.cohort",
+            "study.cost",
+            "study.description",
+            "study.sizes",
+            "study.places",
             "study.plan",
             "study.durations",
             "parts",
         ),
-        cohorts=" ".join(sorted(PLAN.by_id)),
+        cohorts=INDEX.digest,
         results=subpath(output[0], parent=True),
     shell:
         "vanishing plan {input.config:q} --out {params.results:q} > {log:q} 2>&1"

@@ -2,7 +2,7 @@ rule rulegraph:
     """Draw which rule takes what from which."""
     input:
         snakefiles=["Snakefile", *map(str, sorted(Path("workflow/rules").iterdir()))],
-        config=str(PLAN.config_path),
+        config=INDEX.config_path,
     output:
         dot=f"{RESULTS}/figures/rulegraph.dot",
         svg=f"{RESULTS}/figures/rulegraph.svg",

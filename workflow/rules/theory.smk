@@ -11,7 +11,7 @@ rule predict:
     conda:
         "../../environment.yml"
     params:
-        code=code("theory", "parts", "table", "tables", extra_files=PLAN.own_parts),
+        code=code("theory", "parts", "table", "tables", extra_files=INDEX.own_parts),
         results=subpath(input.plan, parent=True),
     shell:
         "vanishing predict {params.results:q} --out {output.layers:q} 2> {log:q}"

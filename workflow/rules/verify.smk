@@ -11,9 +11,9 @@ rule verify:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=most_memory,
     params:
-        code=code(
+        code=lambda wildcards: fingerprint(
             "parts",
             "engine",
             *imported("theory", "parts", "engine"),
@@ -23,11 +23,11 @@ rule verify:
             "analysis.differences",
             "analysis.finished",
             "analysis.verify",
-            extra_files=PLAN.own_parts,
+            extra_files=INDEX.own_parts,
             packages=["torch"],
         ),
         results=subpath(input.plan, parent=True),
-        device=PLAN.study.device,
+        device=INDEX.device,
     shell:
         "vanishing verify {params.results:q} --least 4 --seconds 30 --device {params.device}"
         " --record > {log:q} 2>&1"

@@ -6,19 +6,17 @@ import contextlib
 import ctypes
 import itertools
 import math
+import os
 
 import torch
+from torch import Tensor
 
 from ..errors import UserError
 from ..parts.architecture import Architecture
+from ..parts.stack_sizes import CPU_BYTES, bytes_of_run, most_runs
+from ..study.slots import per_device
 
-# Runs. On a core, more of them spread the cost of a call, until its cache no longer holds a step:
-# best measured at width 64 (20, of 4 to 20) and at width 128 (12).
-CPU_STACK, WIDE_CPU_STACK, WIDE = 20, 12, 64
-CONVOLUTION_CPU_STACK = 8  # more of a grouped convolution's activations leave the cache
-CPU_BYTES, GPU_BYTES = 1e9, 8e9  # that a stack may hold
-COPIES = 6  # of a layer's values: z, h, a, their gradients
-GPU_STACK = 512  # kernel launches are paid once for all of them
+GPU_SHARE = 0.8  # of what a job may have of a GPU's memory: estimates err, and blocks lie apart
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt, malloc.h
 KEPT_BYTES = 1 << 30
@@ -41,17 +39,46 @@ def choose(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def bytes_of_run(architecture: Architecture, samples: int) -> float:
-    """About what a probe holds of a run: of each layer some copies of its values, in float64."""
-    values = sum(
-        architecture.channels(n) * math.prod(architecture.pixels(n))
-        for n in range(1, architecture.depth + 1)
-    )
-    if architecture.sequence:  # each step keeps its columns' sums, what phi sees and gives
-        steps, features = architecture.sequence
-        values *= steps * (architecture.columns + 2) / 3
-        values += steps * (features + architecture.outputs * architecture.every_step)
-    return 8.0 * COPIES * (samples * values + architecture.weights)
+def set_precision() -> None:
+    """Have a GPU multiply float32 as float32, and choose the same algorithm every time.
+
+    TF32 keeps 10 of its 23 bits, which gradients that span 40 orders of magnitude would show; cuDNN
+    uses it in convolutions unless told not to. What is set here goes into every table's provenance.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    # A benchmark of algorithms may end otherwise the next time, and with it a run's last bits.
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def sent(values: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """``values`` of the host on the ``device``, which a GPU fetches while the host goes on.
+
+    That takes memory that the system does not page out.
+    """
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, dtype or values.dtype, non_blocking=device.type != "cpu")
+
+
+def gpu_bytes(free: float, total: float, sharing: int) -> float:
+    """Bytes that a stack may hold of a GPU that ``sharing`` jobs use, with ``free`` of ``total``.
+
+    A job's part of the whole, for a neighbour may come yet, or of what is free where that is less.
+    """
+    return GPU_SHARE * min(free, total / sharing)
+
+
+def bytes_of_stack(device: torch.device, sharing: int = 1) -> float:
+    """Bytes that a stack may hold on the ``device``."""
+    if device.type != "cuda":
+        return CPU_BYTES
+    free, total = torch.cuda.mem_get_info(device)
+    # What torch has kept of earlier stacks is free to the next one.
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return gpu_bytes(free, total, sharing)
 
 
 def keep_freed_memory() -> None:
@@ -72,19 +99,23 @@ def stacks(
     samples: int,
     device: torch.device,
     opponent: Architecture | None = None,
+    memory: float | None = None,
 ) -> list[range]:
-    """The runs of a cohort in stacks of about equal size, each of which fits into memory.
+    """The runs of a cohort in stacks of about equal size, each of which fits into ``memory``.
 
+    Bytes, by default those of :func:`bytes_of_stack` for a device that other jobs may share.
     ``samples`` are those that go through the net at a time. An ``opponent`` sees as many real ones
     beside what the net generates.
     """
-    on_cpu = CPU_STACK if architecture.width <= WIDE else WIDE_CPU_STACK
-    if architecture.family == "cnn":
-        on_cpu = CONVOLUTION_CPU_STACK
-    largest, memory = (on_cpu, CPU_BYTES) if device.type == "cpu" else (GPU_STACK, GPU_BYTES)
-    needed = bytes_of_run(architecture, samples)
-    needed += bytes_of_run(opponent, 2 * samples) if opponent else 0
-    largest = max(1, min(largest, int(memory // needed)))
+    if memory is None:
+        memory = bytes_of_stack(device, per_device(os.environ))
+    needed = bytes_of_run(architecture, samples, opponent)
+    most = most_runs(architecture, on_cpu=device.type == "cpu")
+    largest = max(1, min(most, int(memory // needed)))
+    if device.type != "cpu":
+        # A power of two, so that a little more or less of free memory makes the same stacks: the
+        # last bits of a run's numbers may depend on how many are trained beside it.
+        largest = 1 << (largest.bit_length() - 1)
     count = math.ceil(runs / largest)
     edges = [runs * i // count for i in range(count + 1)]
     return [range(a, b) for a, b in itertools.pairwise(edges)]

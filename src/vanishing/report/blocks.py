@@ -14,8 +14,8 @@ import yaml
 
 from ..errors import UserError
 from ..study.config import Battery, Probes, Seeds, Study, Train
+from ..study.description import rule_in_words
 from ..study.fields import Block
-from ..study.plan import rule_in_words
 from ..table import provenance_of
 from ..tables import AGREEMENT, LEDGER
 from . import progress

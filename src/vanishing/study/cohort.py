@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..parts.architecture import Architecture, Shape
 from ..parts.registry import source_file
 from ..parts.tasks import default_length
+from . import cost
 from .fields import REGISTRIES
 from .grid import Grid, Settings, digest
 
@@ -21,12 +21,6 @@ GRAPH = (
     "recurrence", "length", "truncation", "game", "players", "generator", "latent",
     "discriminator_steps", "instance_noise", "normed",
 )  # fmt: skip
-PLAIN = {"residual": "none", "recurrence": "lstm"}  # for a part that only a job may import
-FREEZE_SAMPLES = 500  # of an update, which a pass over a training split of some 1,500 costs
-# The same, measured, of passes without gradient: three with noise over a test split of some 360
-# samples; one in float64 over all 1,800, with the moments of every layer.
-NOISY_SAMPLES, LINEAR_SAMPLES = 400, 2400
-PROBE_COST = 3  # a probe's pass in float64, with its statistics, over a training pass in float32
 
 
 @dataclass(frozen=True)
@@ -56,52 +50,9 @@ class Graph:
 
     @property
     def flops(self) -> float:
-        """Floating point operations of a run, from the graph alone.
-
-        A pass forward and back costs 6 operations a weight, sample and pixel; the input layer and
-        the head count as hidden layers. A freeze curve trains four times more, and sets back each
-        layer once; a Jacobian goes back once for each unit, an explicit chain rule costs some three
-        probes.
-        """
-        trained = self["steps"] * self["batch"]
-        probed = PROBE_COST * len(self.probe_steps) * self.probe_batch
-        ends = PROBE_COST * self.probe_batch * (1 + (self["steps"] > 0))  # init and end
-        if "freeze" in self.blocks:
-            trained = 5 * trained + self["depth"] * FREEZE_SAMPLES
-        if "robustness" in self.blocks and self["steps"]:
-            trained += NOISY_SAMPLES * len(self.probe_steps)
-        if "linear_probe" in self.blocks:
-            trained += LINEAR_SAMPLES * (1 + (self["steps"] > 0))
-        if "interference" in self.blocks:
-            probed *= 1 + self["depth"]
-        if "jacobian" in self.blocks:
-            probed += ends * self["width"]
-        if "chain_rule" in self.blocks:
-            probed += 3 * PROBE_COST * self.probe_batch
-        if "shattering" in self.blocks:
-            probed += ends * self.probe_batch / 4
-        return 6.0 * self.multiplications * (trained + probed)
-
-    @property
-    def multiplications(self) -> int:
-        """Of a forward pass of a sample, from the graph alone."""
-        # Whatever the data's size: the input layer and the head count as hidden ones.
-        width = self["width"]
-        image = self.image and (width, *self.image[1:])
-        own = {n: plain for n, plain in PLAIN.items() if ":" in self[n]}
-        settings = {**dict(self.settings), **own}
-        if self["family"] == "gan":
-            return self._of_players({**settings, "family": self["players"]}, image)
-        sequence = (self["length"], width) if self["length"] else None
-        return Architecture.of(settings, Shape(width, width, image, sequence)).multiplications
-
-    def _of_players(self, settings: dict, image: tuple[int, int, int] | None) -> int:
-        """Of a GAN's update, a sample: the generator's pass, and four of the discriminator.
-
-        Each of its updates takes a real sample and a generated one, and a penalty as much again.
-        """
-        one = Architecture.of(settings, Shape(self["width"], self["width"], image)).multiplications
-        return one * (1 + 4 * self["discriminator_steps"])
+        """Equivalent operations of a run in a full stack: its time at :data:`.cost` 's rate."""
+        runs = cost.stack_of(self)
+        return cost.seconds_of_stack(self, runs) / runs * cost.FLOPS_PER_SECOND
 
 
 @dataclass(frozen=True)
@@ -124,8 +75,8 @@ class Cohort:
 
     @property
     def flops(self) -> float:
-        """Floating point operations of all its runs."""
-        return self.graph.flops * len(self.members)
+        """Equivalent operations of all its runs, from the graph alone."""
+        return cost.seconds_of_runs(self.graph, len(self.members)) * cost.FLOPS_PER_SECOND
 
     @property
     def own_parts(self) -> list[Path]:
@@ -180,9 +131,9 @@ def graph_of(settings: Settings, split: str, probes: tuple, grid: Grid) -> Graph
 
 
 def layout(
-    wanted: dict[Graph, list[Member]], capacity_flops: float, finished: Iterable[Iterable[str]] = ()
+    wanted: dict[Graph, list[Member]], seconds: float, finished: Iterable[Iterable[str]] = ()
 ) -> list[Cohort]:
-    """The cohorts of a study: of each graph, as many runs in order as ``capacity_flops`` holds.
+    """The cohorts of a study: of each graph, in order, what a job of ``seconds`` trains.
 
     ``finished`` are the run ids of the cohorts that are done already: these stay as they are, and
     only what they lack is laid out anew, so that a study that grows retrains nothing. Cohorts that
@@ -196,7 +147,7 @@ def layout(
     cohorts = []
     for graph, members in wanted.items():
         kept, rest = _kept(members, done[graph])
-        size = max(1, int(capacity_flops // graph.flops))
+        size = cost.runs_within(graph, seconds)
         chunks = kept + [rest[start : start + size] for start in range(0, len(rest), size)]
         cohorts += [Cohort(graph, tuple(chunk)) for chunk in chunks]
     return cohorts

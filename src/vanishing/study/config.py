@@ -252,7 +252,7 @@ class Study(Block):
 
     batteries: Annotated[dict[str, Battery], Field(min_length=1)]
     first_seed: NotNegative = 0  # of the judged seeds, and as far on of the tuning ones
-    cohort_flops: Number = 4e11
+    cohort_flops: Number | None = None  # of a job, at 2e10 a second; none: by the study's size
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     verdicts: bool = True  # false: too small a study to decide a claim (smoke)
 

@@ -1,5 +1,9 @@
 """Times as people say them."""
 
+from ..errors import UserError
+
+UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
 
 def duration(seconds: float) -> str:
     """A time as people say it.
@@ -16,3 +20,20 @@ def duration(seconds: float) -> str:
     if minutes < 100 * 60:
         return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes // (24 * 60):,} days"
+
+
+def seconds(text: str) -> float:
+    """A time that a person gave, in seconds.
+
+    >>> [seconds(text) for text in ("90s", "30m", "1.5h", "2d")]
+    [90.0, 1800.0, 5400.0, 172800.0]
+    """
+    number = text.strip().rstrip("abcdefghijklmnopqrstuvwxyz ")
+    unit = text.strip().removeprefix(number).strip()
+    try:
+        given = float(number) * UNITS[unit]
+    except (ValueError, KeyError):
+        given = -1
+    if not 0 <= given < float("inf"):
+        raise UserError(f"a time is a number with its unit, as 90s, 30m, 2h or 1d; {text!r} came.")
+    return given

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from ..errors import UserError, unknown
 from ..parts import downloads
@@ -69,12 +68,28 @@ class Settings:
     @property
     def run_id(self) -> str:
         """Hash of all settings."""
-        return _digest(self)
+        before, after = self._around_seed
+        return _sha(f"{before}{self.seed}{after}")
 
-    @property
+    @functools.cached_property
     def cell(self) -> str:
         """Hash of the settings that the seeds of a cell share, whatever the learning rate."""
-        return _digest(self, SHARED_BY_SEEDS)
+        return _sha(_as_json(self, SHARED_BY_SEEDS))
+
+    @functools.cached_property
+    def _around_seed(self) -> tuple[str, str]:
+        """The settings as JSON, but for the seed: what stands before its number, and behind."""
+        before, key, after = _as_json(self, {"seed": 0}).partition('"seed": 0')
+        return before + key[:-1], after
+
+    def of_seed(self, seed: int) -> Settings:
+        """The same run with another seed.
+
+        A study has a hundred times more runs than cells: what they share is worked out once.
+        """
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, seed=seed)
+        return other
 
     @property
     def lr_policy(self) -> str:
@@ -97,15 +112,19 @@ def _defaults(kind: type[Settings]) -> dict[str, object]:
     return {f.name: f.default for f in dataclasses.fields(kind)}
 
 
-def _digest(settings: Settings, instead: Mapping[str, object] = MappingProxyType({})) -> str:
-    """Hash of the settings that are not at their default, some values taken from ``instead``."""
-    values, defaults = {**vars(settings), **instead}, _defaults(type(settings))
-    return digest({name: v for name, v in values.items() if v != defaults[name]})
+def _as_json(settings: Settings, instead: Mapping[str, object]) -> str:
+    """The settings that are not at their default, some values taken from ``instead``."""
+    given = {name: getattr(settings, name) for name in _defaults(type(settings))} | dict(instead)
+    defaults = _defaults(type(settings))
+    return json.dumps({n: v for n, v in given.items() if v != defaults[n]}, sort_keys=True)
 
 
 def digest(value: object) -> str:
     """16 hexadecimal digits of the sha256 of ``value`` as JSON with sorted keys."""
-    text = json.dumps(value, sort_keys=True)
+    return _sha(json.dumps(value, sort_keys=True))
+
+
+def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -147,26 +166,25 @@ def expand(battery: Battery, name: str, folder: Path, first_seed: int = 0) -> Gr
     shared = {"family": battery.family, "task": label, "data": data}
     shared["probe_batch"] = battery.probes.batch
 
-    def settings(seed: int, cell: dict, **rate: object) -> Settings:
-        return Settings(seed=seed, **shared, **cell, **rate)
-
     first_tuning = FIRST_TUNING_SEED + first_seed
     policy: dict[str, object] = {} if battery.vary.lr else {"lr": train.lr[0] if train.lr else None}
     if tuned:
         policy = {"lr_grid": tuned, "tuning_seeds": battery.seeds.tuning}
         policy["first_tuning_seed"] = first_tuning
-    judged = [
-        settings(first_seed + seed, cell, **policy)
-        for seed in range(battery.seeds.judged)
-        for cell in cells
-    ]
+    judged = [Settings(seed=first_seed, **shared, **cell, **policy) for cell in cells]
     tuning = [
-        settings(first_tuning + seed, cell, lr=rate)
-        for seed in range(battery.seeds.tuning)
-        for cell in cells
-        for rate in tuned
+        Settings(seed=first_tuning, **shared, **cell, lr=rate) for cell in cells for rate in tuned
     ]
-    return Grid(tuple(judged), tuple(tuning), tuple(excluded), task, image)
+    judged = _of_seeds(judged, first_seed, battery.seeds.judged)
+    tuning = _of_seeds(tuning, first_tuning, battery.seeds.tuning)
+    return Grid(judged, tuning, tuple(excluded), task, image)
+
+
+def _of_seeds(runs: list[Settings], first: int, seeds: int) -> tuple[Settings, ...]:
+    """``runs`` with so many seeds from ``first`` on, seeds outermost."""
+    for run in runs:  # before it is copied: what all seeds of a run share
+        _ = run.cell, run._around_seed
+    return tuple(run.of_seed(seed) for seed in range(first, first + seeds) for run in runs)
 
 
 def _cells(

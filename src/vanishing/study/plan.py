@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..errors import UserError, unknown
+from ..errors import UserError
 from ..table import write_text
-from . import config, grid
+from . import config, cost, grid
 from .cohort import Cohort, Graph, Member, graph_of, layout, tuning_runs
-from .durations import duration
+from .cost import FLOPS_PER_SECOND, SECONDS_OF_REPORT, SECONDS_PER_JOB
+from .places import config_path
 
-# Measured on one core of 2026 (2 vCPU Zen 5, stacks of 16, width 64): a rough guide for the eye.
-FLOPS_PER_SECOND = 2e10
-SECONDS_PER_JOB = 2.5  # start-up of a process, torch's import, reading and writing
-SECONDS_OF_REPORT = 60  # tables, claims, notebooks, paper
 # What plan.json says of a cohort's graph.
 _NAMED = ("family", "activation", "norm", "residual", "depth", "width", "steps")
 
@@ -43,6 +39,18 @@ class Plan:
     def own_parts(self) -> list[Path]:
         """The files of all parts that are the user's own."""
         return sorted({file for cohort in self.cohorts for file in cohort.own_parts})
+
+    @property
+    def data_files(self) -> list[Path]:
+        """The user's own files that samples are read from; of a folder, all that it holds."""
+        named = {
+            Path(str(g.task[key]))
+            for g in self.grids.values()
+            for key in ("path", "images", "labels", "folder")
+            if key in g.task
+        }
+        inside = {file for path in named if path.is_dir() for file in path.iterdir()}
+        return sorted({path for path in named if path.is_file()} | inside)
 
     @cached_property
     def tuning_of(self) -> dict[str, tuple[str, ...]]:
@@ -99,23 +107,6 @@ def _battery_json(g: grid.Grid) -> dict:
     }
 
 
-def config_path(study: str | os.PathLike) -> Path:
-    """The file of a study: a name in ``workflow/config/``, or the path of a YAML file."""
-    path = Path(study)
-    if path.suffix in (".yaml", ".yml"):
-        return path
-    known = Path("workflow/config")
-    names = sorted(file.stem for file in known.glob("*.yaml"))
-    if not names:
-        raise UserError(
-            f"there is no {known} here, where {study!r} could be: start in the project's folder, "
-            "or give the path of a .yaml file."
-        )
-    if str(study) not in names:
-        raise UserError(unknown("study", str(study), names, "; or give the path of a .yaml file"))
-    return known / f"{study}.yaml"
-
-
 def make(study: str | os.PathLike, results: Path | None = None) -> Plan:
     """The plan of a study, with the finished cohorts in its results folder kept as they are."""
     path = config_path(study)
@@ -131,7 +122,8 @@ def make(study: str | os.PathLike, results: Path | None = None) -> Plan:
     wanted = _wanted(read, grids, path)
     results = results or Path("results") / path.stem
     _refuse_another_study(path, results)
-    cohorts = layout(wanted, read.cohort_flops, _finished(results))
+    size = cost.seconds_of_job(read.cohort_flops, cost.seconds_of_study(wanted))
+    cohorts = layout(wanted, size, _finished(results))
     return Plan(path.stem, path, read, grids, tuple(cohorts))
 
 
@@ -159,17 +151,18 @@ def _wanted(
     ]
     blocks: dict[str, set[str]] = defaultdict(set)  # of expensive measures: what any battery asks
     for name, _, split, run_id in asked:
-        if split == "judged":
-            blocks[run_id] |= set(read.batteries[name].probes.blocks or ())
+        if split == "judged" and read.batteries[name].probes.blocks:
+            blocks[run_id] |= set(read.batteries[name].probes.blocks)
+    graphs: dict[tuple, Graph] = {}  # the runs of a cell have one, which takes a while to make
     for name, settings, split, run_id in asked:
-        steps, batch = _probes(read.batteries[name].probes, settings.steps)
-        if split == "tuning":  # it only chooses a rate: nobody looks at its way there
-            steps = (0, settings.steps)
-        probes = (steps, batch, tuple(sorted(blocks[run_id])))
-        graph = graph_of(settings, split if settings.steps else "init", probes, grids[name])
+        measured = tuple(sorted(blocks.get(run_id, ())))
+        key = (name, split, settings.cell, measured)
+        if key not in graphs:
+            graphs[key] = _graph(settings, split, measured, read.batteries[name], grids[name])
+        graph = graphs[key]
         member = Member(settings, graph.split, run_id, settings.cell)
         first, other = seen.setdefault(run_id, (graph, name))
-        if first != graph:
+        if first is not graph and first != graph:
             raise UserError(
                 f"{path}: batteries {other!r} and {name!r} hold the same run with different "
                 "probe steps, splits or files of one content: make these alike, or their runs "
@@ -178,6 +171,20 @@ def _wanted(
         if other == name:
             wanted[graph].append(member)
     return wanted
+
+
+def _graph(
+    settings: grid.Settings,
+    split: str,
+    blocks: tuple[str, ...],
+    battery: config.Battery,
+    own: grid.Grid,
+) -> Graph:
+    """What a run shares with those it is trained with."""
+    steps, batch = _probes(battery.probes, settings.steps)
+    if split == "tuning":  # it only chooses a rate: nobody looks at its way there
+        steps = (0, settings.steps)
+    return graph_of(settings, split if settings.steps else "init", (steps, batch, blocks), own)
 
 
 def _probes(probes: config.Probes, steps: int) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
@@ -217,50 +224,7 @@ def config_digest(results: Path) -> str:
 def write_cohorts(plan: Plan, results: Path) -> None:
     """Write a file for each cohort, but for those that are there."""
     for id_, cohort in plan.by_id.items():
-        path, text = (
-            results / "cohorts" / f"{id_}.json",
-            json.dumps(cohort.as_json(), indent=1) + "\n",
-        )
+        path, text = results / "cohorts" / f"{id_}.json", json.dumps(cohort.as_json()) + "\n"
         if not path.exists() or path.read_text() != text:
-            write_text(path, text)
-
-
-def rule_in_words(when: Mapping[str, object]) -> str:
-    """Which cells a rule of ``exclude`` takes out.
-
-    >>> rule_in_words({"recurrence": ["gru", {"skip": {"steps": 5}}], "depth": 2})
-    'recurrence gru or skip(steps=5), depth 2'
-    """
-    named = {
-        axis: " or ".join(map(_as_label, given if isinstance(given, list) else [given]))
-        for axis, given in when.items()
-    }
-    return ", ".join(f"{axis} {values}" for axis, values in named.items())
-
-
-def _as_label(value: object) -> str:
-    """A part with its parameters as they were given, like its label; all else as it is."""
-    if not isinstance(value, Mapping):
-        return str(value)
-    [(name, given)] = value.items()
-    return f"{name}({', '.join(f'{key}={setting}' for key, setting in given.items())})"
-
-
-def description(plan: Plan) -> str:
-    """What a study runs and what it will cost, for a person."""
-    lines = [f"study {plan.name}: {sum(len(c.members) for c in plan.cohorts)} runs in "
-             f"{len(plan.cohorts)} cohorts"]  # fmt: skip
-    for name, g in plan.grids.items():
-        rates = len({settings.lr for settings in g.judged})
-        fixed = "one rate" if rates == 1 else f"each at {rates} rates"
-        untuned = fixed if g.judged[0].steps else "nothing is trained"
-        tuning = f"{len(g.tuning)} tuning runs" if g.tuning else untuned
-        lines.append(f"  {name}: {g.cells} cells, {len(g.judged)} judged runs, {tuning}")
-        lines += [
-            f"    left out, {e.cells} cells: {rule_in_words(e.when)} ({e.because})"
-            for e in g.excluded
-        ]
-    cores = os.cpu_count() or 1
-    wait = duration(plan.seconds / cores)
-    lines.append(f"about {duration(plan.seconds)} of CPU, {wait} on {cores} cores")
-    return "\n".join(lines)
+            write_text(path, text, durable=False)
+    os.sync()  # once for all of them: ten thousand waits for a disk take minutes
