@@ -86,6 +86,25 @@ def test_a_killed_job_ends_its_fork(server, tmp_path):
     assert _wait(lambda: not set(forks) & set(_processes("vanishing.study.preloaded")))
 
 
+def test_a_job_that_gets_sigterm_has_its_fork_write_a_checkpoint(server, tmp_path):
+    cohort = cohort_of(tmp_path, steps=200_000)
+    job = train(cohort, tmp_path / "logs", server)
+    assert _wait((tmp_path / "running" / cohort.name).exists)
+    job.send_signal(signal.SIGTERM)
+    assert "of 200000; a checkpoint is written" in job.communicate()[1]
+    assert job.returncode == 143
+    assert list((tmp_path / "checkpoints" / cohort.stem).glob("runs-*.pt"))
+
+
+def test_a_killed_jobs_fork_writes_a_checkpoint(server, tmp_path):
+    cohort = cohort_of(tmp_path, steps=200_000)
+    job = train(cohort, tmp_path / "logs", server)
+    assert _wait((tmp_path / "running" / cohort.name).exists)
+    job.send_signal(signal.SIGKILL)
+    job.communicate()
+    assert _wait(lambda: list((tmp_path / "checkpoints" / cohort.stem).glob("runs-*.pt")))
+
+
 def test_without_the_process_a_job_trains_by_itself(tmp_path):
     cohort = cohort_of(tmp_path)
     job = train(cohort, tmp_path, {preloaded.VARIABLE: str(tmp_path / "no-socket")})

@@ -27,9 +27,10 @@ from .draws import Draws
 from .feedforward import pass_forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
 from .network import Buffers, Network, Parameters, flat
+from .nonfinite import first_layers
 from .probes import doubled
 from .samples import Samples, samples_of
-from .stack import Budget, copied, nonfinite, update
+from .stack import Budget, copied, update
 
 PLAYERS = ("generator", "discriminator")
 Values = list[list[Tensor]]  # of each layer, of each pass that a player made
@@ -68,7 +69,7 @@ class Turn:
     """What an update of a player was made of; lists are in the order of the tensors that learn."""
 
     losses: Tensor  # (runs), before the update
-    nonfinite: dict[int, int]  # of each run whose loss is not finite, the first such layer
+    nonfinite: Tensor | None  # (runs): see :func:`_nonfinite`
     gradients: list[Tensor]  # before clipping
     before: Parameters | None = None  # the parameters before it, where they were asked for
     changes: list[Tensor] | None = None  # what was taken from the tensors, likewise
@@ -273,11 +274,11 @@ def _update(
     return turn
 
 
-def _nonfinite(losses: Tensor, layers: Values, depth: int) -> dict[int, int]:
-    """Of each run whose loss is not finite, the first layer with such an h.
+def _nonfinite(losses: Tensor, layers: Values, depth: int) -> Tensor | None:
+    """The first layer (runs) with such an h of runs whose loss is not finite; None: all are.
 
     ``layers`` are the generator's, ``depth`` of them, and then the discriminator's, counted from 1
     again; where all are finite, it is the discriminator's head.
     """
-    found = nonfinite(losses, layers)
-    return {run: layer if layer <= depth else layer - depth for run, layer in found.items()}
+    found = first_layers(losses, layers)
+    return None if found is None else torch.where(found > depth, found - depth, found)

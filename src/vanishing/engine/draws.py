@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..parts.seeds import generator_of
+from .devices import sent
 from .network import Network
 
 
@@ -17,7 +18,8 @@ class Draws:
     """Draws of every run of a stack, (runs, ...), from a generator of each seed and purpose.
 
     What a purpose gets rests on the seed and on how often it was asked: runs of one seed share it
-    in all arms, and a stack draws as its runs would alone. Draws are made in float32.
+    in all arms, and a stack draws as its runs would alone. Draws are made in float32, on the CPU; a
+    GPU gets them without a step waiting for it.
     """
 
     seeds: list[int]
@@ -27,21 +29,21 @@ class Draws:
 
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """Numbers from N(0, 1)."""
-        return self._drawn(torch.randn, purpose, shape)
+        return sent(self._drawn(torch.randn, purpose, shape), self.device, self.dtype)
 
     def uniform(self, purpose: str, *shape: int) -> Tensor:
         """Numbers from [0, 1)."""
-        return self._drawn(torch.rand, purpose, shape)
+        return sent(self._drawn(torch.rand, purpose, shape), self.device, self.dtype)
 
     def kept(self, purpose: str, net: Network) -> Tensor | None:
         """Which residual blocks of ``net`` survive an update, (runs, blocks); None: all do."""
         if net.survival is None:
             return None
-        chance = torch.tensor(net.survival, device=self.device)
-        return self.uniform(purpose, len(chance)) < chance
+        chance = torch.tensor(net.survival)
+        return sent(self._drawn(torch.rand, purpose, chance.shape) < chance, self.device)
 
     def _drawn(self, draw: Callable[..., Tensor], purpose: str, shape: tuple[int, ...]) -> Tensor:
         if purpose not in self.generators:
             self.generators[purpose] = [generator_of(seed, purpose) for seed in self.seeds]
         rows = [draw(*shape, generator=generator) for generator in self.generators[purpose]]
-        return torch.stack(rows).to(self.device, self.dtype)
+        return torch.stack(rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -18,16 +17,19 @@ from ..parts.losses import chance
 from ..parts.tasks import load
 from ..tables import LOGS, RUN_LOG
 from .adversarial import PLAYERS, Rules, players_of
-from .devices import choose, keep_freed_memory, stacks
+from .checkpoints import key_of
+from .devices import choose, keep_freed_memory, set_precision, stacks
 from .logs import Logs, filled, of_stack
 from .match import play
 from .match_logs import of_match
+from .memory import in_fitting_stacks
 from .network import Network
 from .stack import Budget
 from .training import train_stack
+from .watch import Watch
 
 Runs = tuple[list[str], list[int], list[float | None]]  # inits, seeds, rates
-Train = Callable[[list[dict], Runs], Logs]
+Train = Callable[[list[dict], Runs, str], Logs]  # the last names the stack in checkpoints
 
 
 def run(
@@ -35,62 +37,91 @@ def run(
     tuning: pd.DataFrame | None = None,
     device: str = "auto",
     only: Collection[str] | None = None,
+    watch: Watch | None = None,
 ) -> Logs:
     """Train a cohort as its JSON describes it; ``tuning`` are the runs that give its rates.
 
     With ``only``, ids of some of its runs, just the stacks that hold one of these are trained, each
-    whole: the last bits of a run's numbers may depend on how many are trained beside it.
+    whole: the last bits of a run's numbers may depend on how many are trained beside it. A
+    ``watch`` keeps checkpoints, and goes on from those that are there.
     """
     torch.set_num_threads(1)  # as many jobs as cores is faster than threads on these sizes
     keep_freed_memory()
+    set_precision()
     where, data = choose(device), load(cohort["data_source"])
     _refuse_impossible({**cohort, "kind": cohort["data_source"]["kind"], "image": data.image})
-    rates, parts = _rates(cohort, tuning), []
-    sizes, train = (_matches if cohort["family"] == "gan" else _trainings)(cohort, data, where)
-    for members in stacks(len(cohort["runs"]), *sizes):
-        chosen = [cohort["runs"][i] for i in members]
-        if only is not None and not any(r["run_id"] in only for r in chosen):
-            continue
-        lrs = [rates[i] for i in members]
-        logs = train(chosen, ([r["init"] for r in chosen], [r["seed"] for r in chosen], lrs))
+    rates, watch, parts = _rates(cohort, tuning), watch or Watch(), []
+    sizes, train = (_matches if cohort["family"] == "gan" else _trainings)(
+        cohort, data, where, watch
+    )
+    layout = [s for s in _layout(cohort, rates, where, sizes, watch) if _wanted(cohort, s, only)]
+    train_one = _of_members(cohort, rates, train, watch)
+    for members, logs in in_fitting_stacks(layout, train_one, watch.split, cohort["id"]):
         parts.append(filled(logs))
+        watch.heartbeat.done += len(members)
         print(f"{members.stop} of {len(cohort['runs'])} runs", file=sys.stderr, flush=True)  # noqa: T201
     return {n: table.frame(pd.concat([part[n] for part in parts])) for n, table in LOGS.items()}
 
 
-def _trainings(cohort: dict, data: Data, where: torch.device) -> tuple[tuple, Train]:
+def _layout(
+    cohort: dict, rates: list[float | None], where: torch.device, sizes: tuple, watch: Watch
+) -> list[range]:
+    """Which runs are trained together: as at an earlier start, if there was one."""
+    if watch.checkpoints.folder is None:
+        return stacks(len(cohort["runs"]), *sizes)
+    watch.checkpoints.key = key_of(cohort, rates, where)
+    return watch.layout() or watch.lay_out(stacks(len(cohort["runs"]), *sizes))
+
+
+def _wanted(cohort: dict, members: range, only: Collection[str] | None) -> bool:
+    return only is None or any(cohort["runs"][i]["run_id"] in only for i in members)
+
+
+def _of_members(
+    cohort: dict, rates: list[float | None], train: Train, watch: Watch
+) -> Callable[[range], Logs]:
+    """What trains the stack of the cohort's runs in a range."""
+
+    def train_one(members: range) -> Logs:
+        watch.begin()
+        chosen, lrs = [cohort["runs"][i] for i in members], [rates[i] for i in members]
+        runs = [r["init"] for r in chosen], [r["seed"] for r in chosen], lrs
+        return train(chosen, runs, f"runs-{members.start}-{members.stop}")
+
+    return train_one
+
+
+def _trainings(cohort: dict, data: Data, where: torch.device, watch: Watch) -> tuple[tuple, Train]:
     """What sizes the stacks of a cohort of nets, and what trains one."""
     net, budget = Network.of(cohort, data.shape), Budget.of(cohort, data.score)
     known = chance(budget.loss, data)
 
-    def train(members: list[dict], runs: Runs) -> Logs:
-        started = time.perf_counter()
-        trace = train_stack(net, budget, data, *runs, where)
-        used = _used(started, runs, where)
+    def train(members: list[dict], runs: Runs, name: str) -> Logs:
+        trace = train_stack(net, budget, data, *runs, where, watch=watch, name=name)
+        used = _used(watch.seconds(), runs, where)
         return of_stack(cohort, net, budget, known, members, trace, used)
 
     return (net.architecture, max(budget.batch, budget.probe_batch), where), train
 
 
-def _matches(cohort: dict, data: Data, where: torch.device) -> tuple[tuple, Train]:
+def _matches(cohort: dict, data: Data, where: torch.device, watch: Watch) -> tuple[tuple, Train]:
     """The same of a cohort of GANs."""
     nets, rules = players_of(cohort, data), Rules.of(cohort)
     batch = max(rules.budget.batch, rules.budget.probe_batch)
 
-    def train(members: list[dict], runs: Runs) -> Logs:
-        started = time.perf_counter()
-        record = play(rules, nets, data, cohort["data_source"], runs, where)
-        return of_match(cohort, nets, rules, members, record, _used(started, runs, where))
+    def train(members: list[dict], runs: Runs, name: str) -> Logs:
+        source = cohort["data_source"]
+        record = play(rules, nets, data, source, runs, where, watch=watch, name=name)
+        return of_match(cohort, nets, rules, members, record, _used(watch.seconds(), runs, where))
 
     generator, discriminator = (nets[player].architecture for player in PLAYERS)
     return (generator, batch, where, discriminator), train
 
 
-def _used(started: float, runs: Runs, where: torch.device) -> list[dict]:
-    """Time, device and rate of each run of a stack whose training ``started`` then."""
+def _used(seconds: float, runs: Runs, where: torch.device) -> list[dict]:
+    """Time, device and rate of each run of a stack whose training took ``seconds``."""
     _, _, rates = runs
-    seconds = (time.perf_counter() - started) / len(rates)
-    return [{"seconds": seconds, "device": str(where), "lr": lr} for lr in rates]
+    return [{"seconds": seconds / len(rates), "device": str(where), "lr": lr} for lr in rates]
 
 
 def _refuse_impossible(cohort: dict) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..parts.data import Data
-from .adversarial import PLAYERS, Match, Rules, advance
+from .adversarial import PLAYERS, Match, Rules, Turn, advance
 from .evaluation import Scores
 from .match_probes import Probe, at_probe, scores
 from .network import Network
+from .nonfinite import first_weights, note, nothing_yet
+from .packing import set_states, set_values, states_of, values_of
 from .probes import effective_depth, of_update
-from .training import Trace, arrays, nonfinite_weights, note
+from .training import Trace, arrays
+from .watch import Watch
 
 
 @dataclass
@@ -38,28 +43,78 @@ def play(
     runs: tuple[list[str], list[int], list[float | None]],
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    watch: Watch | None = None,
+    name: str = "",
 ) -> Record:
     """Train the ``runs`` (inits, seeds, rates) of a stack together, and measure on the way.
 
     A step is an update of the generator, and the discriminator's before it; with a fixed generator
-    it is one of the discriminator. ``source`` is the task as a cohort names it.
+    it is one of the discriminator. ``source`` is the task as a cohort names it. Where the
+    ``watch`` has a state of the match called ``name``, it goes on from there.
     """
+    watch = watch or Watch()
+    saved = watch.resume(name, device)
+    if saved and "finished" in saved:
+        return _record(saved["finished"])
     match, budget = Match.of(rules, nets, data, runs, device, dtype), rules.budget
     probe, record = Probe.of(match, source), _empty(len(runs[0]))
-    first = record.players["generator"].first_nonfinite
-    losses = {player: [] for player in PLAYERS}
-    for step in range(budget.steps + 1):
+    losses, begin = {player: [] for player in PLAYERS}, 0
+    first = nothing_yet(len(runs[0]), device)
+    if saved:
+        record, losses, begin = _restore(match, saved)
+        first.copy_(torch.from_numpy(record.players["generator"].first_nonfinite))
+    for step in range(begin, budget.steps + 1):
         if step:
             for player, turn in advance(match, step, wanted=step in budget.probe_steps).items():
                 losses[player].append(turn.losses)
                 note(first, step, turn.nonfinite)
         if step in budget.probe_steps:
             _probe(match, probe, step, record)
-    note(first, budget.steps, _nonfinite_weights(match))
+        watch.after(name, step, budget.steps, partial(_state, match, step, losses, first, record))
+    note(first, budget.steps, _first_weights(match))
+    _tell(record, first)
     for player, found in losses.items():
         if found:
             record.players[player].losses = torch.stack(found).double().cpu().numpy()
+    watch.finished(name, record)
     return record
+
+
+def _state(
+    match: Match, step: int, losses: dict[str, list[Tensor]], first: Tensor, record: Record
+) -> dict:
+    """All that the steps after ``step`` rest on, and what was measured until then."""
+    players = {
+        name: values_of(player) | {"turns": player.turns, "last": player.last}
+        for name, player in match.players.items()
+    }
+    stacked = {name: torch.stack(found) for name, found in losses.items() if found}
+    _tell(record, first)
+    made = {"step": step, "losses": stacked, "record": record}
+    return {"players": players, "draws": states_of(match.draws), **made}
+
+
+def _restore(match: Match, saved: dict) -> tuple[Record, dict[str, list[Tensor]], int]:
+    """Have a match be as it was saved; gives its record, its losses, and the next step."""
+    for name, player in match.players.items():
+        found = saved["players"][name]
+        set_values(player, found)
+        player.turns, player.last = found["turns"], found["last"] and Turn(**found["last"])
+    set_states(match.draws, saved["draws"])
+    losses = {name: list(saved["losses"].get(name, [])) for name in PLAYERS}
+    return _record(saved["record"]), losses, saved["step"] + 1
+
+
+def _record(fields: dict) -> Record:
+    players = {name: Trace(**found) for name, found in fields["players"].items()}
+    players["discriminator"].first_nonfinite = players["generator"].first_nonfinite  # one array
+    return Record(**{**fields, "players": players})
+
+
+def _tell(record: Record, first: Tensor) -> None:
+    """Have the record say what a step on a GPU keeps to itself."""
+    for trace in record.players.values():
+        trace.first_nonfinite = first.cpu().numpy()
 
 
 def _empty(runs: int) -> Record:
@@ -81,9 +136,7 @@ def _probe(match: Match, probe: Probe, step: int, record: Record) -> None:
         record.scores[step] = scores(match, probe)
 
 
-def _nonfinite_weights(match: Match) -> dict[int, int]:
-    """The layer of runs whose last update left weights not finite: no loss saw them."""
-    found: dict[int, int] = {}
-    for player in match.players.values():
-        found = nonfinite_weights(player.parameters) | found
-    return found
+def _first_weights(match: Match) -> Tensor:
+    """The layer (runs) of weights that the last update left not finite, or 0: no loss saw them."""
+    generator, discriminator = (first_weights(p.parameters) for p in match.players.values())
+    return torch.where(generator > 0, generator, discriminator)

@@ -13,6 +13,7 @@ from ..parts.schedules import CLIPS, SCHEDULES, Clip, Schedule
 from .forward import forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
 from .network import Buffers, Network, Parameters
+from .nonfinite import first_layers
 from .samples import Samples, survivals
 
 OF_BLOCKS = ("skip", "W_gate", "b_gate")  # parameters that residual blocks have, not layers
@@ -59,7 +60,7 @@ class Update:
     x: Tensor  # (runs, batch, inputs)
     labels: Tensor  # (runs, batch)
     losses: Tensor  # (runs), before the update
-    nonfinite: dict[int, int]  # of each run whose loss is not finite, the first such layer
+    nonfinite: Tensor | None  # (runs): see :func:`.nonfinite.first_layers`
     gradients: list[Tensor] | None  # before clipping, where they were asked for
     before: Parameters | None  # the parameters before the update, likewise
     changes: list[Tensor] | None  # what was taken from the tensors, likewise
@@ -138,6 +139,7 @@ def layer_of(net: Network, name: str, n: int) -> int:
 def advance(stack: Stack, step: int, wanted: bool = False) -> Update:
     """Make update ``step``, counted from 1; where ``wanted``, say what it changed.
 
+    On a GPU it waits for nothing: no number goes to the host, and none comes in pageable memory.
     The gradients are also told where a probe comes after the next update: it compares them.
     """
     budget, parameters = stack.budget, stack.parameters
@@ -156,26 +158,11 @@ def advance(stack: Stack, step: int, wanted: bool = False) -> Update:
         x,
         labels,
         losses.detach(),
-        nonfinite(losses.detach(), h),
+        first_layers(losses.detach(), h),
         gradients if wanted or step + 1 in budget.probe_steps else None,
         before,
         changes if wanted else None,
     )
-
-
-def nonfinite(losses: Tensor, h: list[Tensor] | list[list[Tensor]]) -> dict[int, int]:
-    """The first layer with a value that is not finite, of each such run; the head counts as one."""
-    if losses.isfinite().all():
-        return {}
-    return {
-        run: next((n for n, z in enumerate(h, 1) if not _finite(z, run)), len(h) + 1)
-        for run in (~losses.isfinite()).nonzero().ravel().tolist()
-    }
-
-
-def _finite(z: Tensor | list[Tensor], run: int) -> bool:
-    """Whether all of a layer's values in a run are finite."""
-    return all(bool(t[run].isfinite().all()) for t in (z if isinstance(z, list) else [z]))
 
 
 def copied(parameters: Parameters) -> Parameters:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..parts.data import Data
 from .blocks import at_probe, frozen_layers, scores_at_probe
 from .evaluation import Scores, accuracy, scores
-from .network import Network, Parameters
+from .network import Network
+from .nonfinite import first_weights, note, nothing_yet
+from .packing import set_values, values_of
 from .probes import Measures, doubled, effective_depth, measure, of_update
 from .samples import samples_of
 from .stack import Budget, Stack, Update, advance
 from .through_time import lag_profile, of_recurrences
+from .watch import Watch
 
 
 @dataclass
@@ -43,25 +48,39 @@ def train_stack(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     frozen: int = 0,
+    watch: Watch | None = None,
+    name: str = "",
 ) -> Trace:
     """Train the runs (init, seed, learning rate) of a stack together, and measure on the way.
 
-    The ``frozen`` layers next to the input stay as they were drawn.
+    The ``frozen`` layers next to the input stay as they were drawn. Where the ``watch`` has a state
+    of the training called ``name``, it goes on from there.
     """
+    watch = watch or Watch()
+    saved = watch.resume(name, device)
+    if saved and "finished" in saved:
+        return _trace(saved["finished"])
     samples = samples_of(data, seeds, budget.steps, budget.batch, budget.probe_batch, device)
     stack = Stack.of(net, budget, samples, (inits, seeds, rates), dtype, frozen)
     losses = torch.empty(budget.steps, len(seeds), device=device, dtype=dtype)
+    first = nothing_yet(len(seeds), device)
     trace = Trace(np.empty(0), np.zeros((len(seeds), 2), dtype=np.int64))
-    last = earlier = None
-    for step in range(budget.steps + 1):
+    last, earlier, begin = None, None, 0
+    if saved:
+        trace, last, begin = _restore(stack, losses, saved)
+        first.copy_(torch.from_numpy(trace.first_nonfinite))
+    for step in range(begin, budget.steps + 1):
         if step:
             earlier, last = last, advance(stack, step, wanted=step in budget.probe_steps)
             losses[step - 1] = last.losses
-            note(trace.first_nonfinite, step, last.nonfinite)
+            note(first, step, last.nonfinite)
         if step in budget.probe_steps:
             _probe(stack, seeds, step, last, earlier, trace)
+        state = partial(_state, stack, losses, first, step, last, trace)
+        watch.after(name, step, budget.steps, state)
     # No loss saw what the last update left.
-    note(trace.first_nonfinite, budget.steps, nonfinite_weights(stack.parameters))
+    note(first, budget.steps, first_weights(stack.parameters))
+    trace.first_nonfinite = first.cpu().numpy()
     trace.losses = losses.double().cpu().numpy()
     if budget.steps:
         trace.train_accuracy = accuracy(*stack.network, budget.loss, samples, "train")
@@ -69,9 +88,33 @@ def train_stack(
         end_only = replace(budget, blocks=(), probe_steps=(budget.steps,))
         for layers in frozen_layers(net.depth):
             trace.frozen[layers] = train_stack(
-                net, end_only, data, inits, seeds, rates, device, dtype, layers
-            )
+                net, end_only, data, inits, seeds, rates, device, dtype, layers,
+                watch, f"{name}-frozen-{layers}",
+            )  # fmt: skip
+    watch.finished(name, trace)
     return trace
+
+
+def _state(
+    stack: Stack, losses: Tensor, first: Tensor, step: int, last: Update | None, trace: Trace
+) -> dict:
+    """All that the updates after ``step`` rest on, and what was measured until then."""
+    trace.first_nonfinite = first.cpu().numpy()
+    made = {"step": step, "losses": losses[:step].clone(), "last": last, "trace": trace}
+    return values_of(stack) | made
+
+
+def _restore(stack: Stack, losses: Tensor, saved: dict) -> tuple[Trace, Update | None, int]:
+    """Have a stack be as it was saved; gives its trace, its last update, and the next step."""
+    set_values(stack, saved)
+    losses[: saved["step"]] = saved["losses"]
+    last = saved["last"] and Update(**saved["last"])
+    return _trace(saved["trace"]), last, saved["step"] + 1
+
+
+def _trace(fields: dict) -> Trace:
+    frozen = {layers: Trace(**found) for layers, found in fields["frozen"].items()}
+    return Trace(**{**fields, "frozen": frozen})
 
 
 def _probe(
@@ -106,19 +149,6 @@ def _probe(
         found |= scores(*stack.network, samples, budget.score)
     if found:
         trace.scores[step] = found
-
-
-def note(first: np.ndarray, step: int, found: dict[int, int]) -> None:
-    """Note in ``first`` (runs, 2) the step and layer of the runs that were finite until now."""
-    for run, layer in found.items():
-        if not first[run, 0]:
-            first[run] = step, layer
-
-
-def nonfinite_weights(parameters: Parameters) -> dict[int, int]:
-    """The first layer of each run in which a weight is not finite; the head counts as one."""
-    bad = torch.stack([~w.isfinite().flatten(1).all(1) for w in parameters["W"]], dim=1)
-    return {run: int(bad[run].nonzero()[0]) + 1 for run in bad.any(1).nonzero().ravel().tolist()}
 
 
 def arrays(measures: Measures) -> dict[str, np.ndarray]:

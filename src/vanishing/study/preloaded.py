@@ -18,11 +18,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 VARIABLE = "VANISHING_PRELOADED"  # names the socket
 DIED = 1  # exit status of a job whose fork ended without a word
+GRACE = 20.0  # seconds that a fork has for its checkpoint, once it is to end
 _LENGTH = struct.Struct("!I")
 
 
@@ -59,8 +61,21 @@ def forward(arguments: list[str]) -> int | None:
         message = json.dumps(request).encode()
         socket.send_fds(connection, [_LENGTH.pack(len(message))], [0, 1, 2])
         connection.sendall(message)
+        _hand_on_signals(connection)
         answer = connection.recv(1)
     return answer[0] if answer else DIED
+
+
+def _hand_on_signals(connection: socket.socket) -> None:
+    """Have a SIGTERM or Ctrl-C end the fork, which says with what status: no more comes from us."""
+
+    def end(*_: object) -> None:
+        with contextlib.suppress(OSError):  # the fork has ended by itself
+            connection.shutdown(socket.SHUT_WR)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)
 
 
 def serve(path: str, parent: int) -> None:
@@ -88,6 +103,9 @@ def _load() -> None:
     import torch  # noqa: F401
 
     from ..engine import job  # noqa: F401
+    from ..provenance import training_code
+
+    training_code([])  # of what is loaded now; kept for every fork
 
 
 def _job(connection: socket.socket) -> None:
@@ -132,8 +150,14 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
 
 
 def _end_with(connection: socket.socket) -> None:
-    """End this job when the process that asked for it ends: Snakemake killed it, say."""
-    connection.recv(1)
+    """End this job when the process that asked for it ends, or asks for it: Snakemake killed it.
+
+    As SIGTERM does, which lets a training write its checkpoint; and at once after some seconds.
+    """
+    with contextlib.suppress(OSError):
+        connection.recv(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
     os._exit(DIED)
 
 
