@@ -90,7 +90,7 @@ class Picture:
 def summary(p: Progress) -> str:
     """How far a study is, in half a line."""
     runs = p.runs
-    if runs["running"] or runs["left"]:
+    if runs["running"] or runs["left"] or runs["interrupted"]:
         says = f"training: {runs['done']:,} of {sum(runs.values()):,} runs"
     else:
         behind = next((s for s in p.stations if s.done < s.total), p.stations[-1])
