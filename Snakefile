@@ -2,6 +2,14 @@
 #   snakemake --config study=smoke      a name in workflow/config/, or the path of your own YAML
 
 
+# Light enough for the head's own machine, where the others are jobs of a cluster.
+localrules:
+    plan,
+    notebook,
+    rulegraph,
+    paper,
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/train.smk"

@@ -16,8 +16,9 @@ import pytest
 from rich.console import Console
 
 from vanishing.errors import UserError
-from vanishing.study import head, progress, run
+from vanishing.study import head, progress, run, status
 from vanishing.study.display import Clock, picture, summary
+from vanishing.tables import LOGS as TABLES
 
 ROOT = Path(__file__).parents[1]
 CONFIG = """
@@ -33,7 +34,8 @@ batteries:
 # A study of two cohorts, a and b: the file `hold` keeps their jobs waiting, `boom` fails b's.
 SNAKEFILE = """
 R = "results/" + Path(config["study"]).stem
-LOGS = [f"{R}/logs/{t}/{c}.parquet" for t in ("runs", "curves", "layers") for c in "ab"]
+TABLES = NAMES
+LOGS = [f"{R}/logs/{t}/{c}.parquet" for t in TABLES for c in "ab"]
 
 rule all:
     input: R + "/report/paper.html", R + "/report/paper.pdf"
@@ -44,7 +46,7 @@ rule plan:
 
 rule train:
     input: R + "/plan.json"
-    output: [f"{R}/logs/{t}/{{c}}.parquet" for t in ("runs", "curves", "layers")]
+    output: [f"{R}/logs/{t}/{{c}}.parquet" for t in TABLES]
     log: R + "/logs/train/{c}.log"
     shell:
         "echo begun > {log}; echo {wildcards.c} >> trained;"
@@ -56,7 +58,7 @@ rule paper:
     input: LOGS
     output: R + "/report/paper.html", R + "/report/paper.pdf"
     shell: "touch {output}"
-"""
+""".replace("NAMES", repr(tuple(TABLES)))
 PLAN = {
     "study": "tiny",
     "cohorts": [{"id": c, "runs": n, "flops": 1e9} for c, n in (("a", 1), ("b", 3))],
@@ -153,17 +155,50 @@ def test_failed_job_is_named_with_the_end_of_its_log_and_what_is_finished_is_kep
     (study / "boom").touch()
     assert run.run_study("tiny.yaml") == 1
     said = capsys.readouterr().err
-    assert "failed: train b; the end of results/tiny/logs/train/b.log:\n  begun\n  no [" in said
+    assert "failed: train b: user error: no [such] rate\n" in said
+    assert "the end of results/tiny/logs/train/b.log:\n  begun\n  no [" in said
     assert (
         "1 job failed; what is finished is kept. The whole log: results/tiny/snakemake.log" in said
     )
     runs = progress.progress(Path("results/tiny")).runs
-    assert runs == {"done": 1, "running": 0, "failed": 3, "left": 0}
-    assert "failed: train b" in progress.status("tiny.yaml")
+    assert runs == {"done": 1, "running": 0, "failed": 3, "interrupted": 0, "left": 0}
+    status.show("tiny.yaml")
+    assert "failed: train b (results/tiny/logs/train/b.log)" in capsys.readouterr().out
 
     (study / "boom").unlink()
     assert run.run_study("tiny.yaml") == 0
     assert sorted((study / "trained").read_text().split()) == ["a", "b", "b"]
+
+
+def every_cohort_fails(study, names):
+    """Make the study one of so many cohorts, each of which fails alike after a second."""
+    text = SNAKEFILE.replace('"ab"', repr(names))
+    text = text.replace("test {wildcards.c} = b -a -e boom", "sleep 1")
+    (study / "Snakefile").write_text(text)
+    cohorts = [{"id": c, "runs": 1, "flops": 1e9} for c in names]
+    (study / "plan.json").write_text(json.dumps({**PLAN, "cohorts": cohorts}))
+
+
+def test_one_error_in_cohort_after_cohort_stops_the_study_early(study, capsys):
+    names = "abcdefghijklmnopqrstuvwxyz0123456789"
+    every_cohort_fails(study, names)
+    assert run.run_study("tiny.yaml", limit=3) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"stopped early: \d+ cohorts failed of the same error, none finished", said)
+    assert re.search(r"failed: \d+ jobs, train \w among them: user error: no \[such\] rate", said)
+    assert said.count("the end of results/tiny/logs/train/") == 1
+    assert 3 <= len((study / "trained").read_text().split()) < len(names)
+    assert not running_jobs(study)
+    assert not list((study / ".snakemake/locks").glob("*"))
+
+
+def test_without_a_budget_all_is_tried_and_one_error_is_told_once(study, capsys):
+    every_cohort_fails(study, "abcd")
+    assert run.run_study("tiny.yaml", limit=0) == 1
+    said = capsys.readouterr().err
+    assert "failed: 4 jobs, train" in said
+    assert said.count("no [such] rate") == 2  # its class, and the end of one log
+    assert "4 jobs failed; what is finished is kept." in said
 
 
 def test_error_in_the_workflow_itself_shows_the_end_of_its_log(study, capsys):
@@ -177,7 +212,7 @@ def test_second_start_is_refused_while_the_first_lives(study, begin):
     refused = rf"worked on already, by process {process.pid} on"
     with pytest.raises(UserError, match=refused), head.only_head(Path("results/tiny"), patience=0):
         pass
-    assert f"process {process.pid}" in progress.status("tiny.yaml")
+    assert f"process {process.pid}" in status.Status("tiny.yaml").headline()
     (study / "hold").unlink()
     assert "done in" in process.communicate()[0]
     assert process.returncode == 0
@@ -226,6 +261,12 @@ def test_unknown_profile_is_refused_with_the_names_that_exist():
         run.run_study("tiny.yaml", profile="defalt")
 
 
+@pytest.mark.usefixtures("study")
+def test_negative_budget_is_refused():
+    with pytest.raises(UserError, match="--failures must be a whole number from 0 on, and -1 came"):
+        run.run_study("tiny.yaml", limit=-1)
+
+
 def test_study_without_a_workflow_beside_it_is_refused(study):
     (study / "Snakefile").unlink()
     with pytest.raises(UserError, match="Snakefile is not here"):
@@ -239,20 +280,6 @@ def test_locks_of_another_study_are_left_alone(study):
     (locks / "1.output.lock").write_text("results/tiny2/plan.json\n")
     head.remove_stale_locks(Path("results/tiny"))
     assert [lock.name for lock in locks.iterdir()] == ["1.output.lock"]
-
-
-def test_status_counts_runs_by_battery_from_files_alone(study):
-    assert "not begun" in progress.status("tiny.yaml")
-    results = study / "results/tiny"
-    (results / "plan.json").write_text(json.dumps(PLAN))
-    for table in ("runs", "curves", "layers"):
-        (results / "logs" / table).mkdir(parents=True)
-        (results / "logs" / table / "b.parquet").touch()
-    (results / "logs/runs/a.parquet").touch()  # one of three: not done
-    said = progress.status("tiny.yaml").splitlines()
-    assert said[0] == "tiny: 3 of 4 runs trained, nothing is running now"
-    assert said[2].split() == ["battery", "runs", "done", "running", "failed", "left"]
-    assert said[3].split() == ["only", "4", "3", "0", "0", "1"]
 
 
 def test_time_left_counts_down_between_finished_cohorts(study):
@@ -279,7 +306,7 @@ def test_picture_and_line_show_runs_done_of_how_many(study):
 
 def test_study_and_its_runner_import_neither_torch_nor_pandas():
     code = (
-        "import sys, vanishing.study.run, vanishing.study.progress;"
+        "import sys, vanishing.study.run, vanishing.study.status;"
         "print({'torch', 'pandas', 'sklearn'} & set(sys.modules) or 'none')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import UserError
-from .study import preloaded
+from .errors import UserError, of_disk
+from .study import preloaded, slots
 
 CONFIG = {"metavar": "CONFIG", "help": "a name in workflow/config/, or the path of a YAML file"}
 RESULTS = {"type": Path, "metavar": "RESULTS", "help": "folder results/<study>"}
@@ -31,21 +31,37 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
+    except OSError as error:
+        if (said := of_disk(error)) is None:
+            raise
+        print(said, file=sys.stderr)  # noqa: T201
+        return 2
 
 
 def _study(a: argparse.Namespace) -> int:
     from .study.run import run_study
 
-    return run_study(a.config, a.profile)
+    return run_study(a.config, a.profile, limit=a.failures)
 
 
 def _plan(a: argparse.Namespace) -> None:
     from .study import plan
+    from .study.description import description
+    from .study.sizes import Places
 
     planned = plan.make(a.config, a.out)
     if a.out:
         plan.write(planned, a.out)
-    print(plan.description(planned))  # noqa: T201
+    places = Places.of_profile(a.profile) if a.profile else Places.here()
+    print(description(planned, places), flush=True)  # noqa: T201
+    if not (a.out or a.quick):
+        from .micro_runs import report
+
+        print("\n".join(report(planned, places)), flush=True)  # noqa: T201
+    if a.budget:
+        from .study.budget import shrink
+
+        print(shrink(planned, a.budget, places if a.profile else None, a.claims, a.out_config))  # noqa: T201
 
 
 def _rehearse(a: argparse.Namespace) -> int:
@@ -64,10 +80,11 @@ def _rehearse(a: argparse.Namespace) -> int:
     return 1 if "failed" in ended else 0
 
 
-def _train(a: argparse.Namespace) -> None:
+def _train(a: argparse.Namespace) -> int:
     import pandas as pd
 
     from .engine import job
+    from .engine.watch import Stopped, watching
     from .provenance import provenance
     from .study.grid import digest
     from .tables import RUN_LOG
@@ -76,19 +93,26 @@ def _train(a: argparse.Namespace) -> None:
         raise UserError(f"there is no cohort {a.cohort}: `vanishing plan` writes it")
     cohort = json.loads(a.cohort.read_text())
     tuning = pd.concat([RUN_LOG.read(file) for file in a.tuning]) if a.tuning else None
-    logs = job.run(cohort, tuning, a.device)
-    job.write(logs, a.logs, cohort["id"], provenance(digest(cohort)))
+    try:
+        with (
+            slots.slot(a.device, os.environ),
+            watching(a.logs.parent, cohort["id"], len(cohort["runs"])) as watch,
+        ):
+            logs = job.run(cohort, tuning, a.device, watch=watch)
+            job.write(logs, a.logs, cohort["id"], provenance(digest(cohort)))
+            watch.checkpoints.remove()
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)  # noqa: T201
+        return stopped.status
+    return 0
 
 
 def _gather(a: argparse.Namespace) -> None:
     from .analysis.gather import gather
     from .provenance import provenance
     from .study.plan import config_digest
-    from .tables import TABLES
 
-    for name, table in gather(a.results).items():
-        stamp = provenance(config_digest(a.results))
-        TABLES[name].write(table, a.results / "tables" / f"{name}.parquet", stamp)
+    gather(a.results, provenance(config_digest(a.results)))
 
 
 def _predict(a: argparse.Namespace) -> None:
@@ -136,9 +160,24 @@ def _render(a: argparse.Namespace) -> None:
 
 
 def _status(a: argparse.Namespace) -> None:
-    from .study.progress import status
+    from .study import status
 
-    print(status(a.config))  # noqa: T201
+    (status.watch if a.watch else status.show)(a.config)
+
+
+def _recover(a: argparse.Namespace) -> int:
+    from .study.recover import recover
+
+    choice = "wait" if a.wait else "cancel" if a.cancel else ""
+    try:
+        return recover(a.config, choice, a.timeout, gone=a.head_is_gone, say=_say)
+    except KeyboardInterrupt:
+        _say("stopped. What is in the cluster's queue stays there: recover again.")
+        return 130
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
 
 
 def _compare(a: argparse.Namespace) -> None:
@@ -156,7 +195,8 @@ def _verify(a: argparse.Namespace) -> int:
     from .table import write_text
 
     sample = verify.Sample(a.share, a.least, a.seed, a.seconds)
-    found = verify.verify(a.results, sample, a.device)
+    with slots.slot(a.device, os.environ):
+        found = verify.verify(a.results, sample, a.device)
     write_text(a.results / "claims/verified.json", verify.as_json(found))
     print(verify.text(found))  # noqa: T201
     return 1 if found.fails and not a.record else 0
@@ -229,10 +269,18 @@ def _add_studies(verb: Verb) -> None:
     study = verb("study", _study, "Run a study from its config to its paper.")
     study.add_argument("config", **CONFIG)
     study.add_argument("--profile", default="default", help="name or path of a profile")
+    says = "stop when so many cohorts have failed of one error, and few have not (5; 0: never)"
+    study.add_argument("--failures", type=int, default=5, metavar="N", help=says)
 
     plan = verb("plan", _plan, "Check a config, say what it runs and costs; with --out, write it.")
     plan.add_argument("config", **CONFIG)
     plan.add_argument("--out", **RESULTS)
+    plan.add_argument("--profile", help="whose cores or jobs at a time the wall time is for")
+    plan.add_argument("--quick", action="store_true", help="no timed micro-runs on this machine")
+    budget = "90m, 4h, 2d of CPU, or with --profile of its clock: write the part that fits"
+    plan.add_argument("--budget", help=budget)
+    plan.add_argument("--out-config", type=Path, help="where to (<study>-<budget>.yaml)")
+    plan.add_argument("--claims", type=Path, default=Path("reports/claims.yaml"))
 
     says = "Train some cohorts of a study for a few steps, and keep nothing: can they be trained?"
     rehearse = verb("rehearse", _rehearse, says)
@@ -245,6 +293,10 @@ def _add_studies(verb: Verb) -> None:
 
     status = verb("status", _status, "Say what of a study is done, from its files alone.")
     status.add_argument("config", **CONFIG)
+    says = "draw it anew every two seconds, until the study has ended or Ctrl-C"
+    status.add_argument("--watch", action="store_true", help=says)
+
+    _add_recover(verb)
 
     compare = verb("compare", _compare, "Say what moved between two studies' results, and why.")
     compare.add_argument("first", type=Path, metavar="A", help="folder results/<study>")
@@ -263,6 +315,31 @@ def _add_studies(verb: Verb) -> None:
     publish = verb("publish", _publish, "Copy a study's verdicts to README and reports/published.")
     publish.add_argument("results", **RESULTS)
     publish.add_argument("--root", type=Path, default=Path())
+
+
+def _add_recover(verb: Verb) -> None:
+    says = (
+        "Clear up after the head of a study died: its jobs on a cluster, torn files, locks. "
+        "Status 0 when the study can go on, 1 while its jobs are in the queue, 2 if it was refused."
+    )
+    recover = verb("recover", _recover, says)
+    recover.add_argument("config", **CONFIG)
+    what = recover.add_mutually_exclusive_group()
+    what.add_argument("--wait", action="store_true", help="let its jobs finish: their logs count")
+    what.add_argument("--cancel", action="store_true", help="end its jobs")
+    limit = "give up --wait after so long: 90s, 30m, 2h, 1d (never)"
+    recover.add_argument("--timeout", type=_seconds, default=float("inf"), help=limit)
+    gone = "believe no sign of life of a head on another machine"
+    recover.add_argument("--head-is-gone", action="store_true", help=gone)
+
+
+def _seconds(text: str) -> float:
+    from .study.durations import seconds
+
+    try:
+        return seconds(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_verify(verb: Verb) -> None:

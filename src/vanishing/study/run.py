@@ -11,27 +11,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import yaml
 from rich.console import Console
 
-from ..errors import UserError, unknown
+from ..errors import UserError, whole
 from ..parts import tasks
+from ..provenance import training_code
+from . import cluster, failures, index, preloaded, snakemake_log
 from . import plan as plans
-from . import preloaded, snakemake_log
 from .cohort import Cohort
 from .display import Lines, Picture, say
 from .durations import duration
-from .head import environment, only_head, start, stop
-from .progress import progress
-from .snakemake_log import Failure
+from .head import Head, below, environment, only_head, start, stop, stop_all
+from .mending import mend
+from .places import profile_path
+from .progress import Watch
+from .recover import settle_before
+from .sizes import Places
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-TAIL = 15  # lines of a failed job's log that are shown
 
 
 def run_study(
@@ -39,58 +44,84 @@ def run_study(
     profile: str = "default",
     targets: Sequence[str] = (),
     snakefile: Path = Path("Snakefile"),
+    limit: int = failures.LIMIT,
 ) -> int:
-    """Bring ``results/<study>`` up to date; the exit status of Snakemake, or 128 + a signal."""
+    """Bring ``results/<study>`` up to date; the exit status of Snakemake, or 128 + a signal.
+
+    With ``limit`` cohorts failed of one class of error (0: never) it is stopped early, see
+    :class:`failures.Budget`.
+    """
     began = time.monotonic()
+    whole("--failures", limit, 0)
     if not snakefile.exists():
         raise UserError(f"{snakefile} is not here: run this in the folder of the project.")
     folder = profile_path(profile, snakefile.parent / "workflow/profiles")
     plan = plans.make(config)
-    results, cores = Path("results") / plan.name, cores_of(folder)
+    results, at_once = Path("results") / plan.name, Places.of_profile(folder)
     console = Console()
-    say(console, header(plan, results, cores))
+    say(console, header(plan, results, at_once))
     command = [
         *(sys.executable, "-m", "snakemake", *targets, "--nocolor"),
         *("--snakefile", str(snakefile), "--workflow-profile", str(folder)),
         *("--config", f"study={plan.config_path}"),
     ]
+    executor, code_now = executor_of(folder), training_code(plan.own_parts)
+    if executor == cluster.EXECUTOR:
+        command += ["--slurm-jobname-prefix", cluster.job_prefix(results)]
+
+    def tell(line: str) -> None:
+        say(console, line)
+
+    before = settle_before(results, config, executor, code_now, tell)
+
+    def after(last: Head | None) -> None:
+        before(last)
+        say(console, *mend(results))
+
     left = to_train(plan, results)
     for task in {cohort.graph.task for cohort in left}:
         tasks.prepare(dict(task))
-    worth_it = len(left) > 1
+    # A job of the cluster that trained in a process of ours would escape its limits.
+    worth_it = len(left) > 1 and executor != cluster.EXECUTOR
     with (
-        only_head(results),
+        only_head(results, executor=executor, code=code_now, after=after) as left_in_disorder,
         preloaded.running(environment(os.environ, results), worth_it) as variables,
         _log(results) as log,
     ):
-        code, stopped_by = _follow(command, results, log, console, cores, variables)
-    if stopped_by:
-        say(console, *stopped(stopped_by, config))
-        return 128 + stopped_by
+        index.refresh(config, plan)  # for Snakemake and its jobs, who do not plan again
+        begin = partial(start, command, results, log, variables)
+        ended = _follow(begin, results, console, at_once.count, limit)
+        if ended.code < 0:  # Snakemake was killed, and nobody has put down what its jobs finished
+            stop_all(below(results))
+            left_in_disorder()
+    if ended.signal:
+        say(console, *stopped(ended.signal, config))
+        return 128 + ended.signal
+    if ended.spent:
+        early = [*failures.summary(ended.spent.failures), str(ended.spent)]
+        say(Console(stderr=True), *early)
+        return 1
+    if ended.code < 0:
+        by = signal.Signals(-ended.code).name
+        kept = "finished cohorts are kept, start again"
+        say(Console(stderr=True), f"Snakemake was ended from outside ({by}): {kept}")
+        return 128 - ended.code
     said = snakemake_log.read(results / "snakemake.log")
-    if code:
+    if ended.code:
         say(Console(stderr=True), *failed(said, results))
     else:
         say(console, *finished(said, results, time.monotonic() - began))
-    return code
+    return ended.code
 
 
-def profile_path(profile: str, folder: Path) -> Path:
-    """The folder of a profile: a name in ``workflow/profiles/``, or a path."""
-    for path in (folder / profile, Path(profile)):
-        if (path / "config.yaml").exists():
-            return path
-    names = [path.parent.name for path in folder.glob("*/config.yaml")]
-    own = "; or give the path of a folder with a config.yaml"
-    raise UserError(unknown("profile", profile, names, own))
+def executor_of(profile: Path) -> str:
+    """Where a profile runs the jobs: ``local``, or a cluster as ``slurm``."""
+    return str(_settings(profile).get("executor", "local"))
 
 
-def cores_of(profile: Path) -> int:
-    """The cores that a profile gives to the jobs; those of this machine where it does not say."""
-    settings = yaml.safe_load((profile / "config.yaml").read_text()) or {}
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    given = settings.get("cores") if isinstance(settings, dict) else None
-    return given if isinstance(given, int) else here or 1
+def _settings(profile: Path) -> Mapping:
+    settings = yaml.safe_load((profile / "config.yaml").read_text())
+    return settings if isinstance(settings, dict) else {}
 
 
 def to_train(plan: plans.Plan, results: Path) -> list[Cohort]:
@@ -99,7 +130,7 @@ def to_train(plan: plans.Plan, results: Path) -> list[Cohort]:
     return [cohort for id_, cohort in plan.by_id.items() if id_ not in trained]
 
 
-def header(plan: plans.Plan, results: Path, cores: int) -> str:
+def header(plan: plans.Plan, results: Path, at_once: Places) -> str:
     """What is to be done, and how long it will take, in one line."""
     left = to_train(plan, results)
     runs = sum(len(cohort.members) for cohort in plan.cohorts)
@@ -109,8 +140,8 @@ def header(plan: plans.Plan, results: Path, cores: int) -> str:
     if len(left) < len(plan.cohorts):
         says += f", {len(left)} of them left to train"
     work = sum(c.flops for c in left) / plans.FLOPS_PER_SECOND + plans.SECONDS_PER_JOB * len(left)
-    wait = (work + plans.SECONDS_OF_REPORT) / cores
-    return f"{says}: about {duration(wait)} on {cores} core{'s' * (cores > 1)}"
+    wait = (work + plans.SECONDS_OF_REPORT) / at_once.count
+    return f"{says}: about {duration(wait)} on {at_once.what}"
 
 
 def finished(said: snakemake_log.Log, results: Path, seconds: float) -> list[str]:
@@ -123,15 +154,15 @@ def finished(said: snakemake_log.Log, results: Path, seconds: float) -> list[str
 
 
 def failed(said: snakemake_log.Log, results: Path) -> list[str]:
-    """What failed and the end of its log, or the end of Snakemake's if no job did."""
-    whole = results / "snakemake.log"
+    """What failed, by class of error, or the end of Snakemake's log if no job did."""
+    log = results / "snakemake.log"
     if not said.failures:
-        tail = [line for line in said.lines if line.strip()][-TAIL:]
-        return [*(f"  {line}" for line in tail), f"Snakemake failed. The whole log: {whole}"]
-    lines = [line for failure in said.failures[:3] for line in _failure(failure)]
+        tail = [line for line in said.lines if line.strip()][-failures.TAIL :]
+        return [*(f"  {line}" for line in tail), f"Snakemake failed. The whole log: {log}"]
     count = len(said.failures)
     jobs = "1 job" if count == 1 else f"{count} jobs"
-    return [*lines, f"{jobs} failed; what is finished is kept. The whole log: {whole}"]
+    last = f"{jobs} failed; what is finished is kept. The whole log: {log}"
+    return [*failures.summary(said.failures), last]
 
 
 def stopped(by: int, config: str | os.PathLike) -> list[str]:
@@ -144,12 +175,13 @@ def stopped(by: int, config: str | os.PathLike) -> list[str]:
     ]
 
 
-def _failure(failure: Failure) -> list[str]:
-    title = f"failed: {failure}"
-    if not failure.log or not failure.log.exists():
-        return [title]
-    tail = failure.log.read_text(errors="replace").rstrip().splitlines()[-TAIL:]
-    return [f"{title}; the end of {failure.log}:", *(f"  {line}" for line in tail)]
+@dataclass(frozen=True)
+class Ended:
+    """How Snakemake ended: its exit status, or the signal or the failures it was stopped for."""
+
+    code: int
+    signal: int = 0
+    spent: failures.Spent | None = None
 
 
 @contextmanager
@@ -162,32 +194,41 @@ def _log(results: Path) -> Iterator[IO]:
 
 
 def _follow(
-    command: Sequence[str],
+    begin: Callable[[], subprocess.Popen],
     results: Path,
-    log: IO,
     console: Console,
     cores: int,
-    variables: Mapping[str, str],
-) -> tuple[int, int]:
-    """Run ``command`` and show how far it is; its exit status, and the signal that stopped us."""
+    limit: int,
+) -> Ended:
+    """Start Snakemake and show how far it is, until it ends or has to be stopped."""
     parent = os.getppid() if "MAKELEVEL" in os.environ else None
+    watch, budget = Watch(results), failures.Budget(limit)
     with _signals() as caught:
-        child = start(command, results, log, variables)
+        child = begin()
         try:
-            display = (Picture if console.is_terminal else Lines)(console, cores)
-            with display:
-                while _still_running(child) and not caught and parent in (None, os.getppid()):
-                    display.show(progress(results))
+            with (Picture if console.is_terminal else Lines)(console, cores) as display:
+                took = 0.0  # to look: a tenth of the time at most
+                while (
+                    _still_running(child, min(max(0.5, 9 * took), 5))
+                    and not caught
+                    and parent in (None, os.getppid())
+                ):
+                    began = time.monotonic()
+                    display.show(watch.look())
+                    took = time.monotonic() - began
+                    if spent := budget.spent(watch.log):
+                        return Ended(1, spent=spent)
             orphaned = child.poll() is None and not caught
-            return (child.poll() or 0), (signal.SIGTERM if orphaned else next(iter(caught), 0))
+            by = signal.SIGTERM if orphaned else next(iter(caught), 0)
+            return Ended(child.poll() or 0, by)
         finally:
             if child.poll() is None:
                 stop(child, results)
 
 
-def _still_running(child: subprocess.Popen) -> bool:
+def _still_running(child: subprocess.Popen, patience: float) -> bool:
     try:
-        child.wait(timeout=0.5)
+        child.wait(timeout=patience)
     except subprocess.TimeoutExpired:
         return True
     return False

@@ -1,0 +1,371 @@
+"""Recovering from a dead head: jobs that a cluster still has, half-written files, stale locks."""
+
+import os
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vanishing.cli import main
+from vanishing.errors import UserError
+from vanishing.provenance import training_code
+from vanishing.study import cluster, head, run
+from vanishing.study.durations import seconds
+from vanishing.study.recover import recover, settle_before
+from vanishing.study.snakemake_records import record_path
+
+from . import killed_study as killed
+from .fake_slurm import DOWN, Queue, job
+from .killed_study import RESULTS
+
+
+@pytest.fixture(autouse=True)
+def study(tmp_path, monkeypatch):
+    """The folder of the project, as the working directory; nothing of it lives on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MAKELEVEL", raising=False)
+    killed.lay_out(tmp_path)
+    yield tmp_path
+    head.stop_all(head.below(tmp_path / RESULTS))
+
+
+@pytest.fixture
+def queue(tmp_path, monkeypatch):
+    """An empty queue of a faked cluster, whose programs are on the PATH."""
+    faked = Queue(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", faked.path)
+    return faked
+
+
+@pytest.fixture
+def prefix(study):
+    """How the names of this study's jobs begin."""
+    return cluster.job_prefix(study / RESULTS)
+
+
+@pytest.fixture
+def said():
+    """The lines that a recovery says, put together."""
+    return []
+
+
+def test_names_of_jobs_are_of_one_results_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cluster.job_prefix(Path("results/a")) == cluster.job_prefix(tmp_path / "results/a")
+    assert cluster.job_prefix(Path("results/a")) != cluster.job_prefix(Path("results/b"))
+
+
+def test_only_the_jobs_of_this_study_are_seen(queue, prefix):
+    other = cluster.job_prefix(Path("results/tiny2"))
+    foreign = ["9", "RUNNING", "N/A", "N/A", "my|own job", ""]
+    mine = [job(1, prefix), job(2, prefix, "b", "PENDING")]
+    queue.holds([*mine, job(3, other), foreign, job(4, prefix + "0")])
+    assert cluster.jobs(prefix) == [
+        cluster.Job("1", "RUNNING", "2026-03-01T10:00:00", "train", "a"),
+        cluster.Job("2", "PENDING", "2026-03-01T09:00:00", "train", "b"),
+    ]
+
+
+def test_filters_that_a_user_has_set_for_squeue_hide_no_job(queue, prefix, monkeypatch):
+    monkeypatch.setenv("SQUEUE_STATES", "PENDING")
+    cluster.jobs(prefix)
+    arguments, environment = queue.said("asked")
+    assert "--me" in arguments
+    assert "SQUEUE_STATES" not in environment
+    assert "PATH" in environment
+
+
+def test_controller_that_is_away_for_a_moment_is_asked_again(queue, prefix, monkeypatch):
+    monkeypatch.setattr(cluster.time, "sleep", lambda _: None)
+    queue.holds(DOWN, DOWN, [job(1, prefix)])
+    assert [j.id for j in cluster.jobs(prefix)] == ["1"]
+
+
+def test_controller_that_stays_away_is_no_empty_queue(queue, prefix):
+    queue.holds(DOWN)
+    with pytest.raises(UserError, match=r"does not say which jobs.*contact slurm controller"):
+        cluster.jobs(prefix, patience=0)
+
+
+def test_cancelling_ends_the_jobs_of_this_study_only(queue, prefix):
+    other = cluster.job_prefix(Path("results/tiny2"))
+    queue.holds([job(1, prefix), job(2, prefix), job(3, other)])
+    cluster.cancel(cluster.jobs(prefix), prefix)
+    assert queue.said("cancelled") == ["1", "2"]
+    assert cluster.jobs(prefix) == []
+    assert [j.id for j in cluster.jobs(other)] == ["3"]
+
+
+def test_job_that_ended_before_it_was_cancelled_is_no_error(queue, prefix):
+    queue.holds([job(1, prefix)])
+    left = cluster.jobs(prefix)
+    queue.holds([])
+    cluster.cancel(left, prefix)
+    assert queue.said("cancelled") == ["1"]
+
+
+def test_jobs_that_cannot_be_cancelled_are_named(queue, prefix):
+    queue.holds([job(17, prefix)])
+    (queue.folder / "stubborn").touch()
+    with pytest.raises(UserError, match=r"1 cancelled jobs are in .* still \(17\)"):
+        cluster.cancel(cluster.jobs(prefix), prefix, patience=0)
+
+
+def test_head_on_another_machine_lives_while_it_touches_its_record():
+    killed.record(killed.dead(host="elsewhere", pid=7))
+    assert head.head(RESULTS).pid == 7
+    with pytest.raises(UserError, match=r"process 7 on elsewhere.*--head-is-gone"):
+        recover("tiny.yaml")
+    with (
+        pytest.raises(UserError, match="process 7 on elsewhere"),
+        head.only_head(RESULTS, patience=0),
+    ):
+        pass
+    with head.held(RESULTS, gone=True):
+        assert head.last_head(RESULTS).pid == 7
+
+
+@pytest.mark.usefixtures("queue")
+def test_head_on_another_machine_is_dead_after_five_minutes_of_silence(said):
+    killed.record(killed.dead(host="elsewhere"))
+    _silent_for(head.SILENCE + 1)
+    assert head.head(RESULTS) is None
+    assert recover("tiny.yaml", say=said.append) == 0
+    assert "goes on from what is finished" in said[-1]
+
+
+def test_head_touches_its_record_while_it_lives(monkeypatch):
+    monkeypatch.setattr(head, "BEAT", 0.02)
+    with head.only_head(RESULTS):
+        _silent_for(1000)
+        killed.until(lambda: head.silence(RESULTS) < 100)
+    assert head.last_head(RESULTS).ended
+
+
+def test_silence_is_by_the_clock_of_the_file_system(monkeypatch):
+    killed.record(killed.dead())
+    monkeypatch.setattr(time, "time", lambda: 0.0)  # a machine whose clock has jumped
+    assert 0 <= head.silence(RESULTS) + 0.01 < 100
+
+
+def test_jobs_of_the_cluster_on_this_machine_are_not_stopped_as_what_a_head_left(study):
+    def sleeper(head_in, job_of):
+        outer = {**os.environ, "SLURM_JOB_ID": head_in} if head_in else dict(os.environ)
+        variables = head.environment(outer, RESULTS) | ({"SLURM_JOB_ID": job_of} if job_of else {})
+        return subprocess.Popen(["sleep", "60"], env=variables)
+
+    RESULTS.mkdir(parents=True)
+    started = [sleeper(*jobs) for jobs in (("", ""), ("", "77"), ("5", "5"), ("5", "77"))]
+    try:
+        below, _, in_job, _ = (process.pid for process in started)
+        killed.until(lambda: len(head.below(study / RESULTS)) == 2)
+        assert {process.pid for process in head.below(RESULTS)} == {below, in_job}
+        with head.held(RESULTS):
+            assert [process.poll() is None for process in started] == [False, True, False, True]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def test_start_is_refused_while_a_dead_heads_jobs_are_in_the_queue(queue, prefix, capsys):
+    killed.record(killed.dead())
+    queue.holds([job(1, prefix), job(2, prefix, "b")])
+    assert main(["study", "tiny.yaml"]) == 2
+    refused = capsys.readouterr().err
+    assert "2 jobs of tiny are in the cluster's queue without a head" in refused
+    assert "`vanishing recover tiny.yaml --wait` lets them finish, `--cancel`" in refused
+    assert head.last_head(RESULTS) == killed.dead()  # so that the next start refuses too
+    assert killed.trained() == []
+
+
+def test_start_on_the_cluster_is_refused_without_any_record(queue, prefix):
+    queue.holds([job(1, prefix)])
+    refuse = settle_before(RESULTS, "tiny.yaml", "slurm", "", print)
+    with pytest.raises(UserError, match="1 job of tiny is in the cluster's queue"):
+        refuse(None)
+
+
+@pytest.mark.usefixtures("queue")
+def test_head_of_a_cluster_names_its_jobs_and_leaves_its_executor_and_code(
+    study, prefix, monkeypatch
+):
+    (study / "own").mkdir()
+    (study / "own/config.yaml").write_text("executor: slurm\njobs: 2\n")
+    seen = []
+
+    def start(command, *_):
+        seen.extend([command, head.last_head(RESULTS)])
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(run, "start", start)
+    assert run.run_study("tiny.yaml", profile="own") == 0
+    command, me = seen
+    assert command[command.index("--slurm-jobname-prefix") + 1] == prefix
+    assert (me.executor, me.ended, me.pid) == ("slurm", False, os.getpid())
+    assert me.code == training_code([])
+    assert abs(me.since - head.clock(RESULTS)) < 600
+    assert head.last_head(RESULTS) == replace(me, ended=True)
+
+
+def test_jobs_that_a_stop_has_cancelled_are_given_time_to_go(queue, prefix):
+    queue.holds([job(1, prefix, state="COMPLETING")], [])
+    settle_before(RESULTS, "tiny.yaml", "slurm", "", print)(killed.dead(ended=True))
+    assert cluster.jobs(prefix) == []
+
+
+@pytest.mark.parametrize("verb", ["study", "recover"])
+def test_study_of_a_cluster_is_refused_where_there_is_none(verb, capsys, monkeypatch):
+    killed.record(killed.dead())
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main([verb, "tiny.yaml"]) == 2
+    assert "last run on a cluster, and there is no squeue here" in capsys.readouterr().err
+
+
+def test_nothing_to_recover_is_said_and_is_no_failure(said):
+    assert recover("tiny.yaml", say=said.append) == 0
+    assert said.pop() == "nothing to recover: results/tiny has never been worked on"
+    assert not RESULTS.exists()
+    killed.record(killed.dead(executor="local", ended=True))
+    assert recover("tiny.yaml", say=said.append) == 0
+    assert said == ["nothing to recover: the last start of tiny ended by itself"]
+
+
+def test_recovery_without_a_choice_shows_the_jobs_and_changes_nothing(queue, prefix, capsys):
+    killed.record(killed.dead())
+    queue.holds([job(1, prefix), job(2, prefix, "b", "PENDING")])
+    assert main(["recover", "tiny.yaml"]) == 1
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["job", "state", "since", "rule", "cohort"]
+    assert lines[1] == ["2", "pending", "2026-03-01T09:00:00", "train", "b"]
+    assert lines[2] == ["1", "running", "2026-03-01T10:00:00", "train", "a"]
+    assert not head.last_head(RESULTS).ended
+    assert queue.said("cancelled") == []
+
+
+def test_waiting_lasts_until_the_queue_is_empty(queue, prefix, said):
+    killed.record(killed.dead())
+    both, one = [job(1, prefix), job(2, prefix)], [job(2, prefix)]
+    queue.holds(both, both, one, [])
+    assert recover("tiny.yaml", "wait", say=said.append, poll=0) == 0
+    assert said[:3] == [
+        "waiting for 2 jobs: 2 running",
+        "waiting for 1 job: 1 running",
+        "all of them have ended",
+    ]
+    assert head.last_head(RESULTS).ended
+    assert recover("tiny.yaml", say=said.append) == 0
+    assert "nothing to recover" in said[-1]
+
+
+def test_waiting_ends_with_its_time_and_changes_nothing(queue, prefix, capsys):
+    killed.record(killed.dead())
+    queue.holds([job(1, prefix)])
+    assert main(["recover", "tiny.yaml", "--wait", "--timeout", "0s"]) == 1
+    assert "1 job left after 0 s. Nothing was changed." in capsys.readouterr().out
+    assert not head.last_head(RESULTS).ended
+
+
+def test_cancelling_recovers_and_removes_the_locks(study, queue, prefix):
+    killed.record(killed.dead())
+    locks = study / ".snakemake/locks"
+    locks.mkdir(parents=True)
+    (locks / "0.output.lock").write_text("results/tiny/plan.json\n")
+    queue.holds([job(1, prefix)])
+    assert main(["recover", "tiny.yaml", "--cancel"]) == 0
+    assert queue.said("cancelled") == ["1"]
+    assert not any(locks.iterdir())
+
+
+def test_controller_that_is_down_leaves_everything_as_it_is(queue, monkeypatch):
+    killed.record(killed.dead())
+    queue.holds(DOWN)
+    monkeypatch.setattr(cluster.time, "monotonic", iter(range(0, 10_000, 100)).__next__)
+    with pytest.raises(UserError, match="nothing was changed"):
+        recover("tiny.yaml", "cancel")
+    assert head.last_head(RESULTS) == killed.dead()
+
+
+def test_second_recovery_at_once_is_refused():
+    killed.record(killed.dead())
+    with (
+        head.held(RESULTS),
+        pytest.raises(UserError, match="worked on already, by another process"),
+    ):
+        recover("tiny.yaml")
+
+
+def test_recovery_is_refused_while_the_head_lives():
+    begun = killed.begin()
+    try:
+        with pytest.raises(UserError, match=f"worked on already, by process {begun.pid} on"):
+            recover("tiny.yaml", "cancel")
+    finally:
+        killed.kill(begun)
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_cohorts_finished_without_their_head_are_kept_until_the_code_changes(
+    study, queue, prefix, said, marked
+):
+    """Trained by version 1; the head of version 2 is killed, and only cohort a's job ends well."""
+    assert run.run_study("tiny.yaml") == 0
+    assert killed.trained() == ["a", "b"]
+    (study / "version").write_text("2")
+    killed.kill(killed.begin())
+    queue.holds([job(1, prefix)], [])
+    killed.finish("a", marked=marked)
+    assert recover("tiny.yaml", "wait", say=said.append, poll=0) == 0
+    assert "finished after their head died, and kept: 1 cohort (a)" in said
+    assert run.run_study("tiny.yaml") == 0
+    assert killed.trained() == ["a", "b", "b"]  # b once more, by version 2
+    (study / "version").write_text("3")
+    assert run.run_study("tiny.yaml") == 0
+    assert killed.trained() == ["a", "a", "b", "b", "b"]
+
+
+@pytest.mark.usefixtures("queue")
+def test_start_after_an_emptied_queue_keeps_what_was_finished(capsys):
+    killed.kill(killed.begin())
+    killed.finish("a", marked=True)
+    assert run.run_study("tiny.yaml") == 0
+    assert "finished after their head died, and kept: 1 cohort (a)" in capsys.readouterr().out
+    assert killed.trained() == ["b"]
+
+
+@pytest.mark.parametrize("harm", ["torn", "older code"])
+@pytest.mark.usefixtures("queue")
+def test_what_cannot_count_is_trained_again(said, harm):
+    killed.kill(killed.begin())
+    killed.finish("a", marked=False)
+    if harm == "torn":
+        (RESULTS / "logs/curves/a.parquet").write_bytes(b"PAR1 and no more")
+        words = "left half written, and trained again: 1 cohort (a)"
+    else:
+        killed.record(replace(head.last_head(RESULTS), code="0" * 12))
+        words = "trained by code that has changed since, and trained again: 1 cohort (a)"
+    assert recover("tiny.yaml", say=said.append) == 0
+    assert said[0] == words
+    assert run.run_study("tiny.yaml") == 0
+    assert killed.trained() == ["a", "b"]
+
+
+def test_record_of_a_long_path_lies_in_pieces_that_a_folder_can_hold():
+    pieces = record_path("metadata", Path("results", "x" * 400, "a.parquet")).parts[2:]
+    assert len(pieces) == 3
+    assert all(len(piece) <= 255 for piece in pieces)
+    assert [piece.startswith("@") for piece in pieces] == [True, True, False]
+
+
+def test_times_are_given_with_their_unit():
+    assert seconds("2h") == 7200
+    for wrong in ("2", "h", "-3s", "2 weeks", "infs"):
+        with pytest.raises(UserError, match="a number with its unit"):
+            seconds(wrong)
+
+
+def _silent_for(time_: float) -> None:
+    when = head.clock(RESULTS) - time_
+    os.utime(RESULTS / head.RECORD, (when, when))
