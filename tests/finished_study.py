@@ -11,7 +11,7 @@ from vanishing.provenance import provenance
 from vanishing.study import plan
 from vanishing.study.grid import digest
 from vanishing.table import provenance_of
-from vanishing.tables import RUN_LOG, TABLES
+from vanishing.tables import RUN_LOG
 
 MLP = {
     "family": "mlp", "task": "digits", "width": 8,
@@ -44,9 +44,7 @@ def finish(folder: Path, batteries: dict) -> Path:
         described = cohort.as_json()
         stamp = provenance(digest(described))
         job.write(job.run(described, tuning), results / "logs", cohort.id, stamp)
-    for name, table in gather(results).items():
-        stamp = provenance(plan.config_digest(results))
-        TABLES[name].write(table, results / "tables" / f"{name}.parquet", stamp)
+    gather(results, provenance(plan.config_digest(results)))
     return results
 
 

@@ -21,9 +21,10 @@ from vanishing.figures import (
 )
 from vanishing.figures.estimates import at_init as shown_at_init
 from vanishing.parts.activations import ACTIVATIONS
-from vanishing.tables import AGREEMENT, CURVES, LAYERS, LEDGER, PREDICTIONS, RUNS
+from vanishing.tables import AGREEMENT, CURVES, LEDGER, PREDICTIONS, PROFILES, RUNS
 
 from . import planted
+from .aggregated import profiles_of
 
 OUTCOMES = {"none": "stalled", "batch": "trained", "layer": "diverged"}
 
@@ -113,12 +114,13 @@ def judged() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def drawn(runs, layers, predictions, agreed, curves) -> dict:
     """Every figure with the data that it shows."""
+    cells = profiles_of(runs, layers=layers, curves=curves)
     data = {
-        profiles: profiles.points(runs, layers, predictions),
+        profiles: profiles.points(runs, cells, predictions),
         calibration: calibration.points(agreed),
         agreement: agreement.points(agreed),
         phase: phase.points(runs, predictions),
-        trainability: trainability.points(runs, curves),
+        trainability: trainability.points(runs, cells),
         remedies: remedies.points(runs),
         ledger: ledger.points(judged(), CLAIMS),
     }
@@ -143,14 +145,14 @@ def test_no_text_is_small(drawn: dict) -> None:
 
 
 def test_empty_tables_give_a_figure_that_says_what_is_missing() -> None:
-    runs, layers, curves = RUNS.frame([]), LAYERS.frame([]), CURVES.frame([])
+    runs, cells = RUNS.frame([]), PROFILES.frame([])
     predictions, ledgers = PREDICTIONS.frame([]), LEDGER.frame([])
     empty = [
-        profiles.draw(profiles.points(runs, layers, predictions)),
+        profiles.draw(profiles.points(runs, cells, predictions)),
         calibration.draw(calibration.points(AGREEMENT.frame([]))),
         agreement.draw(agreement.points(AGREEMENT.frame([]))),
         phase.draw(phase.points(runs, predictions)),
-        trainability.draw(trainability.points(runs, curves)),
+        trainability.draw(trainability.points(runs, cells)),
         remedies.draw(remedies.points(runs)),
         ledger.draw(ledger.points(ledgers, CLAIMS)),
     ]

@@ -13,9 +13,12 @@ from vanishing.figures.estimates import one_family
 from vanishing.parts.activations import ACTIVATIONS
 from vanishing.parts.games import GAMES as KNOWN_GAMES
 from vanishing.parts.recurrences import RECURRENCES as KNOWN_RECURRENCES
-from vanishing.tables import GAMES, LAG_PREDICTIONS, LAGS, RUNS, SCORES
+from vanishing.tables import CASES, LAG_PREDICTIONS, PROFILES, RUNS
 
 from . import planted_families as planted
+from .aggregated import case_scores, profiles_of
+from .planted_cases import at, scored
+from .planted_cases import proxies as of_cases
 
 SLOPES = {"vanilla": -0.4, "lstm": -0.05, "gru": -0.1}
 LEARNS = {("vanilla", 10): "trained", ("lstm", 10): "trained", ("lstm", 50): "trained"}
@@ -82,43 +85,9 @@ def players() -> pd.DataFrame:
     )
 
 
-def scored(run: dict) -> list[dict]:
-    """Distances cost vanilla cells all; depth 9 finds a fifth less than depth 6 does."""
-    name = run["task"].partition("(")[0]
-    if name == "transduction":
-        error = 0.5 if run["recurrence"] == "vanilla" else 0.0
-        return [at(100, "error_by_level", d, error * (d > 5)) for d in (1, 5, 9)] + [
-            at(1, "error_by_level", 9, 0.9)
-        ]
-    if name == "fine_and_coarse":
-        rows = ((1, 0.5, 0.5), (8, 0.95, 0.7), (64, 1.0, 0.9))
-        pairs = [(step, level, v) for step, *both in rows for level, v in enumerate(both)]
-        return [at(step, "accuracy_by_level", level, v) for step, level, v in pairs]
-    levels = (0, 0.25, 3) if name == "faint_blob" else (0, 1)
-    found = 0.8 if run["depth"] == 6 else 0.6
-    return [at(100, "sensitivity_by_level", level, found) for level in levels]
-
-
-def at(step: int, score: str, level: float, value: float) -> dict:
-    return {"step": step, "score": score, "level": level, "value": value}
-
-
 @pytest.fixture(scope="module")
 def proxies() -> pd.DataFrame:
-    task = "transduction(samples=3000)"
-    cells = {"recurrence": ["vanilla", "lstm"]}
-    arms = {"init": ["torch_default", "orthogonal"], "depth": [6, 9]}
-    images = {"w02": "fine_and_coarse", "w03": "faint_blob", "cancer": "breast_cancer"}
-    return pd.concat(
-        [
-            planted.runs_of("rnn_transduction", cells, 3, family="rnn", task=task, steps=100),
-            *(
-                planted.runs_of(name, arms, 3, family="mlp", task=task, steps=100)
-                for name, task in images.items()
-            ),
-        ],
-        ignore_index=True,
-    )
+    return of_cases()
 
 
 @pytest.fixture(scope="module")
@@ -126,12 +95,23 @@ def drawn(through_time, adding, players, proxies) -> dict:
     """Every figure with the data that it shows."""
     predictions = planted.lag_predictions_of(through_time, slope)
     data = {
-        lags: lags.points(through_time, planted.lags_of(through_time, slope), predictions),
-        memory: memory.points(adding, planted.lags_of(adding, slope, (0, 1, 64))),
-        adversarial: adversarial.points(
-            players, planted.games_of(players, game), planted.scores_of(players, generated)
+        lags: lags.points(
+            through_time,
+            profiles_of(through_time, lags=planted.lags_of(through_time, slope)),
+            predictions,
         ),
-        cases: cases.points(proxies, planted.scores_of(proxies, scored)),
+        memory: memory.points(
+            adding, profiles_of(adding, lags=planted.lags_of(adding, slope, (0, 1, 64)))
+        ),
+        adversarial: adversarial.points(
+            players,
+            profiles_of(
+                players,
+                games=planted.games_of(players, game),
+                scores=planted.scores_of(players, generated),
+            ),
+        ),
+        cases: case_scores(proxies, planted.scores_of(proxies, scored)),
     }
     return {module.__name__.rpartition(".")[2]: (module.draw(p), p) for module, p in data.items()}
 
@@ -159,26 +139,26 @@ def test_nothing_that_is_drawn_leaves_the_page(drawn) -> None:
 
 
 def test_empty_tables_give_a_figure_that_says_what_is_missing() -> None:
-    runs, profiles, scores = RUNS.frame([]), LAGS.frame([]), SCORES.frame([])
+    runs, profiles = RUNS.frame([]), PROFILES.frame([])
     empty = [
         lags.draw(lags.points(runs, profiles, LAG_PREDICTIONS.frame([]))),
         memory.draw(memory.points(runs, profiles)),
-        adversarial.draw(adversarial.points(runs, GAMES.frame([]), scores)),
-        cases.draw(cases.points(runs, scores)),
+        adversarial.draw(adversarial.points(runs, profiles)),
+        cases.draw(CASES.frame([])),
     ]
     assert all(re.search(r"\b(no|not|nothing)\b", words(figure), re.I) for figure in empty)
 
 
 def test_a_study_with_some_cases_says_of_the_others_that_they_are_not_there(proxies) -> None:
     only = proxies[proxies["battery"] == "w03"]
-    figure = cases.draw(cases.points(only, planted.scores_of(only, scored)))
+    figure = cases.draw(case_scores(only, planted.scores_of(only, scored)))
     assert words(figure).count("This study") == 3
     assert "contrast" in words(figure)
 
 
 def test_one_kind_of_generator_alone_is_one_row(players) -> None:
     live = players[players["generator"] == "live"]
-    points = adversarial.points(live, GAMES.frame([]), planted.scores_of(live, generated))
+    points = adversarial.points(live, profiles_of(live, scores=planted.scores_of(live, generated)))
     figure = adversarial.draw(points)
     assert len(figure.axes) == 2
     assert "modes covered" in words(figure)
@@ -252,7 +232,8 @@ def test_a_lag_at_which_a_seeds_gradient_is_zero_has_no_point(through_time) -> N
     profiles = planted.lags_of(through_time, slope)
     dead = profiles["run_id"].eq(through_time["run_id"].iloc[0]) & profiles["lag"].eq(20)
     profiles["log10_delta_rms"] = profiles["log10_delta_rms"].mask(dead)
-    points = lags.points(through_time, profiles, LAG_PREDICTIONS.frame([]))
+    cells = profiles_of(through_time, lags=profiles)
+    points = lags.points(through_time, cells, LAG_PREDICTIONS.frame([]))
     last = points[points["lag"] == 20]["cell"]
     assert set(through_time["cell"]) - set(last) == {through_time["cell"].iloc[0]}
     assert points["theory"].isna().all()
@@ -278,7 +259,7 @@ def test_memory_pools_neither_norms_nor_depths() -> None:
     factors = {"recurrence": ["vanilla", "lstm"], "norm": ["none", "layer"], "depth": [1, 2]}
     fixed = {"family": "rnn", "task": "adding", "length": 10, "steps": 64}
     runs = planted.runs_of("own", factors, 3, **fixed).assign(outcome="trained")
-    points = memory.points(runs, planted.lags_of(runs, slope, (0, 64)))
+    points = memory.points(runs, profiles_of(runs, lags=planted.lags_of(runs, slope, (0, 64))))
     assert set(points["n"]) == {3}
     assert len(points[points["outcome"] == "trained"]) == 8
     names = [text.get_text() for text in memory.draw(points).findobj(mpl.text.Annotation)]
@@ -290,8 +271,8 @@ def test_memory_pools_neither_norms_nor_depths() -> None:
 
 def test_memory_tells_inits_of_one_kind_apart(adding) -> None:
     inits = [f"identity(sd={0.1 + 0.1 * (seed % 2):g})" for seed in adding["seed"]]
-    runs = adding.assign(init=inits)
-    points = memory.points(runs, planted.lags_of(runs, slope, (0, 64)))
+    runs = adding.assign(init=inits, cell=adding["cell"] + inits)
+    points = memory.points(runs, profiles_of(runs, lags=planted.lags_of(runs, slope, (0, 64))))
     assert "tanh, identity(sd=0.2)" in words(memory.draw(points))
 
 
@@ -310,7 +291,7 @@ def test_a_generator_without_modes_is_judged_by_its_distance_from_the_data(playe
         ]
 
     live = players[players["generator"] == "live"]
-    points = adversarial.points(live, GAMES.frame([]), planted.scores_of(live, distances))
+    points = adversarial.points(live, profiles_of(live, scores=planted.scores_of(live, distances)))
     figure = adversarial.draw(points)
     labels = [axes.get_ylabel() for axes in figure.axes]
     assert labels == ["squared mmd from the data", "Fréchet distance"]
@@ -340,47 +321,6 @@ def test_a_generators_gradient_is_shown_against_its_own_start(drawn) -> None:
     )
 
 
-def test_errors_and_sensitivities_are_those_of_the_last_probe_step(drawn) -> None:
-    _, points = drawn["cases"]
-    errors = points[points["score"] == cases.ERROR].set_index(["recurrence", "level"])["value"]
-    assert errors.to_dict() == {
-        ("vanilla", 1): 0, ("vanilla", 5): 0, ("vanilla", 9): 0.5,
-        ("lstm", 1): 0, ("lstm", 5): 0, ("lstm", 9): 0,
-    }  # fmt: skip
-    steps = points[points["score"] == cases.ACCURACY]["step"].unique()
-    assert sorted(steps) == [1, 8, 64]
-
-
-def crossing(run: dict) -> list[dict]:
-    """Odd seeds cross late and know the fine pair by then; depth 9 never crosses."""
-    late = run["seed"] % 2 and run["depth"] == 6
-    coarse = (0.5, 0.6 if late else 1.0, 1.0) if run["depth"] == 6 else (0.5, 0.6, 0.7)
-    fine = (0.5, 0.9, 0.9) if late else (0.5, 0.5, 0.9)
-    both = zip((1, 8, 64), coarse, fine, strict=True)
-    return [
-        at(step, "accuracy_by_level", level, v) for step, *p in both for level, v in enumerate(p)
-    ]
-
-
-def test_fine_pairs_are_compared_at_each_runs_own_crossing_and_not_on_the_path(proxies) -> None:
-    only = proxies[proxies["battery"] == "w02"]
-    scores = planted.scores_of(only, crossing)
-    points = cases.points(only, scores)
-    compared = points[points["score"] == cases.COMPARED]
-    assert compared["level"].tolist() == [0.95, 0.95]
-    assert compared["step"].isna().all()
-    assert compared["n"].tolist() == [3, 3]  # what no seed of a cell has is left out
-    assert compared["value"].tolist() == pytest.approx([(0.5 + 0.9 + 0.5) / 3] * 2)
-    assert "equal updates" in words(cases.draw(points))
-
-
-def test_fine_pairs_have_no_point_where_no_run_gets_there(proxies) -> None:
-    only = proxies[proxies["battery"].eq("w02") & proxies["depth"].eq(9)]
-    points = cases.points(only, planted.scores_of(only, crossing))
-    assert set(points["score"]) == {cases.ACCURACY}
-    assert "equal updates" in words(cases.draw(points))
-
-
 def test_depths_are_averaged_within_a_seed(drawn) -> None:
     figure, points = drawn["cases"]
     faint = points[points["task"].eq("faint_blob") & points["level"].eq(0.25)]
@@ -388,15 +328,6 @@ def test_depths_are_averaged_within_a_seed(drawn) -> None:
     assert faint["n"].tolist() == [3, 3]
     assert faint["high"].tolist() == pytest.approx([0.7, 0.7])
     assert "breast cancer" in words(figure)
-
-
-def test_a_task_is_shown_of_its_battery_with_most_seeds_and_of_plain_networks(proxies) -> None:
-    few = proxies[proxies["seed"] < 2]
-    again = few.assign(battery="again", run_id=few["run_id"] + "a", init="he")
-    normed = proxies.assign(run_id=proxies["run_id"] + "n", norm="batch")
-    more = pd.concat([proxies, again, normed], ignore_index=True)
-    shown, alone = (cases.points(runs, planted.scores_of(runs, scored)) for runs in (more, proxies))
-    pd.testing.assert_frame_equal(shown, alone)
 
 
 def test_figures_of_layers_keep_to_the_task_of_most_cells(proxies) -> None:

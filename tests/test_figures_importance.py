@@ -10,15 +10,16 @@ import pytest
 
 from vanishing.analysis.frontier import frontiers
 from vanishing.analysis.importance import importance
+from vanishing.analysis.interactions import PAIRS
 from vanishing.analysis.study_tables import Tables
 from vanishing.figures import frontier as frontier_figure
 from vanishing.figures import importance as importance_figure
 from vanishing.figures import interactions, style
-from vanishing.tables import FRONTIERS, LAYERS, RUNS
+from vanishing.tables import FRONTIERS, INTERACTIONS, RUNS
 
 from . import planted
+from .aggregated import interactions_of
 
-LAYERLESS = LAYERS.frame([])
 LIMITS = {"sigmoid": 5, "tanh": 12, "relu": 30}
 
 
@@ -64,8 +65,8 @@ def drawn(runs, explained) -> dict:
     arms["depth_50"] *= [1.1, 0.9, 1, 1]
     points = {
         "importance": importance_figure.points(explained),
-        "interactions": interactions.points(runs, LAYERLESS, explained, "slope"),
-        "accuracy": interactions.points(runs, LAYERLESS, explained, "test_accuracy"),
+        "interactions": interactions.points(interactions_of(runs, explained), "slope"),
+        "accuracy": interactions.points(interactions_of(runs, explained), "test_accuracy"),
         "frontier": frontier_figure.points(runs, found),
         "scales": frontier_figure.scales(arms),
     }
@@ -146,8 +147,8 @@ def test_empty_tables_and_a_smoke_study_give_figures_that_say_what_is_missing() 
         explained, found = importance(tables, 0), frontiers(tables, 0)
         figures = [
             importance_figure.draw(importance_figure.points(explained)),
-            interactions.draw(interactions.points(runs, LAYERLESS, explained)),
-            interactions.draw(interactions.points(runs, LAYERLESS, explained, "test_accuracy")),
+            interactions.draw(interactions.points(INTERACTIONS.frame([]))),
+            interactions.draw(interactions.points(INTERACTIONS.frame([]), "test_accuracy")),
             frontier_figure.draw(frontier_figure.points(runs, found)),
             frontier_figure.draw_scales(frontier_figure.scales(found)),
         ]
@@ -177,7 +178,7 @@ def test_importance_of_other_batteries_is_shown_where_the_named_ones_are_not_the
 def test_interactions_are_of_the_largest_pairs_each_once_with_plain_means(runs, drawn) -> None:
     _, points = drawn["interactions"]
     pairs = points.drop_duplicates(["battery", "term"])
-    assert 1 < len(pairs) <= interactions.PAIRS
+    assert 1 < len(pairs) <= PAIRS
     assert pairs["term"].is_unique
     assert pairs["omega_squared"].is_monotonic_decreasing
     assert pairs["term"].iloc[0] == "activation:norm"
@@ -189,7 +190,7 @@ def test_interactions_are_of_the_largest_pairs_each_once_with_plain_means(runs, 
 
 def test_levels_of_one_part_go_by_their_parameter_in_order(explained, runs) -> None:
     one = explained[explained["term"].eq("activation:init") & explained["measure"].eq("slope")]
-    figure = interactions.draw(interactions.points(runs, LAYERLESS, one))
+    figure = interactions.draw(interactions.points(interactions_of(runs, one)))
     [axes] = figure.axes
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.5", "2", "10"]
     assert "sigma_w" in axes.get_xlabel()

@@ -10,11 +10,13 @@ from vanishing.analysis.study import judge_study
 from vanishing.table import Table
 from vanishing.tables import (
     AGREEMENT,
+    CASES,
     EVIDENCE,
     EXPECTED,
     FALSE_POSITIVES,
     FRONTIERS,
     IMPORTANCE,
+    INTERACTIONS,
     LEDGER,
     LOGS,
     PREDICTIONS,
@@ -26,10 +28,6 @@ from vanishing.tables import (
 from .planted import layers_of, no_predictions
 from .planted_claims import REGISTRY
 from .planted_nets import games_of, gans, lags_of, line, recurrent, scores_of
-
-OF_STUDY = (
-    "runs", "curves", "layers", "networks", "freeze", "lags", "recurrences", "scores", "games",
-)  # fmt: skip
 
 
 def severe(_, rng):
@@ -65,9 +63,16 @@ def results(tmp_path, runs):
     return tmp_path
 
 
+def gathered(results) -> dict[str, pd.DataFrame]:
+    """The tables that gathering the logs leaves behind."""
+    gather(results)
+    names = {file.stem for file in (results / "tables").iterdir()}
+    return {n: TABLES[n].read(results / "tables" / f"{n}.parquet") for n in names}
+
+
 def test_every_logged_table_is_gathered(results, runs):
-    tables = gather(results)
-    assert set(tables) == set(LOGS)
+    tables = gathered(results)
+    assert set(tables) == {*LOGS, "profiles"}
     assert len(tables["runs"]) == len(runs)
     assert set(tables["lags"]["run_id"]) == set(runs["run_id"][:8])
     assert (
@@ -81,7 +86,7 @@ def test_runs_that_no_battery_asks_for_are_left_out_of_every_table(results, runs
     plan = json.loads((results / "plan.json").read_text())
     plan["members"] = {"one": list(runs["run_id"][:3]), "two": list(runs["run_id"][2:3])}
     (results / "plan.json").write_text(json.dumps(plan))
-    tables = gather(results)
+    tables = gathered(results)
     assert sorted(tables["runs"]["battery"]) == ["one"] * 3 + ["two"]
     assert tables["lags"]["run_id"].nunique() == tables["layers"]["run_id"].nunique() == 3
     assert tables["games"].empty
@@ -92,10 +97,7 @@ def test_a_study_is_judged_from_its_tables(results):
     def write(table: Table, data: pd.DataFrame) -> None:
         table.write(data, results / "tables" / f"{table.name}.parquet")
 
-    tables = gather(results)
-    gathered = (table for table in TABLES.values() if table.name in OF_STUDY)
-    for table in gathered:
-        write(table, tables[table.name])
+    tables = gathered(results)
     write(PREDICTIONS, no_predictions())
     said = {"quantity": "lag_slope", "value": -0.201, "source": "planted"}
     cell = tables["runs"].query("family == 'rnn'")["cell"].iloc[0]
@@ -113,5 +115,7 @@ def test_a_study_is_judged_from_its_tables(results):
         assert set(table.read(results / f"claims/{table.name}.parquet").columns) == set(
             table.columns
         )
+    for table in (INTERACTIONS, CASES):
+        assert table.read(results / f"tables/{table.name}.parquet").empty
     assert IMPORTANCE.read(results / "tables/importance.parquet").empty
     assert FRONTIERS.read(results / "tables/frontiers.parquet").empty

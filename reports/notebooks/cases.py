@@ -26,11 +26,9 @@ results = "results/laptop"
 from pathlib import Path
 
 from vanishing.figures import cases, style
-from vanishing.tables import RUNS, SCORES
+from vanishing.tables import CASES
 
 tables, figures = Path(results) / "tables", Path(results) / "figures"
-runs = RUNS.read(tables / "runs.parquet")
-scores = SCORES.read(tables / "scores.parquet")
 
 # %% [markdown]
 # ## Four failures
@@ -44,7 +42,7 @@ scores = SCORES.read(tables / "scores.parquet")
 # depths averaged.
 
 # %%
-shown = cases.points(runs, scores)
+shown = CASES.read(tables / "cases.parquet")
 style.save(cases.draw(shown), figures / "cases.svg", shown)
 
 # %% [markdown]

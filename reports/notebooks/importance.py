@@ -25,12 +25,11 @@ results = "results/laptop"
 from pathlib import Path
 
 from vanishing.figures import importance, interactions, style
-from vanishing.tables import IMPORTANCE, LAYERS, RUNS
+from vanishing.tables import IMPORTANCE, INTERACTIONS
 
 tables, figures = Path(results) / "tables", Path(results) / "figures"
-runs = RUNS.read(tables / "runs.parquet")
-layers = LAYERS.read(tables / "layers.parquet")
 explained = IMPORTANCE.read(tables / "importance.parquet")
+together = INTERACTIONS.read(tables / "interactions.parquet")
 
 # %% [markdown]
 # ## Each factor, each pair, by three measures
@@ -55,14 +54,14 @@ style.save(importance.draw(terms), figures / "importance.svg", terms)
 # depends on the other factor.
 
 # %%
-pairs = interactions.points(runs, layers, explained, "slope")
+pairs = interactions.points(together, "slope")
 style.save(interactions.draw(pairs), figures / "interactions_slope.svg", pairs)
 
 # %% [markdown]
 # The same for accuracy at the end of training.
 
 # %%
-learned = interactions.points(runs, layers, explained, "test_accuracy")
+learned = interactions.points(together, "test_accuracy")
 style.save(interactions.draw(learned), figures / "interactions_accuracy.svg", learned)
 
 # %% [markdown]

@@ -26,12 +26,11 @@ results = "results/laptop"
 from pathlib import Path
 
 from vanishing.figures import adversarial, style
-from vanishing.tables import GAMES, RUNS, SCORES
+from vanishing.tables import PROFILES, RUNS
 
 tables, figures = Path(results) / "tables", Path(results) / "figures"
 runs = RUNS.read(tables / "runs.parquet")
-games = GAMES.read(tables / "games.parquet")
-scores = SCORES.read(tables / "scores.parquet")
+profiles = PROFILES.read(tables / "profiles.parquet")
 
 # %% [markdown]
 # ## One player learns, then both
@@ -42,7 +41,7 @@ scores = SCORES.read(tables / "scores.parquet")
 # learn. Points are means over seeds with their 95 % intervals.
 
 # %%
-played = adversarial.points(runs, games, scores)
+played = adversarial.points(runs, profiles)
 style.save(adversarial.draw(played), figures / "adversarial.svg", played)
 
 # %% [markdown]

@@ -25,11 +25,11 @@ results = "results/laptop"
 from pathlib import Path
 
 from vanishing.figures import agreement, calibration, profiles, style
-from vanishing.tables import AGREEMENT, LAYERS, PREDICTIONS, RUNS
+from vanishing.tables import AGREEMENT, PREDICTIONS, PROFILES, RUNS
 
 tables, figures = Path(results) / "tables", Path(results) / "figures"
 runs = RUNS.read(tables / "runs.parquet")
-layers = LAYERS.read(tables / "layers.parquet")
+cells = PROFILES.read(tables / "profiles.parquet")
 predictions = PREDICTIONS.read(tables / "predictions.parquet")
 agreed = AGREEMENT.read(tables / "agreement.parquet")
 
@@ -42,7 +42,7 @@ agreed = AGREEMENT.read(tables / "agreement.parquet")
 # layer.
 
 # %%
-profile = profiles.points(runs, layers, predictions)
+profile = profiles.points(runs, cells, predictions)
 style.save(profiles.draw(profile), figures / "profiles.svg", profile)
 
 # %% [markdown]
@@ -57,8 +57,8 @@ style.save(profiles.draw(profile), figures / "profiles.svg", profile)
 # band is the tolerance asked of the theory.
 
 # %%
-cells = calibration.points(agreed)
-style.save(calibration.draw(cells), figures / "calibration.svg", cells)
+slopes = calibration.points(agreed)
+style.save(calibration.draw(slopes), figures / "calibration.svg", slopes)
 
 # %% [markdown]
 # Where a cell lies outside the band, look first whether its signal is unstable: there a finite

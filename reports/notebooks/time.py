@@ -25,11 +25,11 @@ results = "results/laptop"
 from pathlib import Path
 
 from vanishing.figures import lags, memory, style
-from vanishing.tables import LAG_PREDICTIONS, LAGS, RUNS
+from vanishing.tables import LAG_PREDICTIONS, PROFILES, RUNS
 
 tables, figures = Path(results) / "tables", Path(results) / "figures"
 runs = RUNS.read(tables / "runs.parquet")
-through_time = LAGS.read(tables / "lags.parquet")
+through_time = PROFILES.read(tables / "profiles.parquet")
 predictions = LAG_PREDICTIONS.read(tables / "lag_predictions.parquet")
 
 # %% [markdown]

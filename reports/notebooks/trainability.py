@@ -24,11 +24,11 @@ results = "results/laptop"
 from pathlib import Path
 
 from vanishing.figures import outcomes, remedies, style, survival, trainability
-from vanishing.tables import CURVES, RUNS
+from vanishing.tables import PROFILES, RUNS
 
 tables, figures = Path(results) / "tables", Path(results) / "figures"
 runs = RUNS.read(tables / "runs.parquet")
-curves = CURVES.read(tables / "curves.parquet")
+profiles = PROFILES.read(tables / "profiles.parquet")
 
 # %% [markdown]
 # ## By depth
@@ -37,7 +37,7 @@ curves = CURVES.read(tables / "curves.parquet")
 # accuracy at the end, and the accuracy of the same networks before training. Inits are pooled.
 
 # %%
-depths = trainability.points(runs, curves)
+depths = trainability.points(runs, profiles)
 style.save(trainability.draw(depths), figures / "trainability.svg", depths)
 
 # %% [markdown]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,15 @@ from .lazy import Lazy
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 else:
     pd = Lazy("pandas")
     pa = Lazy("pyarrow")
+    pc = Lazy("pyarrow.compute")
+    pq = Lazy("pyarrow.parquet")
+
+GROUP = 2**16  # rows that a writer holds before they go to disk: tens of megabytes at most
 
 
 @dataclass(frozen=True)
@@ -74,30 +81,33 @@ class Table:
         data = pd.DataFrame(rows if isinstance(rows, Mapping | pd.DataFrame) else list(rows))
         if data.empty:
             data = data.reindex(columns=list(self.columns))
-        self._refuse_other_columns(data)
+        self._refuse_other_columns(data.columns)
         typed = {name: _typed(data[name], column) for name, column in self.columns.items()}
         return self.check(pd.DataFrame(typed))
 
     def check(self, data: pd.DataFrame) -> pd.DataFrame:
         """``data`` itself, if it is this table; else a :class:`UserError` on what differs."""
-        self._refuse_other_columns(data)
+        self._refuse_other_columns(data.columns)
         for name, column in self.columns.items():
             if not column.null and data[name].isna().any():
-                raise UserError(f"table {self.name!r}: column {name!r} may hold no missing value")
+                raise _missing(self.name, name)
             if column.dtype != "string" and not _is(data[name], column.dtype):
                 raise UserError(
                     f"table {self.name!r}: column {name!r} is {data[name].dtype}, "
                     f"and must be {column.dtype}"
                 )
+        self._refuse_twice(data)
+        return data
+
+    def _refuse_twice(self, data: pd.DataFrame) -> None:
         twice = data.duplicated(list(self.key))
         if twice.any():
             first = data.loc[twice, list(self.key)].iloc[0].to_dict()
             raise UserError(f"table {self.name!r}: more than one row has the key {first}")
-        return data
 
-    def _refuse_other_columns(self, data: pd.DataFrame) -> None:
-        missing = [name for name in self.columns if name not in data.columns]
-        unknown = [str(name) for name in data.columns if name not in self.columns]
+    def _refuse_other_columns(self, there: Iterable) -> None:
+        missing = [name for name in self.columns if name not in there]
+        unknown = [str(name) for name in there if name not in self.columns]
         if missing or unknown:
             raise UserError(
                 f"table {self.name!r}: missing columns {missing}, unknown columns {unknown}"
@@ -105,21 +115,51 @@ class Table:
 
     def write(self, data: pd.DataFrame, path: Path, provenance: Mapping | None = None) -> None:
         """Write ``data`` to ``path`` at once or not at all, with its provenance in the metadata."""
-        import pyarrow.parquet as pq
-
         table = pa.Table.from_pandas(self.check(data), self.schema(), preserve_index=False)
-        table = table.replace_schema_metadata(
-            {"table": self.name, "provenance": json.dumps(provenance or {}, sort_keys=True)}
-        )
-        with atomic(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+        with self.writer(path, provenance) as parts:
+            parts.add(table)
 
-    def read(self, path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-        """The table at ``path`` (or some of its columns), checked."""
-        import pyarrow.parquet as pq
+    @contextmanager
+    def writer(self, path: Path, provenance: Mapping | None = None) -> Iterator[Writer]:
+        """Writes part by part, each checked by :meth:`load`: at ``path`` at the end, or not at all.
 
+        Keys are the caller's to keep apart: two parts are not compared with each other.
+        """
+        stamp = {"table": self.name, "provenance": json.dumps(provenance or {}, sort_keys=True)}
+        schema = self.schema().with_metadata(stamp)
+        with (
+            atomic(path) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd") as file,
+        ):
+            parts = Writer(file)
+            yield parts
+            parts.flush()
+
+    def load(self, path: Path) -> pa.Table:
+        """The table at ``path`` as Arrow has it, checked: for what only passes through."""
+        table = self._open(path, lambda: pq.ParquetFile(path).read())  # in half of the time
         try:
-            table = pq.read_table(path, columns=columns)
+            return self._conforming(table)
+        except (UserError, pa.ArrowException) as error:
+            raise UserError(
+                f"{path} is no table {self.name!r} of this version of vanishing ({error}). "
+                "Delete it and start again: it will be made anew."
+            ) from None
+
+    def _conforming(self, table: pa.Table) -> pa.Table:
+        self._refuse_other_columns(table.column_names)
+        if not len(table):
+            return self.schema().empty_table()
+        for name, column in self.columns.items():
+            if not column.null and pc.any(pc.is_null(table[name], nan_is_null=True)).as_py():
+                raise _missing(self.name, name)
+        table = table.select(list(self.columns)).cast(self.schema()).replace_schema_metadata(None)
+        self._refuse_twice(table.select(list(self.key)).to_pandas())
+        return table
+
+    def _open(self, path: Path, read: Callable[[], pa.Table]) -> pa.Table:
+        try:
+            return read()
         except FileNotFoundError:
             raise UserError(f"no table at {path}: it has not been made yet") from None
         except (pa.ArrowException, OSError) as error:
@@ -127,10 +167,20 @@ class Table:
                 f"{path} cannot be read as the table {self.name!r} ({error}). "
                 "Delete it and start again: it will be made anew."
             ) from None
+
+    def read(
+        self, path: Path, columns: list[str] | None = None, where: pc.Expression | None = None
+    ) -> pd.DataFrame:
+        """The table at ``path`` (or some columns, or the rows ``where`` something holds), checked.
+
+        What is not asked for is not held in memory.
+        """
+        table = self._open(path, lambda: pq.read_table(path, columns=columns, filters=where))
         data = table.to_pandas(
             strings_to_categorical=False,
             types_mapper={pa.int64(): pd.Int64Dtype()}.get if self._has_null_integers() else None,
         )
+        del table  # before the columns are copied into their types
         for name, column in self.columns.items():
             if name in data.columns:
                 data[name] = _typed(data[name], column)
@@ -140,11 +190,34 @@ class Table:
         return any(c.null and c.dtype == "int64" for c in self.columns.values())
 
 
+class Writer:
+    """Rows on their way into a file: held until they fill a row group, and then let go."""
+
+    def __init__(self, file: pq.ParquetWriter) -> None:
+        self.file = file
+        self.held: list[pa.Table] = []
+
+    def add(self, rows: pa.Table) -> None:
+        """Rows below those that were added before."""
+        self.held.append(rows)
+        if sum(map(len, self.held)) >= GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        rows = pa.concat_tables(self.held).unify_dictionaries() if self.held else []
+        if len(rows):
+            self.file.write_table(rows.combine_chunks(), row_group_size=2 * GROUP)
+        self.held = []
+
+
 def provenance_of(path: Path) -> dict:
     """The provenance that :meth:`Table.write` put into the file at ``path``."""
-    import pyarrow.parquet as pq
-
     return json.loads((pq.read_schema(path).metadata or {}).get(b"provenance", b"{}"))
+
+
+def _missing(table: str, column: str) -> UserError:
+    return UserError(f"table {table!r}: column {column!r} may hold no missing value")
 
 
 def _typed(values: pd.Series, column: Column) -> pd.Series:
@@ -162,10 +235,13 @@ def _is(values: pd.Series, dtype: str) -> bool:
 
 
 class atomic:  # noqa: N801 - used as a function
-    """A temporary path beside ``path`` that becomes ``path`` when the block ends without error."""
+    """A temporary path beside ``path`` that becomes ``path`` when the block ends without error.
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    One of many files need not be ``durable`` by itself, if all are before anything relies on them.
+    """
+
+    def __init__(self, path: Path, durable: bool = True) -> None:
+        self.path, self.durable = Path(path), durable
 
     def __enter__(self) -> Path:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,12 +250,15 @@ class atomic:  # noqa: N801 - used as a function
         self.temporary = Path(name)
         return self.temporary
 
-    def __exit__(self, kind: type | None, *_: object) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, *_: object) -> None:
         if kind is not None:
             self.temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno and error.filename is None:
+                error.filename = str(self.path)  # a full disk does not say which file it refused
             return
-        with self.temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if self.durable:
+            with self.temporary.open("rb") as file:
+                os.fsync(file.fileno())
         self.temporary.chmod(0o666 & ~_umask())
         self.temporary.replace(self.path)
 
@@ -190,7 +269,7 @@ def _umask() -> int:
     return mask
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, durable: bool = True) -> None:
     """Write ``text`` to ``path`` at once or not at all."""
-    with atomic(path) as temporary:
+    with atomic(path, durable) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -2,19 +2,15 @@ rule gather:
     """Put the logs of all cohorts together."""
     input:
         plan=f"{RESULTS}/plan.json",
-        logs=[
-            f"{RESULTS}/logs/{table}/{cohort}.parquet"
-            for cohort in PLAN.by_id
-            for table in LOGS
-        ],
+        logs=[f"{RESULTS}/logs/runs/{cohort}.parquet" for cohort in INDEX.jobs],
     output:
-        expand(f"{RESULTS}/tables/{{table}}.parquet", table=LOGS),
+        expand(f"{RESULTS}/tables/{{table}}.parquet", table=[*LOGS, "profiles"]),
     log:
         f"{RESULTS}/logs/gather.log",
     conda:
         "../../environment.yml"
     params:
-        code=code("analysis", "table", "tables"),
+        code=code("analysis", "table", "tables", "theory.slope"),
         results=subpath(input.plan, parent=True),
     shell:
         "vanishing gather {params.results:q} 2> {log:q}"

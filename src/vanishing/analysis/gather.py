@@ -1,47 +1,137 @@
-"""The cohorts' logs put together: the tables of a study that its trainings fill."""
+"""The cohorts' logs put together: the tables of a study that its trainings fill.
+
+Logs pass through cohort by cohort. What stays in memory is the table of runs, the sums that the
+profiles are made of, and of each table no more rows than fill a row group.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from ..errors import UserError
 from ..table import Table
-from ..tables import LOGS, RUNS
+from ..tables import LOGS, PROFILES, RUN_LOG, RUNS
 from .estimates import signals
+from .finished import path_of
+from .over_seeds import judged
+from .profiles import Sums
 from .study_tables import Tables
 
+LONG = {name: table for name, table in LOGS.items() if table is not RUN_LOG}
+# What the class of a cell's signal rests on: columns of runs, and of layers at init.
+OF_SIGNAL = ["run_id", "cell", "seed", "recurrence", "vanishing_index", "lag_index"]
+AT_INIT = ["run_id", "step", "player", "layer", "log10_delta_rms", "delta_zero_fraction",
+           "nonfinite_fraction"]  # fmt: skip
 
-def gather(results: Path) -> dict[str, pd.DataFrame]:
-    """The tables from the logs of the plan's cohorts, as many of them as are there.
+
+def gather(results: Path, stamp: Mapping | None = None) -> None:
+    """Write the tables from the logs of the plan's cohorts, as many of them as are there.
 
     A run that two batteries ask for was trained once: it has a row in ``runs`` for each of them.
-    Runs of a cohort that no battery asks for any more are left out.
+    Runs of a cohort that no battery asks for any more are left out. ``stamp``: the provenance.
     """
     plan = json.loads((results / "plan.json").read_text())
     cohorts = [cohort["id"] for cohort in plan["cohorts"]]
-    wanted = pd.DataFrame(
-        [(name, run_id) for name, ids in plan["members"].items() for run_id in ids],
-        columns=["battery", "run_id"],
-    )
-    runs = wanted.merge(_logs(results, LOGS["runs"], cohorts), on="run_id", how="inner")
-    logs = {
-        name: _only(_logs(results, table, cohorts), set(runs["run_id"]))
-        for name, table in LOGS.items()
-        if name != "runs"
-    }
-    runs["signal"] = signals(Tables(runs, logs["layers"]))
-    return {"runs": RUNS.frame(runs), **logs}
+    logged = _runs_of(results, cohorts)
+    runs = _asked_for(logged, plan["members"])
+    sums = Sums(judged(_frame(runs, ["run_id", "cell", "depth", "split"])))
+    overflowed = _pass_through(results, cohorts, set(runs["run_id"].to_pylist()), sums, stamp)
+    found = signals(Tables(_frame(runs, OF_SIGNAL), overflowed))
+    runs = runs.append_column("signal", pa.array(found, pa.string()))
+    with RUNS.writer(path_of(results, RUNS), stamp) as rows:
+        rows.add(runs.select(list(RUNS.columns)).cast(RUNS.schema()))
+    PROFILES.write(sums.table(), path_of(results, PROFILES), stamp)
 
 
-def _logs(results: Path, table: Table, cohorts: list[str]) -> pd.DataFrame:
-    """The logs of ``table``, one below the other in the order of the plan."""
-    files = [results / "logs" / table.name / f"{cohort}.parquet" for cohort in cohorts]
-    found = [table.read(file) for file in files if file.exists()]
-    found = [frame for frame in found if len(frame)]
-    return pd.concat(found, ignore_index=True) if found else table.frame([])
+def _runs_of(results: Path, cohorts: list[str]) -> pa.Table:
+    """The runs of all cohorts, one below the other in the order of the plan."""
+    files = (_file(results, RUN_LOG, cohort) for cohort in cohorts)
+    found = [RUN_LOG.load(file) for file in files if file.exists()]
+    runs = pa.concat_tables(found or [RUN_LOG.schema().empty_table()]).unify_dictionaries()
+    ids = _frame(runs, ["run_id", "cohort"])
+    if len(twice := ids[ids["run_id"].duplicated(keep=False)]):
+        run, owners = twice["run_id"].iloc[0], sorted(set(twice["cohort"]))
+        raise UserError(
+            f"run {run} is in the logs of more than one cohort ({', '.join(owners)}): delete the "
+            f"logs of all but one in {results / 'logs'}, and start again."
+        )
+    return runs.combine_chunks()
 
 
-def _only(frame: pd.DataFrame, run_ids: set[str]) -> pd.DataFrame:
-    return frame[frame["run_id"].isin(run_ids)].reset_index(drop=True)
+def _asked_for(runs: pa.Table, members: Mapping[str, list[str]]) -> pa.Table:
+    """A row for each run of each battery, in the plan's order, as far as the runs are there."""
+    place = pd.Index(runs["run_id"].to_pandas().astype("str"))
+    parts = []
+    for battery, ids in members.items():
+        rows = place.get_indexer(pd.Index(ids, dtype="str"))
+        mine = runs.take(pa.array(rows[rows >= 0], pa.int64()))
+        parts.append(mine.append_column("battery", pa.array([battery] * len(mine), pa.string())))
+    empty = runs.slice(0, 0).append_column("battery", pa.array([], pa.string()))
+    return pa.concat_tables([empty, *parts])
+
+
+def _pass_through(
+    results: Path, cohorts: list[str], wanted: set[str], sums: Sums, stamp: Mapping | None
+) -> pd.DataFrame:
+    """Write the long tables and add up the profiles; gives the layers that overflowed at init."""
+    overflowed = []
+    with ExitStack() as stack:
+        parts = {
+            name: stack.enter_context(table.writer(path_of(results, table), stamp))
+            for name, table in LONG.items()
+        }
+        for cohort in cohorts:
+            logs = _logs_of(results, cohort, wanted)
+            for name, log in logs.items():
+                parts[name].add(log)
+            sums.add(logs)
+            overflowed.append(_overflowed(logs["layers"]))
+    empty = LONG["layers"].schema().empty_table().select(AT_INIT)
+    return _frame(pa.concat_tables([empty, *overflowed]).unify_dictionaries(), AT_INIT)
+
+
+def _logs_of(results: Path, cohort: str, wanted: set[str]) -> dict[str, pa.Table]:
+    """The long logs of a cohort: its own rows of the runs that are asked for."""
+    file = _file(results, RUN_LOG, cohort)
+    own = RUN_LOG.load(file)["run_id"].unique() if file.exists() else pa.array([], pa.string())
+    mine = pa.array([run for run in own.to_pylist() if run in wanted], pa.string())
+    logs = {}
+    for name, table in LONG.items():
+        log = _log(results, table, cohort)
+        logs[name] = log.filter(pc.is_in(log["run_id"].cast(pa.string()), mine))
+    return logs
+
+
+def _log(results: Path, table: Table, cohort: str) -> pa.Table:
+    """A long log of a cohort; a trained one has all of them."""
+    file, vouches = _file(results, table, cohort), _file(results, RUN_LOG, cohort)
+    if vouches.exists() and not file.exists():
+        raise UserError(
+            f"{file} is missing, and {vouches} says that the cohort is trained. Delete that too, "
+            "and start again: the cohort will be trained anew."
+        )
+    return table.load(file) if file.exists() else table.schema().empty_table()
+
+
+def _overflowed(layers: pa.Table) -> pa.Table:
+    """The rows at init that tell a gradient that overflowed from one that vanished."""
+    gone = pc.field("log10_delta_rms").is_null() & (pc.field("delta_zero_fraction") < 1)
+    first = (pc.field("layer") == 1) & gone
+    bad = pc.field("nonfinite_fraction") > 0
+    return layers.filter((pc.field("step") == 0) & (first | bad)).select(AT_INIT)
+
+
+def _frame(table: pa.Table, columns: list[str]) -> pd.DataFrame:
+    frame = table.select(columns).to_pandas()
+    return frame.astype(dict.fromkeys(frame.select_dtypes("category").columns, "str"))
+
+
+def _file(results: Path, table: Table, cohort: str) -> Path:
+    return results / "logs" / table.name / f"{cohort}.parquet"

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from ..provenance import provenance
 from ..study.plan import config_digest
-from ..table import Table, write_text
+from ..table import write_text
 from ..tables import (
     AGREEMENT,
+    CASES,
     EVIDENCE,
-    EXPECTED,
     FALSE_POSITIVES,
     FRONTIERS,
     IMPORTANCE,
+    INTERACTIONS,
     LEDGER,
     SPECIFICATIONS,
     SUMMARY,
     TABLES,
 )
 from .agreement import agreement
+from .case_scores import case_scores
 from .claims import Registry, read_claims
 from .controls import false_positives
 from .effects import ALL
@@ -34,6 +36,7 @@ from .facts import facts
 from .finished import path_of
 from .frontier import frontiers
 from .importance import importance
+from .interactions import interactions
 from .ledger import analyses, ledger_of
 from .registration import registration
 from .specifications import specifications, with_robustness
@@ -46,10 +49,10 @@ DRAWS = 40  # of every contrast of an arm with itself
 def judge_study(results: Path, claims: Path) -> None:
     """Write what is concluded of a study under ``results``: tables, and ``facts.json``."""
     plan = json.loads((results / "plan.json").read_text())
-    tables = Tables(**{f.name: _read(results, TABLES[f.name]) for f in fields(Tables)})
+    tables = Tables.of(partial(_read, results))
     registry = read_claims(claims)
     found = concluded(tables, registry, plan)
-    agreed = agreement(tables.runs, tables.layers, tables.networks, _read(results, EXPECTED))
+    agreed = agreement(tables.runs, tables.layers, tables.networks, _read(results, "expected"))
     found |= {AGREEMENT.name: agreed, SUMMARY.name: summary(tables, SEED)}
     stamp = provenance(config_digest(results)) | {"claims": registration(claims, results)}
     for name, data in found.items():
@@ -65,15 +68,18 @@ def concluded(tables: Tables, registry: Registry, plan: Mapping) -> dict[str, pd
     ledger = ledger_of(judged, registry, decided)
     words = ledger[ledger["stratum"] == ALL].set_index("claim")["verdict"].to_dict()
     others = specifications(tables, registry, planned, decided, SEED, words)
+    explained = importance(tables, SEED)
     return {
         LEDGER.name: with_robustness(ledger, others),
         EVIDENCE.name: evidence_of(judged),
         SPECIFICATIONS.name: others,
         FALSE_POSITIVES.name: false_positives(tables, registry, SEED, DRAWS),
-        IMPORTANCE.name: importance(tables, SEED),
+        IMPORTANCE.name: explained,
+        INTERACTIONS.name: interactions(tables, explained),
+        CASES.name: case_scores(tables.runs, tables.scores),
         FRONTIERS.name: frontiers(tables, SEED),
     }
 
 
-def _read(results: Path, table: Table) -> pd.DataFrame:
-    return table.read(path_of(results, table))
+def _read(results: Path, name: str, **some: object) -> pd.DataFrame:
+    return TABLES[name].read(path_of(results, TABLES[name]), **some)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from functools import partial
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..tables import (
     CURVES,
@@ -26,6 +29,17 @@ from ..tables import (
 SMALLEST = math.log10(2.0**-149)
 LARGEST = math.log10(float(np.finfo(np.float32).max))
 
+# What measures are taken from the layers: these columns, up to this step, at the end of a training,
+# and wherever the interference is known. The others are there for a look at single runs.
+OF_LAYERS = (
+    "run_id", "step", "player", "layer", "log10_delta_rms", "log10_grad_rms", "grad_zero_fraction",
+    "delta_zero_fraction", "underflow_fp16", "underflow_bf16", "underflow_fp32",
+    "nonfinite_fraction", "activation_mean", "activation_sd", "q", "saturation_low",
+    "saturation_high", "dead_fraction", "total_change", "interference", "reset_accuracy",
+    "linear_probe_accuracy", "derivative_low", "derivative_middle", "derivative_high",
+)  # fmt: skip
+EARLIEST = 8  # updates
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -42,25 +56,41 @@ class Tables:
     networks: pd.DataFrame = field(default_factory=partial(NETWORKS.frame, ()))
     freeze: pd.DataFrame = field(default_factory=partial(FREEZE.frame, ()))
 
+    @classmethod
+    def of(cls, read: Callable[..., pd.DataFrame]) -> Tables:
+        """The tables of a finished study, as far as measures need them.
+
+        ``read``: gives a table by its name, or with its columns and the rows where something holds.
+        """
+        runs = read("runs")
+        ends = [int(step) for step in runs["steps"].unique()]
+        steps = sorted({*range(EARLIEST + 1), *ends})
+        of_steps = pc.field("step").isin(steps) | pc.field("interference").is_valid()
+        kept = of_steps & (pc.field("player").cast(pa.string()) != "discriminator")
+        layers = read("layers", columns=list(OF_LAYERS), where=kept)
+        others = {f.name: read(f.name) for f in fields(cls) if f.name not in ("runs", "layers")}
+        return cls(runs, layers, **others)
+
     def at_init(self) -> pd.DataFrame:
         """The layers of these runs before the first update; of a GAN those of its generator."""
-        layers = self.layers
-        return self._mine(layers[layers["step"] == 0])
+        return self._mine(self.layers["step"] == 0)
 
     def at_end(self) -> pd.DataFrame:
         """The layers of those that were trained after the last update; of a GAN as above."""
         runs = self.runs[self.runs["steps"] > 0].drop_duplicates("run_id")
         steps = runs.set_index("run_id")["steps"]
-        rows = self._mine(self.layers[self.layers["step"].isin(steps.unique())])
+        rows = self._mine(self.layers["step"].isin(steps.unique()))
         return rows[rows["run_id"].map(steps).astype(float) == rows["step"]]
 
     def during(self, first: int, last: int) -> pd.DataFrame:
         """The layers at the probe steps from ``first`` to ``last``; of a GAN as above."""
-        return self._mine(self.layers[self.layers["step"].between(first, last)])
+        return self._mine(self.layers["step"].between(first, last))
 
-    def _mine(self, rows: pd.DataFrame) -> pd.DataFrame:
-        mine = rows["run_id"].isin(self.runs["run_id"])
-        return rows[mine & (rows["player"] != "discriminator")]
+    def _mine(self, rows: pd.Series) -> pd.DataFrame:
+        """The layers of these runs where ``rows`` is true: one copy, of no more than is asked."""
+        layers = self.layers
+        mine = layers["run_id"].isin(self.runs["run_id"])
+        return layers[rows & mine & (layers["player"] != "discriminator")]
 
     def by_run(self, values: pd.Series | dict) -> pd.Series:
         """``values`` by run, aligned with the rows of runs; missing where a run has none."""

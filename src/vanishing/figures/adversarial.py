@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..analysis.over_seeds import judged, pooled
+from ..analysis.profiles import GENERATOR_GRADIENT, OF_GAMES
 from . import style
-from .estimates import judged, means
 
 GRADIENT, ACCURACY, SATURATION = "gradient", "accuracy", "saturation"
 # What a game's generator is judged by, as far as the task has it: the first two that there are.
@@ -26,6 +27,8 @@ LABELS = {
     **SCORES,
 }
 GAME = ["task", "game"]
+# What a game of a fixed generator shows, by the names of the table of profiles.
+NAMES = dict(zip((GENERATOR_GRADIENT, *OF_GAMES), (GRADIENT, ACCURACY, SATURATION), strict=True))
 # As far as a quantity can reach; what is not here, an unbiased squared mmd too, knows no bound.
 WITHIN = {
     ACCURACY: (0, 1), SATURATION: (0, 1), "high_quality": (0, 1),
@@ -35,7 +38,7 @@ EVERYWHERE = (-np.inf, np.inf)
 MARKERS = "os^Dv<"
 
 
-def points(runs: pd.DataFrame, games: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+def points(runs: pd.DataFrame, profiles: pd.DataFrame) -> pd.DataFrame:
     """By game and probe step, means over seeds with Student's interval, in long form.
 
     ``generator`` fixed: log10 of the norm of the generator's gradient less that before the first
@@ -45,14 +48,13 @@ def points(runs: pd.DataFrame, games: pd.DataFrame, scores: pd.DataFrame) -> pd.
     """
     data = judged(runs, "gan")
     data = _one_setting(data[data["steps"].gt(0)])
-    fixed = _of_games(data[data["generator"] == "fixed"], games)
-    learning = data.loc[data["generator"] == "live", ["run_id", *GAME]]
-    live = scores[scores["score"].isin(list(SCORES))].merge(learning, on="run_id")
-    live = live.rename(columns={"score": "quantity"})[[*GAME, "step", "quantity", "value"]]
-    rows = pd.concat([fixed.assign(generator="fixed"), live.assign(generator="live")])
+    cells = data[["cell", "generator", *GAME]].drop_duplicates("cell")
+    rows = profiles.merge(cells, on="cell").replace({"quantity": NAMES})
+    fixed, live = (rows["generator"] == kind for kind in ("fixed", "live"))
+    of_fixed, of_live = (rows["quantity"].isin(list(n)) for n in (NAMES.values(), SCORES))
+    rows = rows[(fixed & of_fixed) | (live & of_live)]
     by = ["generator", "quantity", *GAME, "step"]
-    found = means(rows.rename(columns={"value": "measured"}), by, "measured")
-    return found.sort_values(by, ignore_index=True)
+    return pooled(rows, by).sort_values(by, ignore_index=True)
 
 
 def _one_setting(data: pd.DataFrame) -> pd.DataFrame:
@@ -62,20 +64,6 @@ def _one_setting(data: pd.DataFrame) -> pd.DataFrame:
         counts = kind.groupby("battery")["game"].nunique()
         kept.append(kind[kind["battery"] == counts.idxmax()])
     return pd.concat(kept) if kept else data
-
-
-def _of_games(runs: pd.DataFrame, games: pd.DataFrame) -> pd.DataFrame:
-    rows = games.merge(runs[["run_id", *GAME]], on="run_id")
-    gradient = rows["log10_generator_gradient"].astype(float)
-    start = gradient[rows["step"] == 0].set_axis(rows.loc[rows["step"] == 0, "run_id"])
-    found = rows[[*GAME, "step"]].assign(
-        **{
-            GRADIENT: gradient - rows["run_id"].map(start).astype(float),
-            ACCURACY: rows["discriminator_accuracy"].astype(float),
-            SATURATION: rows["saturation_generated"].astype(float),
-        }
-    )
-    return found.melt([*GAME, "step"], var_name="quantity", value_name="value")
 
 
 @style.styled

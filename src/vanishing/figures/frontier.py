@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ..analysis.frontier import ARM, Curve, fitted, scaled, scaling
+from ..analysis.over_seeds import shares
 from . import style
-from .estimates import shares
 from .trainability import arm_name, arms_of, look
 
 MOST_INITS = 3  # side by side

@@ -11,57 +11,28 @@ from matplotlib.lines import Line2D
 from pandas.api.types import is_numeric_dtype
 
 from ..analysis.measures import MEASURES
-from ..analysis.study_tables import Tables
 from ..parts.registry import parsed
+from ..tables import RUNS
 from . import style
-from .estimates import means
 from .importance import named
 
-PAIRS = 4
 SYMBOLS = {"sigma_w": "$\\sigma_w$", "sigma_b": "$\\sigma_b$"}
 LONG = 36  # letters of an axis: more are turned
-COLUMNS = ["battery", "term", "x", "x_level", "line", "line_level", "measure", "value", "low",
-           "high", "n", "omega_squared"]  # fmt: skip
 
 
-def points(
-    runs: pd.DataFrame, layers: pd.DataFrame, importance: pd.DataFrame, measure: str = "slope"
-) -> pd.DataFrame:
-    """The mean of ``measure`` by two factors, for the four pairs of the greatest omega squared.
-
-    A pair is shown once, in the battery where it explains most. A mean is over all runs of judged
-    seeds with these two levels: first within a seed, then over seeds, with Student's interval.
-    """
-    pairs = importance[importance["order"].eq(2) & importance["measure"].eq(measure)]
-    pairs = pairs.sort_values("omega_squared", ascending=False, kind="stable")
-    judged = runs[runs["split"] == "judged"]
-    found = [
-        _means(judged[judged["battery"] == row.battery], layers, row)
-        for row in pairs.drop_duplicates("term").head(PAIRS).itertuples()
-    ]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
+def points(interactions: pd.DataFrame, measure: str = "slope") -> pd.DataFrame:
+    """The pairs that interact most in ``measure``; levels are numbers again where they were."""
+    data = interactions[interactions["measure"] == measure].reset_index(drop=True)
+    levels = {
+        f"{axis}_level": [_level(*pair) for pair in zip(data[axis], words, strict=True)]
+        for axis, words in (("x", data["x_level"]), ("line", data["line_level"]))
+    }
+    return data.astype(dict.fromkeys(levels, "object")).assign(**levels)
 
 
-def _means(runs: pd.DataFrame, layers: pd.DataFrame, pair: tuple) -> pd.DataFrame:
-    runs = runs.reset_index(drop=True)
-    x, line = _axes_of(runs, *pair.term.split(":"))
-    data = runs.assign(value=MEASURES[pair.measure].of(Tables(runs, layers)))
-    data = data.dropna(subset="value").assign(x_level=data[x], line_level=data[line])
-    each = data.groupby(["x_level", "line_level", "seed"], as_index=False)["value"].mean()
-    found = means(each, ["x_level", "line_level"], "value")
-    named_by = {"battery": pair.battery, "term": pair.term, "x": x, "line": line}
-    found = found.assign(**named_by, measure=pair.measure, omega_squared=pair.omega_squared)
-    return found[COLUMNS]
-
-
-def _axes_of(runs: pd.DataFrame, one: str, two: str) -> tuple[str, str]:
-    """Which factor goes along the axis, and which has lines: activations, else the fewer names."""
-
-    def along(name: str) -> tuple:
-        return name != "activation", is_numeric_dtype(runs[name]), runs[name].nunique()
-
-    line, x = sorted((one, two), key=along)
-    return x, line
+def _level(factor: str, word: str) -> str | int | float:
+    kinds = {"int64": int, "float64": float}
+    return kinds.get(RUNS.columns[factor].dtype, str)(word)
 
 
 @style.styled

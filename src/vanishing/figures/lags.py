@@ -10,8 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..analysis.over_seeds import judged, pooled
+from ..analysis.profiles import LAG_DECAY
 from . import style
-from .estimates import judged, means
 
 COLUMNS = 3  # of panels
 MARKS = 10  # points on a line, at most: between them it is as smooth
@@ -22,21 +23,17 @@ VANILLA = "vanilla"
 DASHES = (0, (3, 3))
 
 
-def points(runs: pd.DataFrame, lags: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+def points(runs: pd.DataFrame, profiles: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     r"""log10 of rms dL/dh_t over that of the last step, by time lag at init: a row a cell and lag.
 
     Of the top layer of recurrent nets without norm, residual and truncation, in the setting of most
     cells: mean over seeds, its interval, and theory. A lag at which the gradient of a seed is
     exactly zero has no mean.
     """
-    chosen = _chosen(runs)
-    data = lags[lags["step"] == 0].merge(chosen[["run_id", *CELL]], on="run_id")
-    data = data[data["layer"] == data["depth"]]
-    last = data[data["lag"] == 0].set_index("run_id")["log10_delta_rms"].astype(float)
-    data = data.assign(
-        left=data["log10_delta_rms"].astype(float) - data["run_id"].map(last).astype(float)
-    )
-    found = means(data, [*CELL, "lag"], "left")
+    chosen = _chosen(runs)[CELL].drop_duplicates("cell")
+    data = profiles[profiles["quantity"] == LAG_DECAY].merge(chosen, on="cell")
+    data = data.rename(columns={"place": "lag"}).astype({"lag": "int64"})
+    found = pooled(data, [*CELL, "lag"])
     found = found[found["n"] == found.groupby("cell")["n"].transform("max")]
     theory = predictions[["cell", "layer", "lag", "log10_delta_rms"]]
     theory = theory.rename(columns={"layer": "depth", "log10_delta_rms": "theory"})

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from ..theory.slope import lag_slope
+from ..analysis.over_seeds import judged, pooled, shares
+from ..analysis.profiles import LAG_SLOPE
 from . import style
-from .estimates import judged, means, shares
 
 TASK = "adding"
 CELL = ["recurrence", "activation", "init"]
@@ -23,7 +23,7 @@ VANILLA = "vanilla"
 STROKES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))  # of the arms of a cell
 
 
-def points(runs: pd.DataFrame, lags: pd.DataFrame) -> pd.DataFrame:
+def points(runs: pd.DataFrame, profiles: pd.DataFrame) -> pd.DataFrame:
     """By cell: ``trained`` by length, ``slope`` by update at the greatest length.
 
     ``trained``: the share of judged runs of the adding problem with that outcome, with Wilson's
@@ -33,25 +33,16 @@ def points(runs: pd.DataFrame, lags: pd.DataFrame) -> pd.DataFrame:
     data = judged(runs, "rnn")
     data = data[data["steps"].gt(0) & data["task"].map(_kind).eq(TASK) & data["outcome"].notna()]
     share = shares(data.assign(trained=data["outcome"].eq("trained")), [*ARM, "length"], "trained")
-    longest = data[data["length"] == data["length"].max()]
-    slopes = means(_slopes(longest, lags), [*ARM, "length", "step"], "slope")
+    longest = data[data["length"] == data["length"].max()].drop_duplicates("cell")
+    slopes = profiles[profiles["quantity"] == LAG_SLOPE]
+    slopes = slopes.merge(longest[["cell", "length", *ARM]], on="cell")
+    slopes = pooled(slopes, [*ARM, "length", "step"])
     found = pd.concat([share.assign(outcome="trained"), slopes.assign(outcome="slope")])
     return found.sort_values(["outcome", *ARM, "length", "step"], ignore_index=True)
 
 
 def _kind(label: str) -> str:
     return label.partition("(")[0]
-
-
-def _slopes(runs: pd.DataFrame, lags: pd.DataFrame) -> pd.DataFrame:
-    """The lag slope of each run at each probe step."""
-    rows = lags.merge(runs[["run_id", "length", *ARM]], on="run_id")
-    rows = rows[rows["layer"] == rows["depth"]]
-    profiles = rows.pivot(
-        index=[*ARM, "length", "run_id", "step"], columns="lag", values="log10_delta_rms"
-    )
-    found = profiles.index.to_frame(index=False)
-    return found.assign(slope=lag_slope(profiles.to_numpy(float)) if len(profiles) else [])
 
 
 @style.styled

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from ..analysis.over_seeds import means
 from . import style
-from .estimates import at_init, means
+from .estimates import at_init
 
 SETTING = ["depth", "width", "sigma_b"]
 

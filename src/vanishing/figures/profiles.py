@@ -7,31 +7,31 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..analysis.over_seeds import pooled
+from ..analysis.profiles import OF_LAYERS
 from . import style
-from .estimates import at_init, means
+from .estimates import at_init
 
 PANELS = 4
 LINES = 6  # activations: the first of the registry's
-QUANTITIES = {
-    "log10_q": "$\\log_{10}$ mean square of $h$",
-    "log10_delta_rms": "$\\log_{10}$ rms of $\\delta$ (nats)",
-}
+LABELS = ("$\\log_{10}$ mean square of $h$", "$\\log_{10}$ rms of $\\delta$ (nats)")
+QUANTITIES = dict(zip(OF_LAYERS, LABELS, strict=True))
 
 
-def points(runs: pd.DataFrame, layers: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+def points(runs: pd.DataFrame, profiles: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     """Both quantities at init by layer, of plain networks: mean over seeds, interval, theory.
 
     Of the battery with most such cells; of inits that give hidden weights the same sigma_w, one; of
     depths, the middle one.
     """
-    chosen = _chosen(runs)
-    keys = ["run_id", "cell", "activation", "init", "sigma_w", "depth", "width"]
-    data = layers[layers["step"] == 0].merge(chosen[keys], on="run_id")
-    data = data.assign(log10_q=_log10(data["q"]))
+    keys = ["cell", "activation", "init", "sigma_w", "depth", "width"]
+    chosen = _chosen(runs)[keys].drop_duplicates("cell")
+    data = profiles[profiles["quantity"].isin(OF_LAYERS)].merge(chosen, on="cell")
+    data = data.rename(columns={"place": "layer"}).astype({"layer": "int64"})
     theory = predictions.assign(log10_q=_log10(predictions["q"])).set_index(["cell", "layer"])
     found = []
     for quantity in QUANTITIES:
-        estimates = means(data, [*keys[1:], "layer"], quantity)
+        estimates = pooled(data[data["quantity"] == quantity], [*keys, "layer"])
         at = pd.MultiIndex.from_frame(estimates[["cell", "layer"]])
         estimates["theory"] = theory[quantity].reindex(at).to_numpy()
         found.append(estimates.assign(quantity=quantity))

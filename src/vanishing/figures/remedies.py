@@ -10,9 +10,10 @@ from matplotlib.lines import Line2D
 
 from ..analysis.effects import paired_by
 from ..analysis.estimates import fullest
+from ..analysis.over_seeds import COLUMNS, means
 from ..analysis.proportions import success_bounds
 from . import style
-from .estimates import COLUMNS, means, one_family
+from .estimates import one_family
 
 # What a remedy is set against.
 CONTROLS = {"init": "torch_default", "norm": "none", "residual": "none"}

@@ -10,15 +10,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ..analysis.estimates import fullest
+from ..analysis.over_seeds import means, shares
+from ..analysis.profiles import TEST_ACCURACY
 from . import style
-from .estimates import means, one_family, shares
+from .estimates import one_family
 
 ARM = ["activation", "norm", "residual", "depth"]
 OUTCOMES = {"trained": "share trained", "accuracy": "test accuracy"}
 STROKES = {"none": "-", "batch": (0, (4, 1.5)), "layer": (0, (1, 1.2))}
 
 
-def points(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+def points(runs: pd.DataFrame, profiles: pd.DataFrame) -> pd.DataFrame:
     """By depth and arm, all inits and judged seeds pooled, each with its interval over runs.
 
     Of the battery with most remedies.
@@ -32,8 +34,9 @@ def points(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     trained = shares(data.assign(trained=data["outcome"].eq("trained")), ARM, "trained")
     accuracy = means(data, ARM, "final_test_accuracy")
     found = pd.concat([trained.assign(outcome="trained"), accuracy.assign(outcome="accuracy")])
-    first = curves[curves["step"].eq(0) & curves["run_id"].isin(data["run_id"])]
-    untrained = float(first["test_accuracy"].mean())
+    mine = profiles["quantity"].eq(TEST_ACCURACY) & profiles["cell"].isin(data["cell"])
+    first = profiles[mine & profiles["step"].eq(0)]
+    untrained = (first["mean"] * first["n"]).sum() / first["n"].sum() if len(first) else np.nan
     return found.assign(untrained=untrained).sort_values(["outcome", *ARM], ignore_index=True)
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from .of_cells import (
     AGREEMENT,
+    CASES,
     EXPECTED,
+    INTERACTIONS,
     LAG_PREDICTIONS,
     NETWORK_FACTORS,
     PREDICTIONS,
+    PROFILES,
     SUMMARY,
 )
 from .of_claims import (
@@ -37,6 +40,7 @@ from .of_runs import (
 
 __all__ = [
     "AGREEMENT",
+    "CASES",
     "CURVES",
     "EVIDENCE",
     "EXPECTED",
@@ -45,6 +49,7 @@ __all__ = [
     "FRONTIERS",
     "GAMES",
     "IMPORTANCE",
+    "INTERACTIONS",
     "LAGS",
     "LAG_PREDICTIONS",
     "LAYERS",
@@ -54,6 +59,7 @@ __all__ = [
     "NETWORK_FACTORS",
     "OF_CLAIMS",
     "PREDICTIONS",
+    "PROFILES",
     "RECURRENCES",
     "RUNS",
     "RUN_LOG",
@@ -76,6 +82,7 @@ TABLES = {
         RECURRENCES,
         SCORES,
         GAMES,
+        PROFILES,
         PREDICTIONS,
         EXPECTED,
         LAG_PREDICTIONS,
@@ -86,6 +93,8 @@ TABLES = {
         SPECIFICATIONS,
         FALSE_POSITIVES,
         IMPORTANCE,
+        INTERACTIONS,
+        CASES,
         FRONTIERS,
     )
 }

@@ -88,3 +88,55 @@ SUMMARY = Table(
         "high": Column("float64", "the outcome's", "upper end of the 95 % bootstrap interval", null="fewer than two runs"),
     },
 )  # fmt: skip
+
+PROFILES = Table(
+    "profiles",
+    "a quantity of a cell at a probe step and a place in its nets, over its judged runs, each once",
+    ("cell", "step", "quantity", "place"),
+    {
+        "cell": CELL,
+        "step": Column("int64", "updates", "updates made so far; 0 is the initial network"),
+        "quantity": Column("string", "1", "at init: log10_q and log10_delta_rms of a layer, lag_decay (log10 rms of dL/dh_t of the top layer less that at lag 0), test_accuracy; at all probe steps: lag_slope of the top layer, generator_gradient (log10 of its norm, less that at init), discriminator_accuracy, saturation_generated, and every score by its name"),
+        "place": Column("float64", "the quantity's", "layer, time lag, or level of a score; 0 where there is none"),
+        "n": Column("int64", "runs", "runs that have it"),
+        "mean": Column("float64", "the quantity's", "mean over them"),
+        "sd": Column("float64", "the quantity's", "their standard deviation, of n - 1 degrees of freedom", null="one run"),
+    },
+)  # fmt: skip
+
+_ESTIMATE = {
+    "low": Column("float64", "the value's", "lower end of its 95 % interval", null="fewer than two seeds"),
+    "high": Column("float64", "the value's", "upper end of its 95 % interval", null="fewer than two seeds"),
+    "n": Column("int64", "seeds", "seeds that it rests on"),
+}  # fmt: skip
+CASES = Table(
+    "cases",
+    "a score of a task that has levels, of a condition at a level and a probe step, over its seeds",
+    ("score", "task", "family", "recurrence", "activation", "init", "level", "step"),
+    {
+        "score": Column("string", "1", "error_by_level and sensitivity_by_level (at the last probe step), accuracy_by_level, or the measure fine_at_matched_coarse"),
+        **{name: RUNS.columns[name] for name in ("task", "family", "recurrence", "activation", "init")},
+        "level": Column("float64", "the task's", "level of the score; of the measure the accuracy at which runs are compared"),
+        "step": Column("int64", "updates", "updates made so far", null="the measure: each run has its own"),
+        "value": Column("float64", "1", "mean over depths within a seed, then over seeds"),
+        **_ESTIMATE,
+    },
+)  # fmt: skip
+
+INTERACTIONS = Table(
+    "interactions",
+    "a level of two factors each, of a pair that interacts most in a battery, by a measure",
+    ("battery", "term", "measure", "x_level", "line_level"),
+    {
+        "battery": RUNS.columns["battery"],
+        "term": Column("string", "1", "the two factors, as in importance"),
+        "measure": Column("string", "1", "the measure of a run that is averaged"),
+        "x": Column("string", "1", "the factor along the axis"),
+        "x_level": Column("string", "1", "its level, as text"),
+        "line": Column("string", "1", "the factor that has lines"),
+        "line_level": Column("string", "1", "its level, as text"),
+        "value": Column("float64", "the measure's", "mean over the runs of a seed with both levels, then over judged seeds"),
+        **_ESTIMATE,
+        "omega_squared": Column("float64", "1", "share of the variance that the pair explains beyond its factors"),
+    },
+)  # fmt: skip

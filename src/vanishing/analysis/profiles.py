@@ -1,0 +1,142 @@
+"""Profiles of cells: what figures show layer by layer, lag by lag, step by step, over seeds.
+
+They are taken cohort by cohort, and only sums are kept: what this needs of memory grows with the
+number of cells, and not with that of runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..tables import PROFILES
+from ..theory.slope import lag_slope
+from .over_seeds import moments, united
+
+KEY = list(PROFILES.key)
+WAITING = 100_000  # rows of logs that are summed up together, and of sums that are united
+# Quantities of a profile, as the table calls them; scores go by their own names.
+OF_LAYERS = LOG10_Q, LOG10_DELTA = "log10_q", "log10_delta_rms"
+LAG_DECAY, LAG_SLOPE = "lag_decay", "lag_slope"
+GENERATOR_GRADIENT = "generator_gradient"
+OF_GAMES = "discriminator_accuracy", "saturation_generated"
+TEST_ACCURACY = "test_accuracy"
+
+# Of each log the columns that are used, and the rows.
+_ALL, _DRAWN = pc.scalar(True), pc.field("step") == 0
+USED = {
+    "layers": (["run_id", "step", "player", "layer", "q", "log10_delta_rms"], _DRAWN),
+    "lags": (["run_id", "step", "layer", "lag", "log10_delta_rms"], _ALL),
+    "games": (["run_id", "step", "log10_generator_gradient", *OF_GAMES], _ALL),
+    "scores": (["run_id", "step", "score", "level", "value"], _ALL),
+    "curves": (["run_id", "step", "test_accuracy"], _DRAWN),
+}
+
+
+class Sums:
+    """The profiles of all that was added: sums by cell, step, quantity and place."""
+
+    def __init__(self, runs: pd.DataFrame) -> None:
+        self.cells = runs.set_index("run_id")[["cell", "depth"]]
+        self.counted = pa.array(runs["run_id"], pa.string())
+        self.waiting: dict[str, list[pa.Table]] = {name: [] for name in USED}
+        self.sums: list[pd.DataFrame] = []
+
+    def add(self, logs: Mapping[str, pa.Table]) -> None:
+        """Whole runs: the logs of a cohort, by name."""
+        for name, (columns, where) in USED.items():
+            rows = logs[name].filter(where).select(columns)
+            counted = pc.is_in(rows["run_id"].cast(pa.string()), self.counted)
+            self.waiting[name].append(rows.filter(counted))
+        if sum(len(part) for parts in self.waiting.values() for part in parts) > WAITING:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Turn what waits into sums, and these into one where they have become many."""
+        logs = {name: _frame(parts) for name, parts in self.waiting.items() if parts}
+        self.waiting = {name: [] for name in USED}
+        self.sums += [moments(values, KEY) for values in profiles_of(logs, self.cells)]
+        sizes = [len(part) for part in self.sums]
+        if sum(sizes[1:]) > max(WAITING, *sizes[:1], 0):
+            self.sums = [united(pd.concat(self.sums), KEY)]
+
+    def table(self) -> pd.DataFrame:
+        """The table ``profiles``."""
+        self._sum_up()
+        if not self.sums:
+            return PROFILES.frame([])
+        whole = united(pd.concat(self.sums), KEY).sort_values(KEY, ignore_index=True)
+        several = whole["n"].where(whole["n"] > 1) - 1  # the sd of one value is none
+        return PROFILES.frame(whole.assign(sd=np.sqrt(whole.pop("squares") / several)))
+
+
+def profiles_of(logs: Mapping[str, pd.DataFrame], cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """What runs add to the profiles, a row a run: the columns of the key, and value.
+
+    ``logs``: the columns USED of each log; ``cells``: cell and depth of the runs by run_id.
+    """
+    for name, rows in logs.items():
+        yield from OF_LOG[name](rows.join(cells, on="run_id", how="inner"))
+
+
+def _frame(parts: list[pa.Table]) -> pd.DataFrame:
+    rows = pa.concat_tables(parts).unify_dictionaries().to_pandas()
+    return rows.astype(dict.fromkeys(rows.select_dtypes("category").columns, "str"))
+
+
+def _row(rows: pd.DataFrame, quantity: str | pd.Series, place: object, value: object) -> Iterator:
+    if len(rows):
+        named = rows[["cell", "step"]].assign(quantity=quantity, place=place, value=value)
+        yield named.astype({"place": "float64", "value": "float64"})
+
+
+def of_layers(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """log10 of q and of rms delta at init by layer; of a GAN its generator's."""
+    rows = rows[rows["player"] != "discriminator"]
+    q = rows["q"].astype(float)
+    for quantity, value in zip(
+        OF_LAYERS, (np.log10(q.where(q > 0)), rows["log10_delta_rms"]), strict=True
+    ):
+        yield from _row(rows, quantity, rows["layer"], value)
+
+
+def of_lags(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Of the top layer: log10 rms delta at init by lag, less that at lag 0; the slope by step."""
+    rows = rows[rows["layer"] == rows["depth"]]
+    drawn = rows[rows["step"] == 0]
+    size, first = drawn["log10_delta_rms"].astype(float), drawn["lag"] == 0
+    last = size[first].set_axis(drawn.loc[first, "run_id"])
+    yield from _row(drawn, LAG_DECAY, drawn["lag"], size - drawn["run_id"].map(last).astype(float))
+    if len(rows):
+        lines = rows.pivot(
+            index=["cell", "run_id", "step"], columns="lag", values="log10_delta_rms"
+        )
+        runs = lines.index.to_frame(index=False)
+        yield from _row(runs, LAG_SLOPE, 0.0, lag_slope(lines.to_numpy(float)))
+
+
+def of_games(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """log10 of the norm of the generator's gradient less that at init, and the other's view."""
+    size, first = rows["log10_generator_gradient"].astype(float), rows["step"] == 0
+    start = size[first].set_axis(rows.loc[first, "run_id"])
+    yield from _row(rows, GENERATOR_GRADIENT, 0.0, size - rows["run_id"].map(start).astype(float))
+    for name in OF_GAMES:
+        yield from _row(rows, name, 0.0, rows[name])
+
+
+def of_scores(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Every score at its levels, by its own name."""
+    yield from _row(rows, rows["score"], rows["level"], rows["value"])
+
+
+def of_curves(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The test accuracy before the first update."""
+    yield from _row(rows, TEST_ACCURACY, 0.0, rows["test_accuracy"])
+
+
+OF_LOG = {"layers": of_layers, "lags": of_lags, "games": of_games, "scores": of_scores,
+          "curves": of_curves}  # fmt: skip
