@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -84,10 +85,13 @@ class Study:
             said = (self.folder / "said.log").read_text()
             raise AssertionError(f"{process.args} ended with {code}:\n{said}")
 
-    def logs(self) -> dict[str, tuple[int, int]]:
-        """The cohorts that are trained, with inode and time of their log: new ones if done anew."""
-        files = self.results.glob("logs/runs/*.parquet")
-        return {file.stem: (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}
+    def logs(self) -> dict[str, str]:
+        """The cohorts that are trained, with a hash of their log: another one if done anew.
+
+        It holds the seconds that the training took, and those never repeat.
+        """
+        files = self.results.glob("logs/runs/[!.]*.parquet")
+        return {file.stem: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
     def trainings(self, cluster: Cluster) -> list[Training]:
         """What trains on the cluster: the program itself, not the Snakemakes around it."""

@@ -65,7 +65,7 @@ class Story:
 
     study: Study
     jobs: dict[str, str] = field(default_factory=dict)  # of SLURM, by what was done to them
-    finished: dict[str, tuple[int, int]] = field(default_factory=dict)  # logs, when first seen
+    finished: dict[str, str] = field(default_factory=dict)  # logs, when first seen
 
     def remember(self) -> None:
         """Note the cohorts that are trained by now."""

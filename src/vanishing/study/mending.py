@@ -1,0 +1,87 @@
+"""What a start puts right in a study's files before anything relies on them.
+
+A clock that jumped leaves files from the future: Snakemake refuses to make anything from them. A
+person who deletes a damaged log leaves a cohort that counts as trained and has not all of its logs.
+A process that was killed leaves the file that it was writing, under a name that nobody reads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from ..tables import LOGS
+from .head import clock
+
+VOUCHES = "runs"  # the log that is written last, and says that the others are there
+# What Snakemake compares the times of.
+TIMED = ("", f"logs/{VOUCHES}", "tables", "claims", "figures", "notebooks", "report")
+WRITING = re.compile(r"\..+\.[a-z0-9_]{8}")  # names of temporary files, as table.atomic has them
+
+
+def mend(results: Path) -> list[str]:
+    """Put right what can be; gives what to tell a person of it, a line each.
+
+    Nothing may be at work on the study meanwhile.
+    """
+    said = []
+    remove_leftovers(results)
+    if count := len(to_present(results)):
+        files = "1 file was" if count == 1 else f"{count:,} files were"
+        said.append(f"a clock has jumped: {files} from the future, and given the present time")
+    if ids := forget_incomplete(results):
+        some = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
+        cohorts = "1 cohort" if len(ids) == 1 else f"{len(ids):,} cohorts"
+        said.append(f"some logs are missing, and trained again: {cohorts} ({some})")
+    return said
+
+
+def to_present(results: Path) -> list[Path]:
+    """Give all files from the future the present time, in the order that they had."""
+    now = int(clock(results) * 1e9)
+    ahead = sorted((time, path) for path, time in _times(results).items() if time > now)
+    for place, (_, path) in enumerate(ahead, 1):
+        then = now - 1000 * (len(ahead) - place)  # nanoseconds
+        os.utime(path, ns=(then, then))
+    return [path for _, path in ahead]
+
+
+def remove_leftovers(results: Path) -> None:
+    """Remove the files that a killed process was writing."""
+    logs = (f"logs/{name}" for name in LOGS)
+    for folder in (results / name for name in {*TIMED, *logs, "cohorts", "running"}):
+        for file in folder.glob(".*") if folder.is_dir() else ():
+            if WRITING.fullmatch(file.name):
+                file.unlink(missing_ok=True)
+
+
+def forget_incomplete(results: Path) -> list[str]:
+    """Have the cohorts trained again that lack one of their logs; their ids.
+
+    A kind of log that no cohort has is one that an older version did not write.
+    """
+    folders = [results / "logs" / name for name in LOGS if name != VOUCHES]
+    others = [set(_files(folder)) for folder in folders if folder.is_dir()]
+    trained = set(_files(results / "logs" / VOUCHES))
+    torn = sorted(name for name in trained if not all(name in other for other in others))
+    for name in torn:
+        (results / "logs" / VOUCHES / name).unlink()
+    return [Path(name).stem for name in torn]
+
+
+def _times(results: Path) -> dict[Path, int]:
+    """When each file was written, in nanoseconds since 1970."""
+    found = {}
+    for folder in (results / name for name in TIMED):
+        found |= {folder / name: stat.st_mtime_ns for name, stat in _files(folder).items()}
+    return found
+
+
+def _files(folder: Path) -> dict[str, os.stat_result]:
+    """The files in a folder, but for hidden ones: what is being written is none yet."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        mine = (e for e in entries if not e.name.startswith(".") and e.is_file())
+        return {entry.name: entry.stat() for entry in mine}
