@@ -1,6 +1,8 @@
 """The index of a plan: what Snakemake's jobs read, and when a study is planned anew."""
 
 import dataclasses
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from vanishing.cli import main
 from vanishing.study import index, plan
 
 BATTERY = {
@@ -31,8 +34,9 @@ def study(tmp_path, monkeypatch):
     return tmp_path / "results/mine/index.json"
 
 
-def write_config(**factors):
+def write_config(seeds=None, **factors):
     battery = {**BATTERY, "factors": {**BATTERY["factors"], **factors}}
+    battery |= {"seeds": seeds or BATTERY["seeds"]}
     Path("mine.yaml").write_text(yaml.safe_dump({"batteries": {"mine": battery}}))
 
 
@@ -58,6 +62,30 @@ def test_index_promises_no_cohort_whose_file_is_missing(study):
     assert files == set(index.of_study("mine.yaml").jobs)
 
 
+def test_plan_of_a_running_study_keeps_its_cohorts_when_logs_go_away(study):
+    """Snakemake removes the logs of what it makes again, before the rule plan runs."""
+    results = study.parent
+    for id_ in index.of_study("mine.yaml").jobs:
+        (results / "logs/runs").mkdir(parents=True, exist_ok=True)
+        (results / f"logs/runs/{id_}.parquet").touch()
+    write_config(seeds={"tuning": 1, "judged": 4})
+    index.refresh("mine.yaml")
+    for file in results.glob("logs/runs/*"):
+        file.unlink()
+    assert main(["plan", "mine.yaml", "--out", str(results)]) == 0
+    planned = json.loads((results / "plan.json").read_text())["cohorts"]
+    assert {cohort["id"] for cohort in planned} == set(index.of_study("mine.yaml").jobs)
+    assert len(planned) > len(plan.make("mine.yaml").cohorts)  # which would be laid out otherwise
+
+
+def test_missing_cohort_files_are_written_again(study):
+    shutil.rmtree(study.parent / "cohorts")
+    index.refresh("mine.yaml")
+    assert {file.stem for file in (study.parent / "cohorts").iterdir()} == set(
+        index.of_study("mine.yaml").jobs
+    )
+
+
 @pytest.mark.parametrize("change", [lambda: write_config(depth=[2, 3]), lambda: write_data(1)])
 @pytest.mark.usefixtures("study")
 def test_study_is_planned_anew_when_config_or_data_change_and_not_in_its_jobs(change):
@@ -75,7 +103,7 @@ def test_index_that_holds_is_not_written_again(study):
     assert study.stat().st_mtime_ns == written
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "[{}]", "3", '{"key": 1}'])
 def test_damaged_index_is_no_index(study, text):
     whole = index.of_study("mine.yaml")
     study.write_text(text)

@@ -105,7 +105,7 @@ def test_finished_cohorts_are_compared_with_their_estimates(make, tmp_path):
     spent = RUN_LOG.read(folder / "runs" / f"{cohort.id}.parquet")["seconds"].sum()
     off = spent / cost.seconds_of_runs(cohort.graph, len(cohort.members))
     assert micro_runs.finished_seconds(planned) == {cohort.id: pytest.approx(spent)}
-    said = report(planned, Places(1, "1 core"))[-1]
+    said = report(planned, Places(1, "1 core"))[0][-1]
     assert f"1 finished cohorts took {off:.2f} times their estimate" in said
 
 

@@ -220,7 +220,7 @@ def test_gpus_are_those_of_nvidia_smi_and_none_without_it(tmp_path, monkeypatch)
 
 def test_there_are_as_many_jobs_at_once_as_slots_and_as_cores_where_there_is_no_gpu(monkeypatch):
     assert slots.jobs_at_once({slots.DEVICES: "0,1,2", slots.PER_DEVICE: "2"}) == 6
-    assert slots.jobs_at_once({slots.DEVICES: "0,1,2"}) == 3
+    assert slots.jobs_at_once({slots.DEVICES: "0,1,2"}) == 6
     monkeypatch.setattr(slots.os, "sched_getaffinity", lambda _: set(range(5)), raising=False)
     assert slots.jobs_at_once({slots.DEVICES: ""}) == 5
 

@@ -16,11 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from .engine import job
 from .engine.devices import choose
-from .errors import UserError
 from .parts.downloads import SETS
 from .parts.stack_sizes import GPU_STACK
 from .parts.tasks import load
@@ -29,6 +27,7 @@ from .study import cost
 from .study.cohort import Cohort, Graph
 from .study.description import of_finished, wall_seconds
 from .study.durations import duration
+from .study.outcomes import Outcomes
 from .study.plan import Plan
 from .study.sizes import Places, size_of
 
@@ -50,31 +49,30 @@ class Timed:
     cohort: str
 
 
-def report(plan: Plan, places: Places) -> list[str]:
-    """What the micro-runs say of a study, and its finished cohorts, for a person."""
-    lines, measured = [], finished_seconds(plan)
+def report(plan: Plan, places: Places) -> tuple[list[str], float]:
+    """What the micro-runs say of a study, and its finished cohorts, for a person.
+
+    With it, by how much the estimates are off here; 1 where nothing could be timed.
+    """
+    lines, measured, off = [], finished_seconds(plan), 1.0
     if found := timed(plan.cohorts, plan.study.device):
         off, families = by_how_much(found), {one.family for one in found}
         each = {f: by_how_much(one for one in found if one.family == f) for f in sorted(families)}
         says = ", ".join(f"{family} {times:.2f}" for family, times in each.items())
         cpu = sum(map(cost.seconds, plan.cohorts)) * off + cost.SECONDS_OF_REPORT
-        wall = wall_seconds(plan, places, off)
+        wall = wall_seconds(plan.cohorts, places, off)
         lines = [
             f"here:    about {duration(cpu)} of this machine's {_engine(plan)} by {len(found)} "
             f"micro-runs, {duration(wall)} on {places.what}",
             f"         measured over estimated: {off:.2f} ({says})",
         ]
-    return lines + ([of_finished(plan, measured)] if measured else [])
+    return lines + ([of_finished(plan, measured)] if measured else []), off
 
 
 def finished_seconds(plan: Plan, results: Path | None = None) -> dict[str, float]:
     """What each finished cohort of a study's results folder took, in seconds of training."""
-    logs = (results or Path("results") / plan.name) / "logs" / "runs"
-    files = {path.stem: path for path in logs.glob("[!.]*.parquet") if path.stem in plan.by_id}
-    return {
-        id_: float(pq.read_table(path, columns=["seconds"])["seconds"].to_numpy().sum())
-        for id_, path in files.items()
-    }
+    results = results or Path("results") / plan.name
+    return {id_: o.seconds for id_, o in Outcomes(results).of(plan.by_id).items()}
 
 
 def _engine(plan: Plan) -> str:
@@ -161,7 +159,9 @@ def _carried_over(
 def _first_ratio(members: list[Cohort], device: str, limit: float) -> tuple[Cohort | None, float]:
     """The cohort with the most work that can be trained here, and its ratio."""
     for cohort in _heaviest_first(members)[:TRIES]:
-        with contextlib.suppress(UserError):  # data that are not here, say
+        # Data that are not here, a part of the user's own that fails, a GPU that is too small: a
+        # plan is made all the same, and training says what is wrong.
+        with contextlib.suppress(Exception):
             if found := ratio(cohort, device, limit):
                 return cohort, found
     return None, 1.0

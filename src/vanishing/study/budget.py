@@ -2,8 +2,8 @@
 
 What goes first: batteries that no claim needs, the dearest first; then seeds beyond those that can
 decide a claim, in all batteries alike, so that the arms of every contrast keep their pairs; then
-claims, each time the one that frees most time, with all batteries that only it needs. What is
-kept at a budget is therefore kept at every larger one.
+claims, each time the one that frees most time, with all batteries that only it needs. A larger
+budget therefore never decides fewer claims.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from .sizes import Places
 # Judged seeds with which the exact test of 55 claims can pass Holm: 2^-11 < 0.05 / 55 < 2^-10.
 LEAST_SEEDS = 11
 ATTEMPTS, SMALLER = 6, 0.9  # the time of a part is known once it is planned: if not, less
-_FILES = ("path", "images", "labels", "folder")  # settings of a task that name the user's files
 
 Needs = Mapping[str, frozenset[str]]  # of each claim, the batteries that it rests on
 Seeds = dict[str, int]  # of each battery that is kept, its judged seeds
@@ -55,19 +54,25 @@ class Work:
 
 
 def shrink(
-    planned: plan.Plan, budget: str, places: Places | None, claims: Path, out: Path | None = None
+    planned: plan.Plan,
+    budget: str,
+    places: Places | None,
+    claims: Path,
+    out: Path | None = None,
+    ratio: float = 1.0,
 ) -> str:
     """Write the config of the part of a study that fits, and say what it keeps and leaves.
 
-    ``budget`` is CPU time, or with ``places`` that of the clock where so many jobs run at a time.
+    ``budget`` is CPU time, or with ``places`` that of the clock where so many jobs run at a time;
+    ``ratio`` is measured over estimated time on the machine that will train.
     """
     out = out or Path(f"{planned.name}-{budget.replace(' ', '')}.yaml")
     limit, needs = seconds(budget), needs_of(claims, planned)
-    if _takes(planned, places) <= limit:
+    if _takes(planned, places, ratio) <= limit:
         return f"the whole study fits {budget}: nothing is written"
     work = work_of(planned)
-    for chosen in _candidates(work, needs, limit - cost.SECONDS_OF_REPORT, places):
-        took = _takes(_planned(planned, chosen), places)
+    for chosen in _candidates(work, needs, (limit - cost.SECONDS_OF_REPORT) / ratio, places):
+        took = _takes(_planned(planned, chosen), places, ratio)
         if took <= limit:
             _write(out, planned, chosen, budget)
             return _said(out, planned.name, budget, (dict(work.seeds), chosen), needs, took)
@@ -184,9 +189,11 @@ def _least_work(work: Work, batteries: Iterable[str]) -> float:
     return work.of(work.capped(batteries, LEAST_SEEDS))
 
 
-def _takes(planned: plan.Plan, places: Places | None) -> float:
+def _takes(planned: plan.Plan, places: Places | None, ratio: float) -> float:
     """Seconds of CPU, or with ``places`` those of the clock."""
-    return wall_seconds(planned, places) if places else planned.seconds
+    if places:
+        return wall_seconds(planned.cohorts, places, ratio)
+    return ratio * sum(map(cost.seconds, planned.cohorts)) + cost.SECONDS_OF_REPORT
 
 
 def _planned(planned: plan.Plan, chosen: Seeds) -> plan.Plan:
@@ -216,7 +223,7 @@ def _moved(task: object, source: Path, folder: Path) -> object:
     return {
         kind: {
             key: os.path.relpath(source / os.path.expanduser(value), folder)  # noqa: PTH111
-            if key in _FILES and isinstance(value, str)
+            if key in plan.FILES_OF_TASK and isinstance(value, str)
             else value
             for key, value in (given or {}).items()
         }

@@ -33,7 +33,7 @@ _CODE = (
 
 
 @dataclass(frozen=True)
-class Job:
+class Planned:
     """What Snakemake must know of a cohort: what it waits for, and what it will take."""
 
     runs: int
@@ -51,7 +51,7 @@ class Index:
     config_path: str
     device: str
     digest: str  # of the ids of all cohorts
-    jobs: dict[str, Job]
+    jobs: dict[str, Planned]
 
     @property
     def results(self) -> str:
@@ -70,7 +70,7 @@ def of_plan(plan: Plan) -> Index:
     from .grid import digest
 
     jobs = {
-        id_: Job(
+        id_: Planned(
             len(cohort.members),
             round(cost.seconds(cohort), 1),
             cost.memory_mb(cohort),
@@ -88,7 +88,7 @@ def write(plan: Plan, results: Path) -> None:
     from .plan import write_cohorts
 
     write_cohorts(plan, results)
-    files = [str(file) for file in plan.data_files]
+    files = [str(file) for file in (*plan.data_files, *plan.own_parts)]
     said = {"key": _key(plan.config_path, files), "files": files, **asdict(of_plan(plan))}
     write_text(results / FILE, json.dumps(said) + "\n")
 
@@ -97,7 +97,8 @@ def refresh(study: str | os.PathLike, plan: Plan | None = None) -> None:
     """Write the index of a study, unless the one that is there holds; ``plan`` spares a new one."""
     path = config_path(study)
     results = Path("results") / path.stem
-    if not _holds(_read(results / FILE), path):
+    said = _read(results / FILE)
+    if not _holds(said, path) or not set(said["jobs"]) <= _cohorts(results):
         from .plan import make
 
         write(plan or make(study), results)
@@ -111,7 +112,7 @@ def of_study(study: str | os.PathLike, in_job: bool = False) -> Index:
     path = config_path(study)
     said = _read(Path("results") / path.stem / FILE)
     if said and (in_job or _holds(said, path)):
-        jobs = {id_: _job(job) for id_, job in said["jobs"].items()}
+        jobs = {id_: _planned(job) for id_, job in said["jobs"].items()}
         names = ("study", "config_path", "device", "digest")
         return Index(jobs=jobs, **{name: said[name] for name in names})
     from .plan import make
@@ -119,8 +120,19 @@ def of_study(study: str | os.PathLike, in_job: bool = False) -> Index:
     return of_plan(make(study))
 
 
-def _job(said: dict) -> Job:
-    return Job(**{name: tuple(v) if isinstance(v, list) else v for name, v in said.items()})
+def _planned(said: dict) -> Planned:
+    return Planned(**{name: tuple(v) if isinstance(v, list) else v for name, v in said.items()})
+
+
+def _cohorts(results: Path) -> set[str]:
+    """The cohorts that have a file."""
+    return {file.stem for file in (results / "cohorts").glob("*.json")}
+
+
+def laid_out(study: str | os.PathLike, results: Path) -> list[str] | None:
+    """The cohorts of the index in ``results``, if it holds: a plan beside it must be of these."""
+    said = _read(results / FILE)
+    return list(said["jobs"]) if said and _holds(said, config_path(study)) else None
 
 
 def _holds(said: dict | None, config: Path) -> bool:
@@ -133,11 +145,12 @@ def _read(file: Path) -> dict | None:
         said = json.loads(file.read_text())
     except (OSError, ValueError):
         return None
-    return said if {"key", "files", "jobs"} <= set(said) else None
+    whole = isinstance(said, dict) and {"key", "files", "jobs"} <= set(said)
+    return said if whole else None
 
 
 def _key(config: Path, data: Iterable[str]) -> str:
-    """Changes with the config, the user's data and the code that lays out cohorts."""
+    """Changes with the config, the user's data and parts, and the code that lays out cohorts."""
     digest = hashlib.sha256(f"{config.resolve()} {fingerprint(*_CODE)}".encode())
     digest.update(config.read_bytes())
     for file in map(Path, data):

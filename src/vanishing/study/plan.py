@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from .cohort import Cohort, Graph, Member, graph_of, layout, tuning_runs
 from .cost import FLOPS_PER_SECOND, SECONDS_OF_REPORT, SECONDS_PER_JOB
 from .places import config_path
 
+FILES_OF_TASK = ("path", "images", "labels", "folder")  # settings that name the user's files
 # What plan.json says of a cohort's graph.
 _NAMED = ("family", "activation", "norm", "residual", "depth", "width", "steps")
 
@@ -46,7 +48,7 @@ class Plan:
         named = {
             Path(str(g.task[key]))
             for g in self.grids.values()
-            for key in ("path", "images", "labels", "folder")
+            for key in FILES_OF_TASK
             if key in g.task
         }
         inside = {file for path in named if path.is_dir() for file in path.iterdir()}
@@ -107,8 +109,15 @@ def _battery_json(g: grid.Grid) -> dict:
     }
 
 
-def make(study: str | os.PathLike, results: Path | None = None) -> Plan:
-    """The plan of a study, with the finished cohorts in its results folder kept as they are."""
+def make(
+    study: str | os.PathLike,
+    results: Path | None = None,
+    laid_out: Iterable[str] | None = None,
+) -> Plan:
+    """The plan of a study, with the finished cohorts in its results folder kept as they are.
+
+    Or those that are ``laid_out``, ids of an earlier plan: what works on that plan keeps it.
+    """
     path = config_path(study)
     read = config.read(path)
     grids, errors = {}, []
@@ -123,7 +132,8 @@ def make(study: str | os.PathLike, results: Path | None = None) -> Plan:
     results = results or Path("results") / path.stem
     _refuse_another_study(path, results)
     size = cost.seconds_of_job(read.cohort_flops, cost.seconds_of_study(wanted))
-    cohorts = layout(wanted, size, _finished(results))
+    kept = _finished(results) if laid_out is None else laid_out
+    cohorts = layout(wanted, size, _runs_of(results, kept))
     return Plan(path.stem, path, read, grids, tuple(cohorts))
 
 
@@ -196,13 +206,14 @@ def _probes(probes: config.Probes, steps: int) -> tuple[tuple[int, ...], int, tu
     return tuple(sorted({0, steps} | chosen)), probes.batch
 
 
-def _finished(results: Path) -> list[tuple[str, ...]]:
-    """The run ids of every cohort whose logs are there, in the order of their names."""
-    logs = results / "logs" / "runs"
-    if not logs.is_dir():
-        return []
-    done = sorted(file.stem for file in logs.glob("[!.]*.parquet"))
-    files = [results / "cohorts" / f"{name}.json" for name in done]
+def _finished(results: Path) -> list[str]:
+    """Every cohort whose logs are there, in the order of their names."""
+    return sorted(file.stem for file in (results / "logs/runs").glob("[!.]*.parquet"))
+
+
+def _runs_of(results: Path, ids: Iterable[str]) -> list[tuple[str, ...]]:
+    """The run ids of these cohorts, of those that have a file."""
+    files = [results / "cohorts" / f"{id_}.json" for id_ in ids]
     return [
         tuple(run["run_id"] for run in json.loads(file.read_text())["runs"])
         for file in files

@@ -226,7 +226,7 @@ def _cohorts(plan: Mapping, index: Mapping) -> list[tuple[str, int, float]]:
         c["id"]: (c["runs"], c["flops"] / FLOPS_PER_SECOND + SECONDS_PER_JOB)
         for c in plan.get("cohorts", ())
     }
-    return [(id_, *(known.get(id_) or planned[id_])) for id_ in planned or known]
+    return [(id_, *(known.get(id_) or planned[id_])) for id_ in known or planned]
 
 
 def _finished(results: Path) -> dict[str, float]:

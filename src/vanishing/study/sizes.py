@@ -27,8 +27,7 @@ class Places:
     @classmethod
     def here(cls) -> Places:
         """This machine's cores."""
-        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        count = count or 1
+        count = slots.cores()
         return cls(count, f"{count} core{'s' * (count > 1)}")
 
     @classmethod
@@ -38,13 +37,14 @@ class Places:
         Its template language is not run: of a value that Python makes, the last number counts.
         """
         folder = profile_path(profile, Path("workflow/profiles"))
-        said = _top_level((folder / "config.yaml").read_text())
+        text = (folder / "config.yaml").read_text()
+        said = _top_level(text)
         name, here = folder.name, cls.here()
         if said.get("executor", "local") != "local":
             count = _number(said.get("jobs", "")) or 100
             return cls(count, f"{count} jobs at a time of profile {name}")
-        if "gpu" in name and (found := slots.devices(os.environ)):
-            count = len(found) * slots.per_device(os.environ)
+        if "slots.jobs_at_once" in text and slots.devices(os.environ):
+            count = slots.jobs_at_once(os.environ)
             return cls(count, f"{count} device slots of profile {name}")
         count = _number(said.get("cores", "")) or _number(said.get("jobs", "")) or here.count
         what = f"{count} core{'s' * (count > 1)}"

@@ -25,12 +25,13 @@ from ..errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"  # indices or UUIDs; CUDA reads it once, when it starts
 DEVICES = "VANISHING_DEVICES"  # "0,1": stands in for what nvidia-smi says
-PER_DEVICE = "VANISHING_SLOTS_PER_DEVICE"  # jobs that share a device, 1 by default
+PER_DEVICE = "VANISHING_SLOTS_PER_DEVICE"  # jobs that share a device, 2 by default
 # What a scheduler sets in a job: SLURM, PBS, LSF, Grid Engine, Flux, OAR, HTCondor.
 SCHEDULERS = (
     "SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID", "FLUX_JOB_ID", "OAR_JOB_ID",
     "_CONDOR_JOB_AD",
 )  # fmt: skip
+TWO = "2"  # one trains while the other reads its data, probes and writes
 MAY_USE_CUDA = ("auto", "cuda")
 SECONDS_BETWEEN_LOOKS = 0.2  # while every slot is taken
 
@@ -92,7 +93,7 @@ def per_device(environment: Mapping[str, str]) -> int:
     """How many jobs may share a device; one has the whole of it in a scheduler's job."""
     if scheduled(environment):
         return 1
-    given = environment.get(PER_DEVICE, "1")
+    given = environment.get(PER_DEVICE, TWO)
     if not given.isdecimal() or int(given) < 1:
         raise UserError(f"{PER_DEVICE} is {given!r}: give a whole number of jobs, at least 1.")
     return int(given)
@@ -100,8 +101,13 @@ def per_device(environment: Mapping[str, str]) -> int:
 
 def jobs_at_once(environment: Mapping[str, str]) -> int:
     """As many jobs as there are slots; where there is no GPU, as there are cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return len(devices(environment)) * per_device(environment) or cores or 1
+    return len(devices(environment)) * per_device(environment) or cores()
+
+
+def cores() -> int:
+    """The cores of this machine that we may use."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return there or 1
 
 
 def _of_nvidia_smi() -> list[Device]:
