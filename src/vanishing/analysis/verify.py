@@ -90,11 +90,11 @@ def verify(results: Path, sample: Sample, device: str = "auto") -> Verified:
     drawn = draw(runs, sample)
     chosen = runs[runs["run_id"].isin(drawn)]
     now = provenance()
-    again, stamps = [], {}
+    again, stamps, tuning = [], {}, _tuning(results, runs)
     for cohort, members in chosen.groupby("cohort", sort=True):
         stamps[cohort] = _stamp(results, str(cohort))
         only = set(members["run_id"])
-        again.append(job.run(_cohort(results, str(cohort)), _tuning(results, runs), device, only))
+        again.append(job.run(_cohort(results, str(cohort)), tuning, device, only))
     logs = {name: pd.concat([part[name] for part in again]) for name in LOGS}
     trained = set(logs["runs"]["run_id"])
     before = {name: _of(results, table, trained) for name, table in LOGS.items()}
