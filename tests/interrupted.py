@@ -1,5 +1,6 @@
 """Cohorts of every family for trainings that are interrupted, and how they are."""
 
+import contextlib
 import random
 import signal
 
@@ -8,10 +9,12 @@ import pandas as pd
 from vanishing.engine import job
 from vanishing.engine.checkpoints import Checkpoints
 from vanishing.engine.watch import Stopped, Watch
+from vanishing.parts.measure_blocks import BLOCKS
 
 STEPS = 9
+STARTS = 1000  # of a job, at most: each makes an update of the hundred that there are to make
 PROBES = {"steps": [0, 1, 5, STEPS], "batch": 12, "blocks": []}
-BLOCKS = {"blocks": ["freeze", "interference", "noise"]}
+FREEZE = {"blocks": ["freeze", "interference", "noise"]}
 NET = {
     "split": "judged", "family": "mlp", "task": "digits", "data": "", "activation": "tanh",
     "norm": "none", "norm_position": "before", "residual": "none", "block": 1, "depth": 3,
@@ -25,6 +28,10 @@ RNN = NET | {
     "family": "rnn", "task": "adding", "depth": 2, "length": 6, "recurrence": "gru",
     "loss": "squared_error", "data_source": {"kind": "adding", "length": 6, "samples": 120},
 }  # fmt: skip
+TRANSDUCTION = RNN | {
+    "task": "transduction", "length": 16, "loss": "cross_entropy",
+    "data_source": {"kind": "transduction", "length": 16, "samples": 120},
+}  # fmt: skip
 GAN = NET | {
     "family": "gan", "task": "ring", "game": "wgan_gp", "players": "mlp", "generator": "live",
     "latent": 4, "discriminator_steps": 2, "instance_noise": 0.1, "normed": "both",
@@ -34,12 +41,14 @@ COHORTS = {
     "adam, batch norm": NET | {"norm": "batch", "optimizer": "adam"},
     "freeze, schedule, clip": NET | {
         "optimizer": "momentum", "norm": "spectral", "schedule": "cosine", "clip": "norm(limit=1)",
-        "probes": PROBES | BLOCKS,
+        "probes": PROBES | FREEZE,
     },
     "stochastic depth": NET | {"residual": "stochastic_depth", "depth": 4, "optimizer": "lion"},
     "one that diverges": NET | {"activation": "relu", "rates": [0.1, 1e30, 0.1]},
     "cnn": NET | {"family": "cnn", "norm": "batch", "optimizer": "nesterov", "width": 4},
+    "every block": NET | {"probes": PROBES | {"blocks": list(BLOCKS)}},
     "rnn": RNN | {"optimizer": "rmsprop", "norm": "layer", "clip": "norm(limit=1)"},
+    "a task with its own score": TRANSDUCTION,
     "live gan": GAN | {
         "norm": "spectral", "optimizer": "adam", "residual": "stochastic_depth", "depth": 4,
     },
@@ -79,13 +88,12 @@ def run_in_parts(cohort, folder, seed=0, longest=7):
 
     How many updates each start makes is random, from 1 to ``longest``.
     """
-    chance, stops = random.Random(seed), 0
-    while True:
+    chance = random.Random(seed)
+    for stops in range(STARTS):
         watch = StoppingWatch(folder, chance.randint(1, longest))
-        try:
+        with contextlib.suppress(Stopped):
             return job.run(cohort, device="cpu", watch=watch), stops
-        except Stopped:
-            stops += 1
+    raise AssertionError("no progress")
 
 
 def assert_same(found, expected):

@@ -70,6 +70,27 @@ def test_a_finished_stack_is_not_trained_again(tmp_path, undisturbed, monkeypatc
     assert made == [(1, step) for step in range(4, steps)]
 
 
+def test_what_froze_no_layers_is_not_trained_again_for_the_sake_of_what_did(tmp_path, monkeypatch):
+    from vanishing.engine import training
+
+    monkeypatch.setattr(job, "stacks", lambda runs, *_: [range(runs)])
+    cohort = cohort_of(COHORTS["freeze, schedule, clip"])
+    steps = cohort["steps"] + 1
+    with pytest.raises(Stopped):  # in the third training, of which two layers are frozen
+        job.run(cohort, device="cpu", watch=StoppingWatch(tmp_path, 2 * steps + 4))
+    made, advance = [], training.advance
+
+    def counted(stack, step, wanted):
+        made.append(step)
+        return advance(stack, step, wanted)
+
+    monkeypatch.setattr(training, "advance", counted)
+    found = job.run(cohort, device="cpu", watch=Watch(Checkpoints(tmp_path)))
+    rest = list(range(1, steps))
+    assert made == rest[3:] + rest  # of the third and the fourth
+    assert_same(found, job.run(cohort, device="cpu"))
+
+
 def test_seconds_count_the_time_before_the_stop(tmp_path, monkeypatch):
     clock = iter(range(0, 10**6, 10))
     monkeypatch.setattr("vanishing.engine.watch.time.perf_counter", lambda: next(clock))
@@ -157,8 +178,11 @@ def test_a_key_changes_with_all_that_numbers_rest_on(monkeypatch, tmp_path):
         key_of(cohort, rates, CPU),
         key_of({**cohort, "width": 9}, rates, CPU),
         key_of(cohort, [0.1, 0.1, 0.2], CPU),
-        key_of(cohort, rates, torch.device("cuda")),
     ]
+    for name in ("A GPU", "another"):
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.cuda, "get_device_name", lambda device, name=name: name)
+            keys.append(key_of(cohort, rates, torch.device("cuda")))
     assert key_of(json.loads(json.dumps(cohort)), rates, CPU) == keys[0]
     with monkeypatch.context() as patch:
         patch.setattr(torch, "__version__", "0.1")
@@ -168,7 +192,7 @@ def test_a_key_changes_with_all_that_numbers_rest_on(monkeypatch, tmp_path):
         keys.append(key_of(cohort, rates, CPU))
     monkeypatch.syspath_prepend(tmp_path / "cos")
     keys.append(key_of(cohort, rates, CPU))
-    assert len(set(keys)) == len(keys) == 7
+    assert len(set(keys)) == len(keys) == 8
 
 
 def test_a_checkpoint_that_cannot_be_written_is_told_once_and_ends_nothing(
@@ -188,18 +212,32 @@ def test_a_stop_without_a_checkpoint_says_so(tmp_path):
         job.run(PLAIN, device="cpu", watch=watch)
 
 
-def test_what_is_packed_comes_back_the_same():
+def test_what_is_packed_comes_back_from_a_file_the_same(tmp_path):
     value = {
-        "a": [np.arange(3.0), {("mmd", 0.5): np.array([True])}, None],
+        "a": [np.arange(3.0), {("mmd", np.float64(0.5)): np.array([True])}, None],
+        np.int64(3): {np.str_("x"): 1},
         "b": (1, "x", np.float64(0.1)),
         "c": [{}, {"v": torch.ones(2, 1).expand(2, 3)}],
     }
-    found = unpacked(packed(value), CPU)
+    torch.save(packed(value), tmp_path / "a.pt")
+    found = unpacked(torch.load(tmp_path / "a.pt", weights_only=True), CPU)
     assert found["a"][0].dtype == np.float64
     assert found["a"][0].tolist() == [0, 1, 2]
     assert found["a"][1]["mmd", 0.5].tolist() == [True]
     assert found["b"] == (1, "x", 0.1)
+    assert found[3] == {"x": 1}
     assert torch.equal(found["c"][1]["v"], torch.ones(2, 3))
+
+
+def test_a_layout_that_a_full_disk_kept_back_is_written_with_what_is_saved_next(tmp_path, capsys):
+    watch = Watch(Checkpoints(tmp_path / "c"))
+    watch.lay_out([range(3)])
+    (tmp_path / "c").write_text("")  # no folder can be made
+    watch.split([range(2), range(2, 3)])
+    assert "no checkpoint can be written" in capsys.readouterr().err
+    (tmp_path / "c").unlink()
+    assert watch.checkpoints.save("runs-0-2", {})
+    assert Watch(Checkpoints(tmp_path / "c")).layout() == [range(2), range(2, 3)]
 
 
 # A job
@@ -218,7 +256,9 @@ def wait(until, job, seconds=60):
     deadline = time.monotonic() + seconds
     while not (found := until()) and job.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert found, job.stderr.read()
+    if not found:
+        job.kill()
+        raise AssertionError(job.communicate()[1])
     return found
 
 
@@ -239,7 +279,7 @@ def test_a_job_that_gets_sigterm_goes_on_at_its_next_start(tmp_path, monkeypatch
     second = started(tmp_path, cohort)
     assert "a training goes on after update" in second.communicate(timeout=120)[1]
     assert second.returncode == 0
-    assert not (tmp_path / "checkpoints").exists()
+    assert not (tmp_path / "checkpoints/c").exists()
     expected = job.run(cohort, device="cpu")
     found = {name: LOGS[name].read(tmp_path / "logs" / name / "c.parquet") for name in LOGS}
     assert_same(found, {name: table.reset_index(drop=True) for name, table in expected.items()})
@@ -267,9 +307,8 @@ def test_signals_are_as_before_when_a_job_is_done(tmp_path):
 # The heartbeat
 
 
-def test_a_heartbeat_says_how_far_the_job_is_and_not_more_often_than_needed(tmp_path, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(heartbeat.time, "monotonic", lambda: now[0])
+def test_a_heartbeat_says_how_far_the_job_is_again_and_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(heartbeat, "SECONDS", 0.01)
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     file = tmp_path / "running/c.json"
     beating = heartbeat.Heartbeat(file, 3)
@@ -279,15 +318,32 @@ def test_a_heartbeat_says_how_far_the_job_is_and_not_more_often_than_needed(tmp_
     }  # fmt: skip
     assert (said["job"], said["step"], said["steps"]) == ("77", 0, 0)
     beating.done = 2
-    beating.beat(4, 9)
-    assert json.loads(file.read_text()) == said
-    now[0] = 5.0
     beating.beat(5, 9)
-    later = json.loads(file.read_text())
-    assert (later["done"], later["step"], later["steps"]) == (2, 5, 9)
+    later = beat_that(file, lambda new: new["step"] == 5)
+    assert (later["done"], later["steps"]) == (2, 9)
     assert later["started"] == said["started"] <= later["beat"]
     beating.end()
     assert not file.exists()
+    assert not beating._thread.is_alive()
+
+
+def test_a_heartbeat_goes_on_while_nothing_is_told_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(heartbeat, "SECONDS", 0.01)
+    file = tmp_path / "running/c.json"
+    beating = heartbeat.Heartbeat(file, 3)
+    first = json.loads(file.read_text())["beat"]
+    second = beat_that(file, lambda new: new["beat"] > first)["beat"]
+    beat_that(file, lambda new: new["beat"] > second)
+    beating.end()
+
+
+def beat_that(file, fits, seconds=60):
+    """The first sign of life that fits."""
+    deadline = time.monotonic() + seconds
+    while not fits(said := json.loads(file.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert fits(said), said
+    return said
 
 
 def test_a_heartbeat_that_cannot_be_written_ends_nothing(tmp_path):

@@ -123,6 +123,7 @@ def most(memory=None, runs=5000):
 def test_a_stack_on_a_gpu_is_as_large_as_the_memory_of_its_job(gpu, monkeypatch):
     needed = bytes_of_run(net_of(width=64).architecture, 256)
     gpu.free = gpu.total = 320 * needed / GIB
+    monkeypatch.setenv(slots.PER_DEVICE, "1")
     assert 128 < most() <= 256 <= 0.8 * 320
     monkeypatch.setenv(slots.PER_DEVICE, "4")
     assert 32 < most() <= 64 <= 0.8 * 320 / 4
@@ -153,7 +154,9 @@ def test_what_is_sent_keeps_its_values_and_waits_only_on_the_cpu():
     assert sent(drawn, torch.device("meta"), torch.float64).device.type == "meta"
 
 
-def test_a_gpu_is_sent_memory_that_is_not_paged_out():
+@pytest.mark.parametrize("dtype", [None, torch.float64])
+def test_a_gpu_is_sent_memory_that_is_not_paged_out(dtype):
+    """What is pinned has the type that is sent: a cast on the way would not be pinned."""
     asked = []
 
     class Values:
@@ -163,11 +166,13 @@ def test_a_gpu_is_sent_memory_that_is_not_paged_out():
             asked.append("pinned")
             return self
 
-        def to(self, *place, non_blocking):
+        def to(self, *place, non_blocking=False):
             asked.append((*place, non_blocking))
+            return self
 
-    sent(Values(), CUDA)
-    assert asked == ["pinned", (CUDA, torch.float32, True)]
+    sent(Values(), CUDA, dtype)
+    kind = dtype or torch.float32
+    assert asked == [(kind, False), "pinned", (CUDA, kind, True)]
 
 
 def test_tables_say_which_gpu_made_them_and_how_it_multiplied(monkeypatch):

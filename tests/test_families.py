@@ -5,7 +5,7 @@ import pytest
 
 from vanishing.errors import UserError
 from vanishing.parts.recurrences import RECURRENCES
-from vanishing.study import cohort
+from vanishing.study import cost
 
 from .test_combinations import made, settings
 
@@ -159,4 +159,4 @@ def test_a_recurrence_of_the_users_own_is_planned_without_being_imported(tmp_pat
     monkeypatch.syspath_prepend(tmp_path)
     planned = made(tmp_path, {**RNN, "recurrence": "my_parts:cell"})
     assert planned.own_parts == [tmp_path / "my_parts.py"]
-    assert cohort.PLAIN["recurrence"] in RECURRENCES
+    assert cost.PLAIN["recurrence"] in RECURRENCES

@@ -13,10 +13,10 @@ import pytest
 
 from vanishing.analysis.gather import gather
 from vanishing.errors import UserError
-from vanishing.study import head
+from vanishing.study import head, processes
 from vanishing.study import run as runner
 from vanishing.study.mending import mend
-from vanishing.tables import CURVES, LAYERS, RUN_LOG
+from vanishing.tables import CURVES, LAYERS, LOGS, RUN_LOG
 
 from . import faulted
 from . import killed_study as small
@@ -60,7 +60,7 @@ def assert_complete(folder: Path, expected: Path) -> None:
         pd.testing.assert_frame_equal(found[name], table, check_exact=True, obj=name)
     half = [file for file in (folder / RESULTS).rglob("*.parquet") if not whole(file)]
     assert not half
-    assert not head.below(folder / RESULTS)
+    assert not processes.below(folder / RESULTS)
     assert head.head(folder / RESULTS) is None
 
 
@@ -136,12 +136,12 @@ def test_killed_snakemake_leaves_nothing_running_and_what_was_finished_is_kept(
     monkeypatch.chdir(tmp_path)
     small.lay_out(tmp_path)
     begun = small.begin()
-    [snakemake] = [p for p in head.below(small.RESULTS) if "snakemake" in p.cmdline()]
+    [snakemake] = [p for p in processes.below(small.RESULTS) if "snakemake" in p.cmdline()]
     small.finish("a", marked=True)
     snakemake.kill()
     begun.communicate()
     assert begun.returncode == 128 + 9
-    assert not head.below(small.RESULTS)
+    assert not processes.below(small.RESULTS)
     Path("hold").unlink()
     assert runner.run_study("tiny.yaml") == 0
     assert small.trained() == ["b"]
@@ -295,7 +295,7 @@ def files_of(folder: Path, *names: str) -> list[Path]:
 
 
 def test_files_from_the_future_get_the_present_time_in_their_order(tmp_path):
-    old, first, second = files_of(tmp_path, "plan.json", "tables/b.parquet", "logs/runs/a.parquet")
+    old, first, second = files_of(tmp_path, "plan.json", "tables/b.parquet", "claims/a.parquet")
     later = time.time() + DAY
     os.utime(first, (later, later))
     os.utime(second, (later + 1, later + 1))
@@ -310,17 +310,37 @@ def test_files_from_the_future_get_the_present_time_in_their_order(tmp_path):
 
 
 def test_cohort_that_lacks_a_log_is_trained_again_and_no_other(tmp_path):
-    names = [f"logs/{table}/{c}.parquet" for table in ("layers", "curves", "runs") for c in "ab"]
-    files = files_of(tmp_path, *names)
-    assert mend(tmp_path) == []  # of the other kinds of logs, an older version wrote none
+    files = files_of(
+        tmp_path, *(f"logs/{table}/{cohort}.parquet" for table in LOGS for cohort in "ab")
+    )
+    assert mend(tmp_path) == []
     (tmp_path / "logs/curves/b.parquet").unlink()
     assert mend(tmp_path) == ["some logs are missing, and trained again: 1 cohort (b)"]
     assert [file.name for file in (tmp_path / "logs/runs").iterdir()] == ["a.parquet"]
     assert files[0].exists()
 
 
+def test_cohorts_are_trained_again_where_a_whole_kind_of_log_is_gone(tmp_path):
+    files_of(tmp_path, *(f"logs/{table}/{cohort}.parquet" for table in LOGS for cohort in "ab"))
+    shutil.rmtree(tmp_path / "logs/lags")
+    assert mend(tmp_path) == ["some logs are missing, and trained again: 2 cohorts (a, b)"]
+    assert mend(tmp_path) == []
+
+
+def test_checkpoints_are_kept_of_what_is_to_be_trained_and_no_other(tmp_path):
+    files_of(tmp_path, *(f"checkpoints/{cohort}/stacks.pt" for cohort in "abc"))
+    files_of(tmp_path, *(f"logs/{table}/a.parquet" for table in LOGS))
+    assert mend(tmp_path) == []
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 3  # nobody said what is planned
+    assert mend(tmp_path, {"a", "b"}) == []
+    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["b"]
+    assert mend(tmp_path, {"a"}) == []
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path):
     files_of(tmp_path, "logs/runs/.a.parquet.x1_y2z3w", "running/.a.json.abcdefgh")
-    kept = files_of(tmp_path, ".running.json", "logs/layers/a.parquet", "logs/runs/a.parquet")
+    logs_of_a = (f"logs/{table}/a.parquet" for table in LOGS)
+    kept = files_of(tmp_path, ".running.json", *logs_of_a)
     assert mend(tmp_path) == []
     assert sorted(file for file in tmp_path.rglob("*") if file.is_file()) == sorted(kept)

@@ -129,6 +129,29 @@ def test_cohorts_without_logs_are_passed_over(copy):
     assert set(read(copy, "layers")["run_id"]) == set(read(copy, "runs")["run_id"])
 
 
+@pytest.mark.parametrize("kind", ["layers", "curves"])
+def test_a_damaged_log_of_a_cohort_that_is_not_trained_stops_nothing(copy, kind):
+    first = cohorts_of(copy)[0]
+    (copy / "logs/runs" / f"{first}.parquet").unlink()
+    (copy / "logs" / kind / f"{first}.parquet").write_bytes(b"PAR1")
+    gather(copy)
+    assert first not in set(read(copy, "runs")["cohort"])
+    assert set(read(copy, kind)["run_id"]) == set(read(copy, "runs")["run_id"])
+
+
+def test_every_log_is_read_once(copy, monkeypatch):
+    loaded = []
+    load = table_module.Table.load
+
+    def counted(table, file, *arguments):
+        loaded.append(file)
+        return load(table, file, *arguments)
+
+    monkeypatch.setattr(table_module.Table, "load", counted)
+    gather(copy)
+    assert len(loaded) == len(set(loaded)) == len(LOGS) * len(cohorts_of(copy))
+
+
 def test_profiles_are_means_and_spreads_over_the_judged_runs_of_a_cell(study):
     runs, cells = read(study, "runs"), read(study, "profiles")
     judged = runs[runs["split"] == "judged"]
@@ -156,6 +179,23 @@ def test_profiles_do_not_depend_on_how_the_runs_are_split_into_cohorts():
     wide = curves.merge(runs).astype({"test_accuracy": "float64"})
     plain = wide.groupby("cell")["test_accuracy"].std()
     np.testing.assert_allclose(together.set_index("cell")["sd"], plain, rtol=1e-9)
+
+
+def test_rates_of_which_each_is_judged_have_profiles_of_their_own():
+    rates = ["fixed(0.1)", "fixed(0.2)"]
+    runs = runs_of("b", {"lr_policy": rates}, 3, nothing, **(TRAINED | {"depth": 2}))
+    runs["cell"] = "the same"
+    layers = LOGS["layers"].frame(
+        dict.fromkeys(LOGS["layers"].columns, 0.0)
+        | {"run_id": run, "step": 0, "player": "net", "layer": layer, "q": 10.0**seed}
+        for run, seed in zip(runs["run_id"], runs["seed"], strict=True)
+        for layer in (1, 2)
+    )
+    found = profiles_of(runs, layers=layers).query("quantity == 'log10_q'")
+    assert found[["lr_policy", "place"]].values.tolist() == [[p, n] for p in rates for n in (1, 2)]
+    assert found["n"].tolist() == [3] * 4
+    np.testing.assert_allclose(found["mean"], 1)
+    np.testing.assert_allclose(found["sd"], 1)
 
 
 def test_a_single_run_has_a_mean_and_no_spread():

@@ -115,6 +115,25 @@ def assert_that_nothing_waits(on_cpu):
                 note(first, step, one.nonfinite)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="only a GPU can wait for the host")
+@pytest.mark.filterwarnings("ignore:.*set_sync_debug_mode")  # it says that it is new
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_step_on_a_gpu_has_nobody_wait(dtype):
+    data, cuda = data_of(), torch.device("cuda")
+    graph = graph_of(residual="stochastic_depth", depth=4)
+    samples = samples_of(data, RUNS[1], graph["steps"], graph["batch"], 16, cuda)
+    stack = Stack.of(Network.of(graph, data.shape), Budget.of(graph), samples, RUNS, dtype)
+    rules, of_gan = Rules.of(gan.graph_of(instance_noise=0.1)), gan.data_of()
+    match = Match.of(rules, players_of(gan.graph_of(), of_gan), of_gan, RUNS, cuda, dtype)
+    for step in (1, 2):  # the first step may wait: it sets up what multiplies
+        torch.cuda.set_sync_debug_mode("error" if step == 2 else "default")
+        try:
+            stacks.advance(stack, step, wanted=True)
+            adversarial.advance(match, step, wanted=True)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
 def refused(graph):
     """Whether the parts of a graph don't go together."""
     try:

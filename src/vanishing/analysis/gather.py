@@ -39,10 +39,9 @@ def gather(results: Path, stamp: Mapping | None = None) -> None:
     """
     plan = json.loads((results / "plan.json").read_text())
     cohorts = [cohort["id"] for cohort in plan["cohorts"]]
-    logged = _runs_of(results, cohorts)
-    runs = _asked_for(logged, plan["members"])
-    sums = Sums(judged(_frame(runs, ["run_id", "cell", "depth", "split"])))
-    overflowed = _pass_through(results, cohorts, set(runs["run_id"].to_pylist()), sums, stamp)
+    runs = _asked_for(_runs_of(results, cohorts), plan["members"])
+    sums = Sums(judged(_frame(runs, ["run_id", "cell", "lr_policy", "depth", "split"])))
+    overflowed = _pass_through(results, _by_cohort(runs, cohorts), sums, stamp)
     found = signals(Tables(_frame(runs, OF_SIGNAL), overflowed))
     runs = runs.append_column("signal", pa.array(found, pa.string()))
     with RUNS.writer(path_of(results, RUNS), stamp) as rows:
@@ -77,8 +76,15 @@ def _asked_for(runs: pa.Table, members: Mapping[str, list[str]]) -> pa.Table:
     return pa.concat_tables([empty, *parts])
 
 
+def _by_cohort(runs: pa.Table, cohorts: list[str]) -> dict[str, pa.Array]:
+    """The ids of the ``runs`` of every cohort that has some, in the order of the plan."""
+    once = _frame(runs, ["run_id", "cohort"]).drop_duplicates("run_id")
+    found = {id_: pa.array(own, pa.string()) for id_, own in once.groupby("cohort")["run_id"]}
+    return {cohort: found[cohort] for cohort in cohorts if cohort in found}
+
+
 def _pass_through(
-    results: Path, cohorts: list[str], wanted: set[str], sums: Sums, stamp: Mapping | None
+    results: Path, runs: Mapping[str, pa.Array], sums: Sums, stamp: Mapping | None
 ) -> pd.DataFrame:
     """Write the long tables and add up the profiles; gives the layers that overflowed at init."""
     overflowed = []
@@ -87,8 +93,8 @@ def _pass_through(
             name: stack.enter_context(table.writer(path_of(results, table), stamp))
             for name, table in LONG.items()
         }
-        for cohort in cohorts:
-            logs = _logs_of(results, cohort, wanted)
+        for cohort, mine in runs.items():
+            logs = _logs_of(results, cohort, mine)
             for name, log in logs.items():
                 parts[name].add(log)
             sums.add(logs)
@@ -97,11 +103,8 @@ def _pass_through(
     return _frame(pa.concat_tables([empty, *overflowed]).unify_dictionaries(), AT_INIT)
 
 
-def _logs_of(results: Path, cohort: str, wanted: set[str]) -> dict[str, pa.Table]:
-    """The long logs of a cohort: its own rows of the runs that are asked for."""
-    file = _file(results, RUN_LOG, cohort)
-    own = RUN_LOG.load(file)["run_id"].unique() if file.exists() else pa.array([], pa.string())
-    mine = pa.array([run for run in own.to_pylist() if run in wanted], pa.string())
+def _logs_of(results: Path, cohort: str, mine: pa.Array) -> dict[str, pa.Table]:
+    """The long logs of a trained cohort: the rows of those of its runs that are asked for."""
     logs = {}
     for name, table in LONG.items():
         log = _log(results, table, cohort)
@@ -110,14 +113,15 @@ def _logs_of(results: Path, cohort: str, wanted: set[str]) -> dict[str, pa.Table
 
 
 def _log(results: Path, table: Table, cohort: str) -> pa.Table:
-    """A long log of a cohort; a trained one has all of them."""
-    file, vouches = _file(results, table, cohort), _file(results, RUN_LOG, cohort)
-    if vouches.exists() and not file.exists():
+    """A long log of a trained cohort, which has all of them."""
+    file = _file(results, table, cohort)
+    if not file.exists():
+        vouches = _file(results, RUN_LOG, cohort)
         raise UserError(
             f"{file} is missing, and {vouches} says that the cohort is trained. Delete that too, "
             "and start again: the cohort will be trained anew."
         )
-    return table.load(file) if file.exists() else table.schema().empty_table()
+    return table.load(file)
 
 
 def _overflowed(layers: pa.Table) -> pa.Table:

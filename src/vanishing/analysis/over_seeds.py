@@ -23,7 +23,7 @@ def judged(runs: pd.DataFrame, family: str | None = None) -> pd.DataFrame:
 
 
 def means(data: pd.DataFrame, by: Sequence[str], column: str) -> pd.DataFrame:
-    """The mean of ``column`` over the rows of each group, a row a seed, with Student's interval."""
+    """The mean of ``column`` over the rows of each group, with Student's interval over rows."""
     return _grouped(data.dropna(subset=column), by, lambda rows: mean_interval(rows[column]))
 
 

@@ -17,7 +17,7 @@ from ..tables import PROFILES
 from ..theory.slope import lag_slope
 from .over_seeds import moments, united
 
-KEY = list(PROFILES.key)
+KEY, CELL = list(PROFILES.key), ["cell", "lr_policy"]
 WAITING = 100_000  # rows of logs that are summed up together, and of sums that are united
 # Quantities of a profile, as the table calls them; scores go by their own names.
 OF_LAYERS = LOG10_Q, LOG10_DELTA = "log10_q", "log10_delta_rms"
@@ -38,20 +38,17 @@ USED = {
 
 
 class Sums:
-    """The profiles of all that was added: sums by cell, step, quantity and place."""
+    """The profiles of what was added of ``runs``: sums by cell, rates, step, quantity and place."""
 
     def __init__(self, runs: pd.DataFrame) -> None:
-        self.cells = runs.set_index("run_id")[["cell", "depth"]]
-        self.counted = pa.array(runs["run_id"], pa.string())
+        self.cells = runs.set_index("run_id")[[*CELL, "depth"]]
         self.waiting: dict[str, list[pa.Table]] = {name: [] for name in USED}
         self.sums: list[pd.DataFrame] = []
 
     def add(self, logs: Mapping[str, pa.Table]) -> None:
         """Whole runs: the logs of a cohort, by name."""
         for name, (columns, where) in USED.items():
-            rows = logs[name].filter(where).select(columns)
-            counted = pc.is_in(rows["run_id"].cast(pa.string()), self.counted)
-            self.waiting[name].append(rows.filter(counted))
+            self.waiting[name].append(logs[name].filter(where).select(columns))
         if sum(len(part) for parts in self.waiting.values() for part in parts) > WAITING:
             self._sum_up()
 
@@ -77,7 +74,8 @@ class Sums:
 def profiles_of(logs: Mapping[str, pd.DataFrame], cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """What runs add to the profiles, a row a run: the columns of the key, and value.
 
-    ``logs``: the columns USED of each log; ``cells``: cell and depth of the runs by run_id.
+    ``logs``: the columns USED of each log; ``cells``: cell, lr_policy and depth of
+    the runs by run_id; a run that is not among them has no part.
     """
     for name, rows in logs.items():
         yield from OF_LOG[name](rows.join(cells, on="run_id", how="inner"))
@@ -90,7 +88,7 @@ def _frame(parts: list[pa.Table]) -> pd.DataFrame:
 
 def _row(rows: pd.DataFrame, quantity: str | pd.Series, place: object, value: object) -> Iterator:
     if len(rows):
-        named = rows[["cell", "step"]].assign(quantity=quantity, place=place, value=value)
+        named = rows[[*CELL, "step"]].assign(quantity=quantity, place=place, value=value)
         yield named.astype({"place": "float64", "value": "float64"})
 
 
@@ -112,9 +110,7 @@ def of_lags(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
     last = size[first].set_axis(drawn.loc[first, "run_id"])
     yield from _row(drawn, LAG_DECAY, drawn["lag"], size - drawn["run_id"].map(last).astype(float))
     if len(rows):
-        lines = rows.pivot(
-            index=["cell", "run_id", "step"], columns="lag", values="log10_delta_rms"
-        )
+        lines = rows.pivot(index=[*CELL, "run_id", "step"], columns="lag", values="log10_delta_rms")
         runs = lines.index.to_frame(index=False)
         yield from _row(runs, LAG_SLOPE, 0.0, lag_slope(lines.to_numpy(float)))
 

@@ -31,14 +31,14 @@ LARGEST = math.log10(float(np.finfo(np.float32).max))
 
 # What measures are taken from the layers: these columns, up to this step, at the end of a training,
 # and wherever the interference is known. The others are there for a look at single runs.
-OF_LAYERS = (
+COLUMNS_OF_LAYERS = (
     "run_id", "step", "player", "layer", "log10_delta_rms", "log10_grad_rms", "grad_zero_fraction",
     "delta_zero_fraction", "underflow_fp16", "underflow_bf16", "underflow_fp32",
     "nonfinite_fraction", "activation_mean", "activation_sd", "q", "saturation_low",
     "saturation_high", "dead_fraction", "total_change", "interference", "reset_accuracy",
     "linear_probe_accuracy", "derivative_low", "derivative_middle", "derivative_high",
 )  # fmt: skip
-EARLIEST = 8  # updates
+EARLY = (1, 8)  # updates, ends included, that measures of a training's start are taken from
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class Tables:
         """
         runs = read("runs")
         ends = [int(step) for step in runs["steps"].unique()]
-        steps = sorted({*range(EARLIEST + 1), *ends})
+        steps = sorted({*range(EARLY[1] + 1), *ends})
         of_steps = pc.field("step").isin(steps) | pc.field("interference").is_valid()
         kept = of_steps & (pc.field("player").cast(pa.string()) != "discriminator")
-        layers = read("layers", columns=list(OF_LAYERS), where=kept)
+        layers = read("layers", columns=list(COLUMNS_OF_LAYERS), where=kept)
         others = {f.name: read(f.name) for f in fields(cls) if f.name not in ("runs", "layers")}
         return cls(runs, layers, **others)
 

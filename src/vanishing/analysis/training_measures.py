@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from .matching import at_mark
-from .study_tables import LARGEST, SMALLEST, Tables, bounded
+from .study_tables import EARLY, LARGEST, SMALLEST, Tables, bounded
 
-EARLY = (1, 8)  # updates, ends included
 LEAST_CHANGE = 2.0**-24  # the rounding of a float32: what is less counts as that
 MATCHED_LOSS = 0.3  # nats
 POINTS = 5  # of the logged losses that a smoothed one is the mean of, two to either side

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ..parts.registry import source_file
+from ..parts.registry import own_files
 from ..provenance import training_code
 from ..study.fields import REGISTRIES
 from ..table import atomic
@@ -26,12 +26,12 @@ def key_of(cohort: dict, rates: list[float | None], device: torch.device) -> str
     """Changes when a training would not go on to the same numbers from a checkpoint.
 
     It stands for the cohort, its learning rates, the code that trains it (a part of the user's own
-    too), torch and the kind of device. How the runs are stacked is kept beside the checkpoints.
+    too), torch and the device. How the runs are stacked is kept beside the checkpoints.
     """
-    labels = {str(cohort[kind]) for kind in REGISTRIES if kind in cohort}
-    labels |= {str(run["init"]) for run in cohort["runs"]}
-    own = [file for label in labels if (file := source_file(label))]
-    said = [cohort, rates, training_code(own), torch.__version__, device.type]
+    labels = {cohort[kind] for kind in REGISTRIES if kind in cohort}
+    own = own_files(labels | {run["init"] for run in cohort["runs"]})
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    said = [cohort, rates, training_code(own), torch.__version__, where]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -94,8 +94,6 @@ class Checkpoints:
         """What they were for is done."""
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                self.folder.parent.rmdir()  # of the last cohort in training
 
     def _file(self, name: str) -> Path | None:
         return self.folder and self.folder / f"{name}.pt"

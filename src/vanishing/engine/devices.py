@@ -58,9 +58,10 @@ def sent(values: Tensor, device: torch.device, dtype: torch.dtype | None = None)
 
     That takes memory that the system does not page out.
     """
+    kind = dtype or values.dtype
     if device.type == "cuda":
-        values = values.pin_memory()
-    return values.to(device, dtype or values.dtype, non_blocking=device.type != "cpu")
+        values = values.to(kind).pin_memory()  # cast here: a copy that casts would be paged
+    return values.to(device, kind, non_blocking=device.type != "cpu")
 
 
 def gpu_bytes(free: float, total: float, sharing: int) -> float:

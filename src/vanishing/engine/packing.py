@@ -29,7 +29,7 @@ def packed(value: Any) -> Any:
     if is_dataclass(value):
         return packed(vars(value))
     if isinstance(value, dict):
-        return {key: packed(item) for key, item in value.items()}
+        return {_key(key): packed(item) for key, item in value.items()}
     if isinstance(value, list):
         return [packed(item) for item in value]
     if isinstance(value, tuple):
@@ -39,6 +39,13 @@ def packed(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach()
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _key(key: Any) -> Any:
+    """A key of a dict without numpy's numbers, which equal the plain ones."""
+    if isinstance(key, tuple):
+        return tuple(map(_key, key))
+    return key.item() if isinstance(key, np.generic) else key
 
 
 def unpacked(value: Any, device: torch.device) -> Any:

@@ -85,6 +85,7 @@ def train_stack(
     if budget.steps:
         trace.train_accuracy = accuracy(*stack.network, budget.loss, samples, "train")
     if "freeze" in budget.blocks and budget.steps:
+        watch.made(name, _state(stack, losses, first, budget.steps, last, trace))
         end_only = replace(budget, blocks=(), probe_steps=(budget.steps,))
         for layers in frozen_layers(net.depth):
             trace.frozen[layers] = train_stack(

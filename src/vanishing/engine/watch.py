@@ -76,6 +76,10 @@ class Watch:
         if self.signals:
             raise Stopped(self.signals[0], step, steps, written)
 
+    def made(self, name: str, state: dict) -> None:
+        """The training ``name`` has made its updates, and others are at work on what it lacks."""
+        self.checkpoints.keep(name, {**state, "seconds": self.seconds()})
+
     def finished(self, name: str, result: object) -> None:
         """The training ``name`` ended with a ``result`` that need not be found again."""
         self.checkpoints.keep(name, {"finished": result, "seconds": self.seconds()})
@@ -92,7 +96,9 @@ class Watch:
 
     def split(self, layout: list[range]) -> None:
         """Have every later start begin with this ``layout``: another did not fit into memory."""
-        self.checkpoints.save(LAYOUT, _edges(layout))
+        edges = _edges(layout)
+        self.checkpoints.keep(LAYOUT, edges)  # for a later one, should the disk be full now
+        self.checkpoints.save(LAYOUT, edges)
 
 
 def _edges(layout: list[range]) -> dict:

@@ -26,7 +26,7 @@ LABELS = {
     ACCURACY: "share that the discriminator tells right",
     **SCORES,
 }
-GAME = ["task", "game"]
+CELL, GAME = ["cell", "lr_policy"], ["task", "game"]
 # What a game of a fixed generator shows, by the names of the table of profiles.
 NAMES = dict(zip((GENERATOR_GRADIENT, *OF_GAMES), (GRADIENT, ACCURACY, SATURATION), strict=True))
 # As far as a quantity can reach; what is not here, an unbiased squared mmd too, knows no bound.
@@ -48,8 +48,8 @@ def points(runs: pd.DataFrame, profiles: pd.DataFrame) -> pd.DataFrame:
     """
     data = judged(runs, "gan")
     data = _one_setting(data[data["steps"].gt(0)])
-    cells = data[["cell", "generator", *GAME]].drop_duplicates("cell")
-    rows = profiles.merge(cells, on="cell").replace({"quantity": NAMES})
+    cells = data[[*CELL, "generator", *GAME]].drop_duplicates(CELL)
+    rows = profiles.merge(cells, on=CELL).replace({"quantity": NAMES})
     fixed, live = (rows["generator"] == kind for kind in ("fixed", "live"))
     of_fixed, of_live = (rows["quantity"].isin(list(n)) for n in (NAMES.values(), SCORES))
     rows = rows[(fixed & of_fixed) | (live & of_live)]
@@ -58,11 +58,12 @@ def points(runs: pd.DataFrame, profiles: pd.DataFrame) -> pd.DataFrame:
 
 
 def _one_setting(data: pd.DataFrame) -> pd.DataFrame:
-    """For each kind of generator the battery with most games."""
+    """For each kind of generator the battery and the policy of rates with most games."""
     kept = []
     for _, kind in data.groupby("generator"):
-        counts = kind.groupby("battery")["game"].nunique()
-        kept.append(kind[kind["battery"] == counts.idxmax()])
+        games = kind.groupby(["battery", "lr_policy"])["game"].nunique()
+        battery, policy = games.idxmax()
+        kept.append(kind[kind["battery"].eq(battery) & kind["lr_policy"].eq(policy)])
     return pd.concat(kept) if kept else data
 
 

@@ -30,8 +30,9 @@ def points(runs: pd.DataFrame, profiles: pd.DataFrame, predictions: pd.DataFrame
     cells: mean over seeds, its interval, and theory. A lag at which the gradient of a seed is
     exactly zero has no mean.
     """
-    chosen = _chosen(runs)[CELL].drop_duplicates("cell")
-    data = profiles[profiles["quantity"] == LAG_DECAY].merge(chosen, on="cell")
+    # Before the first update a net is the same at all rates.
+    chosen = _chosen(runs)[[*CELL, "lr_policy"]].drop_duplicates("cell")
+    data = profiles[profiles["quantity"] == LAG_DECAY].merge(chosen, on=["cell", "lr_policy"])
     data = data.rename(columns={"place": "lag"}).astype({"lag": "int64"})
     found = pooled(data, [*CELL, "lag"])
     found = found[found["n"] == found.groupby("cell")["n"].transform("max")]

@@ -16,8 +16,8 @@ from . import style
 TASK = "adding"
 CELL = ["recurrence", "activation", "init"]
 # What else may differ within a study: cells that differ in it are never pooled.
-OTHERS = ["norm", "residual", "depth", "width", "truncation", "optimizer", "schedule", "clip",
-          "batch", "steps"]  # fmt: skip
+OTHERS = ["norm", "residual", "depth", "width", "truncation", "optimizer", "lr_policy", "schedule",
+          "clip", "batch", "steps"]  # fmt: skip
 ARM = [*CELL, *OTHERS]
 VANILLA = "vanilla"
 STROKES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))  # of the arms of a cell
@@ -33,9 +33,9 @@ def points(runs: pd.DataFrame, profiles: pd.DataFrame) -> pd.DataFrame:
     data = judged(runs, "rnn")
     data = data[data["steps"].gt(0) & data["task"].map(_kind).eq(TASK) & data["outcome"].notna()]
     share = shares(data.assign(trained=data["outcome"].eq("trained")), [*ARM, "length"], "trained")
-    longest = data[data["length"] == data["length"].max()].drop_duplicates("cell")
+    longest = data[data["length"] == data["length"].max()].drop_duplicates(["cell", "lr_policy"])
     slopes = profiles[profiles["quantity"] == LAG_SLOPE]
-    slopes = slopes.merge(longest[["cell", "length", *ARM]], on="cell")
+    slopes = slopes.merge(longest[["cell", "length", *ARM]], on=["cell", "lr_policy"])
     slopes = pooled(slopes, [*ARM, "length", "step"])
     found = pd.concat([share.assign(outcome="trained"), slopes.assign(outcome="slope")])
     return found.sort_values(["outcome", *ARM, "length", "step"], ignore_index=True)

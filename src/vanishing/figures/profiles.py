@@ -25,8 +25,10 @@ def points(runs: pd.DataFrame, profiles: pd.DataFrame, predictions: pd.DataFrame
     depths, the middle one.
     """
     keys = ["cell", "activation", "init", "sigma_w", "depth", "width"]
-    chosen = _chosen(runs)[keys].drop_duplicates("cell")
-    data = profiles[profiles["quantity"].isin(OF_LAYERS)].merge(chosen, on="cell")
+    # Before the first update a net is the same at all rates.
+    chosen = _chosen(runs)[[*keys, "lr_policy"]].drop_duplicates("cell")
+    data = profiles[profiles["quantity"].isin(OF_LAYERS)]
+    data = data.merge(chosen, on=["cell", "lr_policy"])
     data = data.rename(columns={"place": "layer"}).astype({"layer": "int64"})
     theory = predictions.assign(log10_q=_log10(predictions["q"])).set_index(["cell", "layer"])
     found = []

@@ -34,8 +34,9 @@ def points(runs: pd.DataFrame, profiles: pd.DataFrame) -> pd.DataFrame:
     trained = shares(data.assign(trained=data["outcome"].eq("trained")), ARM, "trained")
     accuracy = means(data, ARM, "final_test_accuracy")
     found = pd.concat([trained.assign(outcome="trained"), accuracy.assign(outcome="accuracy")])
-    mine = profiles["quantity"].eq(TEST_ACCURACY) & profiles["cell"].isin(data["cell"])
-    first = profiles[mine & profiles["step"].eq(0)]
+    cells = data[["cell", "lr_policy"]].drop_duplicates()
+    first = profiles[profiles["quantity"].eq(TEST_ACCURACY) & profiles["step"].eq(0)]
+    first = first.merge(cells, on=["cell", "lr_policy"])
     untrained = (first["mean"] * first["n"]).sum() / first["n"].sum() if len(first) else np.nan
     return found.assign(untrained=untrained).sort_values(["outcome", *ARM], ignore_index=True)
 

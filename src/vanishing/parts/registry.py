@@ -13,7 +13,7 @@ import inspect
 import math
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -211,6 +211,11 @@ def source_file(name: str) -> Path | None:
         return None
     spec = importlib.util.find_spec(name.partition(":")[0].partition("(")[0])
     return Path(spec.origin) if spec and spec.origin else None
+
+
+def own_files(labels: Iterable[object]) -> list[Path]:
+    """The files of those of some parts, by label, that are the user's own."""
+    return sorted({file for label in set(labels) if (file := source_file(str(label)))})
 
 
 def _refuse_unimportable(kind: str, name: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..parts.registry import source_file
+from ..parts.registry import own_files
 from ..parts.tasks import default_length
 from . import cost
 from .fields import REGISTRIES
@@ -82,8 +82,7 @@ class Cohort:
     def own_parts(self) -> list[Path]:
         """The files of the parts that are the user's own (``module:attribute``)."""
         shared = [self.graph[kind] for kind in REGISTRIES if kind != "init"]
-        labels = {*shared, *(m.settings.init for m in self.members)}
-        return sorted({file for label in labels if (file := source_file(str(label)))})
+        return own_files({*shared, *(m.settings.init for m in self.members)})
 
     def as_json(self) -> dict:
         """What the job reads: the graph once, and every run."""

@@ -2,13 +2,17 @@
 
 A clock that jumped leaves files from the future: Snakemake refuses to make anything from them. A
 person who deletes a damaged log leaves a cohort that counts as trained and has not all of its logs.
-A process that was killed leaves the file that it was writing, under a name that nobody reads.
+A process that was killed leaves the file that it was writing, under a name that nobody reads; a
+config that changed leaves checkpoints of cohorts that nobody trains any more.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from ..tables import LOGS
@@ -20,10 +24,11 @@ TIMED = ("", f"logs/{VOUCHES}", "tables", "claims", "figures", "notebooks", "rep
 WRITING = re.compile(r"\..+\.[a-z0-9_]{8}")  # names of temporary files, as table.atomic has them
 
 
-def mend(results: Path) -> list[str]:
+def mend(results: Path, planned: Collection[str] | None = None) -> list[str]:
     """Put right what can be; gives what to tell a person of it, a line each.
 
-    Nothing may be at work on the study meanwhile.
+    ``planned``: the ids of the plan's cohorts; without them all checkpoints are left. Nothing may
+    be at work on the study meanwhile.
     """
     said = []
     remove_leftovers(results)
@@ -34,6 +39,8 @@ def mend(results: Path) -> list[str]:
         some = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
         cohorts = "1 cohort" if len(ids) == 1 else f"{len(ids):,} cohorts"
         said.append(f"some logs are missing, and trained again: {cohorts} ({some})")
+    if planned is not None:
+        remove_checkpoints(results, planned)
     return said
 
 
@@ -59,15 +66,25 @@ def remove_leftovers(results: Path) -> None:
 def forget_incomplete(results: Path) -> list[str]:
     """Have the cohorts trained again that lack one of their logs; their ids.
 
-    A kind of log that no cohort has is one that an older version did not write.
+    What an older version trained, that has a kind of log less, is trained again in any case.
     """
-    folders = [results / "logs" / name for name in LOGS if name != VOUCHES]
-    others = [set(_files(folder)) for folder in folders if folder.is_dir()]
+    others = [set(_files(results / "logs" / name)) for name in LOGS if name != VOUCHES]
     trained = set(_files(results / "logs" / VOUCHES))
     torn = sorted(name for name in trained if not all(name in other for other in others))
     for name in torn:
         (results / "logs" / VOUCHES / name).unlink()
     return [Path(name).stem for name in torn]
+
+
+def remove_checkpoints(results: Path, planned: Collection[str]) -> None:
+    """Remove the checkpoints of cohorts that are trained, or not ``planned`` any more."""
+    folder = results / "checkpoints"
+    trained = {Path(name).stem for name in _files(results / "logs" / VOUCHES)}
+    for mine in folder.iterdir() if folder.is_dir() else ():
+        if mine.name in trained or mine.name not in planned:
+            shutil.rmtree(mine, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()  # where nothing is left in it; no job makes a folder in it meanwhile
 
 
 def _times(results: Path) -> dict[Path, int]:

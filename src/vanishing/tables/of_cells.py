@@ -91,10 +91,11 @@ SUMMARY = Table(
 
 PROFILES = Table(
     "profiles",
-    "a quantity of a cell at a probe step and a place in its nets, over its judged runs, each once",
-    ("cell", "step", "quantity", "place"),
+    "a quantity of a cell, at one policy of learning rates, at a probe step and a place in its nets, over its judged runs, each once",
+    ("cell", "lr_policy", "step", "quantity", "place"),
     {
         "cell": CELL,
+        "lr_policy": RUNS.columns["lr_policy"],
         "step": Column("int64", "updates", "updates made so far; 0 is the initial network"),
         "quantity": Column("string", "1", "at init: log10_q and log10_delta_rms of a layer, lag_decay (log10 rms of dL/dh_t of the top layer less that at lag 0), test_accuracy; at all probe steps: lag_slope of the top layer, generator_gradient (log10 of its norm, less that at init), discriminator_accuracy, saturation_generated, and every score by its name"),
         "place": Column("float64", "the quantity's", "layer, time lag, or level of a score; 0 where there is none"),
