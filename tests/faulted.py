@@ -8,9 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vanishing.study import head
+from vanishing.study.processes import below
 
-from .test_workflow import BIN, CONFIG, FACTORS, run, workplace, write_config
+from .test_workflow import BIN, CONFIG, FACTORS, run, write_config
+from .workplaces import workplace
 
 RESULTS = Path("results", Path(CONFIG).stem)
 RUNS = RESULTS / "logs/runs"
@@ -55,7 +56,7 @@ def begin(folder: Path) -> psutil.Popen:
 def processes(begun: psutil.Process, folder: Path) -> dict[str, list[psutil.Process]]:
     """The processes of a study by what they are: its head first, then what is below it."""
     found = {"head": [begun] if begun.is_running() else []}
-    for process in head.below(folder / RESULTS):
+    for process in below(folder / RESULTS):
         try:
             words, parent = process.cmdline(), process.parent()
             above = parent.cmdline() if parent else []

@@ -1,5 +1,6 @@
 """A study of two cohorts whose head is killed, and the jobs of a cluster that outlive it."""
 
+import contextlib
 import json
 import shutil
 import signal
@@ -9,26 +10,19 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vanishing.study import head
+from vanishing.study import head, processes
 from vanishing.study.cluster import EXECUTOR
 from vanishing.study.snakemake_records import record_path
+from vanishing.tables import LOGS as TABLES
+
+from .test_run import CONFIG
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path("results/tiny")
-TABLES = ("runs", "curves", "layers")
-CONFIG = """
-batteries:
-  only:
-    family: mlp
-    task: digits
-    factors: {activation: [tanh], init: [he], depth: [4]}
-    width: 8
-    seeds: {judged: 2}
-    train: {steps: 0}
-"""
 # While the file `hold` is there its jobs wait. `version` stands for the code that trains.
 SNAKEFILE = """
 R = "results/" + Path(config["study"]).stem
@@ -37,7 +31,7 @@ rule all:
     input: R + "/report/paper.html", R + "/report/paper.pdf"
 
 rule train:
-    output: **{t: f"{R}/logs/{t}/{{c}}.parquet" for t in ("runs", "curves", "layers")}
+    output: [f"{R}/logs/{t}/{{c}}.parquet" for t in TABLES]
     log: R + "/logs/train/{c}.log"
     params: version=Path("version").read_text()
     shell:
@@ -48,7 +42,7 @@ rule paper:
     input: [f"{R}/logs/runs/{c}.parquet" for c in "ab"]
     output: R + "/report/paper.html", R + "/report/paper.pdf"
     shell: "touch {output}"
-"""
+""".replace("TABLES", repr(tuple(TABLES)))
 
 
 def lay_out(folder: Path) -> None:
@@ -79,12 +73,18 @@ def kill(begun: subprocess.Popen) -> None:
     begun.send_signal(signal.SIGKILL)
     begun.wait()
     begun.stdout.close()
-    left = head.below(RESULTS)
-    for process in left:
-        process.kill()
-    until(lambda: not any(p.is_running() and p.status() != "zombie" for p in left))
+    until(_none_left)
     Path("hold").unlink()
     record(replace(head.last_head(RESULTS), executor=EXECUTOR))
+
+
+def _none_left() -> bool:
+    """Whether nothing runs below the head; what does is killed, and may have begun more by then."""
+    left = processes.below(RESULTS)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    return not left
 
 
 def record(last: head.Head) -> None:

@@ -160,10 +160,10 @@ def test_the_written_config_is_valid_and_its_plan_within_the_budget(study, tmp_p
 
 def test_with_a_profile_the_budget_is_of_the_clock(study, tmp_path):
     places, out = Places(4, "4 cores"), tmp_path / "part.yaml"
-    wall = wall_seconds(study, places)
+    wall = wall_seconds(study.cohorts, places)
     shrink(study, f"{int(0.8 * wall)}s", places, tmp_path / "claims.yaml", out)
     part = plan.make(out, tmp_path / "other")
-    assert wall_seconds(part, places) <= 0.8 * wall
+    assert wall_seconds(part.cohorts, places) <= 0.8 * wall
     assert part.seconds > 0.8 * wall
 
 

@@ -13,7 +13,8 @@ from vanishing.study.sizes import Places
 from vanishing.tables import RUN_LOG
 
 from .conftest import ROOT
-from .test_workflow import TINY, jobs, run, workplace
+from .test_workflow import TINY, jobs, run
+from .workplaces import workplace
 
 PROFILES = ROOT / "workflow/profiles"
 HIDDEN = (*slots.SCHEDULERS, slots.VISIBLE, slots.PER_DEVICE)

@@ -1,20 +1,23 @@
 """Recovering from a dead head: jobs that a cluster still has, half-written files, stale locks."""
 
+import json
 import os
+import signal
 import subprocess
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from vanishing.cli import main
 from vanishing.errors import UserError
-from vanishing.provenance import training_code
-from vanishing.study import cluster, head, run
+from vanishing.study import cluster, head, processes, run
 from vanishing.study.durations import seconds
 from vanishing.study.recover import recover, settle_before
-from vanishing.study.snakemake_records import record_path
+from vanishing.study.snakemake_records import made_by, record_path
+from vanishing.tables import LOGS
 
 from . import killed_study as killed
 from .fake_slurm import DOWN, Queue, job
@@ -28,7 +31,7 @@ def study(tmp_path, monkeypatch):
     monkeypatch.delenv("MAKELEVEL", raising=False)
     killed.lay_out(tmp_path)
     yield tmp_path
-    head.stop_all(head.below(tmp_path / RESULTS))
+    processes.stop_below(tmp_path / RESULTS)
 
 
 @pytest.fixture
@@ -136,6 +139,56 @@ def test_head_on_another_machine_is_dead_after_five_minutes_of_silence(said):
     assert "goes on from what is finished" in said[-1]
 
 
+def test_head_on_this_machine_lives_while_it_holds_its_record():
+    with head.only_head(RESULTS):
+        me = head.last_head(RESULTS)
+        killed.record(replace(me, started=me.started - 3600))  # the clock has jumped since
+        assert head.head(RESULTS).pid == os.getpid()
+    assert head.head(RESULTS) is None
+    killed.record(replace(me, ended=False))  # somebody else has its pid
+    assert head.head(RESULTS) is None
+
+
+def test_recovery_at_work_is_no_head():
+    killed.record(killed.dead())
+    with head.held(RESULTS):
+        assert head.head(RESULTS) is None
+
+
+def test_exception_is_no_end_in_order():
+    with pytest.raises(KeyboardInterrupt), head.only_head(RESULTS):
+        raise KeyboardInterrupt
+    assert not head.last_head(RESULTS).ended
+
+
+@pytest.mark.parametrize(("fails", "is_new"), [("pwrite", False), ("ftruncate", True)])
+def test_record_can_be_read_after_a_write_that_failed(monkeypatch, fails, is_new):
+    """No room on the disk, or a kill in the middle: the record is the old one or the new one."""
+    old = killed.dead(code="x" * 300, ended=True)
+    killed.record(old)
+
+    def no_room(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(head.os, fails, no_room)
+        with pytest.raises(OSError, match="No space left"), head.only_head(RESULTS):
+            pass
+    assert head.last_head(RESULTS).pid == (os.getpid() if is_new else old.pid)
+    with head.only_head(RESULTS):
+        pass
+    assert head.last_head(RESULTS).ended
+
+
+def test_refusals_name_the_config_by_its_path():
+    RESULTS.mkdir(parents=True)
+    (RESULTS / "index.json").write_text(json.dumps({"config_path": "mine/tiny.yaml"}))
+    killed.record(killed.dead(host="elsewhere"))
+    refused = r"vanishing status mine/tiny.yaml says .*: vanishing recover mine/tiny.yaml --head"
+    with pytest.raises(UserError, match=refused), head.held(RESULTS):
+        pass
+
+
 def test_head_touches_its_record_while_it_lives(monkeypatch):
     monkeypatch.setattr(head, "BEAT", 0.02)
     with head.only_head(RESULTS):
@@ -153,15 +206,17 @@ def test_silence_is_by_the_clock_of_the_file_system(monkeypatch):
 def test_jobs_of_the_cluster_on_this_machine_are_not_stopped_as_what_a_head_left(study):
     def sleeper(head_in, job_of):
         outer = {**os.environ, "SLURM_JOB_ID": head_in} if head_in else dict(os.environ)
-        variables = head.environment(outer, RESULTS) | ({"SLURM_JOB_ID": job_of} if job_of else {})
+        variables = processes.environment(outer, RESULTS) | (
+            {"SLURM_JOB_ID": job_of} if job_of else {}
+        )
         return subprocess.Popen(["sleep", "60"], env=variables)
 
     RESULTS.mkdir(parents=True)
     started = [sleeper(*jobs) for jobs in (("", ""), ("", "77"), ("5", "5"), ("5", "77"))]
     try:
         below, _, in_job, _ = (process.pid for process in started)
-        killed.until(lambda: len(head.below(study / RESULTS)) == 2)
-        assert {process.pid for process in head.below(RESULTS)} == {below, in_job}
+        killed.until(lambda: len(processes.below(study / RESULTS)) == 2)
+        assert {process.pid for process in processes.below(RESULTS)} == {below, in_job}
         with head.held(RESULTS):
             assert [process.poll() is None for process in started] == [False, True, False, True]
     finally:
@@ -205,9 +260,89 @@ def test_head_of_a_cluster_names_its_jobs_and_leaves_its_executor_and_code(
     command, me = seen
     assert command[command.index("--slurm-jobname-prefix") + 1] == prefix
     assert (me.executor, me.ended, me.pid) == ("slurm", False, os.getpid())
-    assert me.code == training_code([])
+    assert me.code == made_by([], "auto")
     assert abs(me.since - head.clock(RESULTS)) < 600
     assert head.last_head(RESULTS) == replace(me, ended=True)
+
+
+def stop_on_cluster(study, queue, monkeypatch, on_int, *looks):
+    """Ctrl-C to a study of the cluster; its Snakemake does ``on_int``, its queue is ``looks``."""
+    (study / "own").mkdir()
+    (study / "own/config.yaml").write_text("executor: slurm\njobs: 2\n")
+    script = f"trap '{on_int}' INT; touch begun; while :; do sleep 0.1; done"
+
+    def start(_, results, log, variables):
+        child = processes.start(["sh", "-c", script], results, log, variables)
+        killed.until((study / "begun").exists)
+        queue.holds(*looks)
+        os.kill(os.getpid(), signal.SIGINT)
+        return child
+
+    with monkeypatch.context() as here:
+        here.setattr(run, "start", start)
+        here.setattr(run, "PATIENCE_OF_CLUSTER", 60 if on_int else 0.1)
+        here.setattr(cluster, "jobs", partial(cluster.jobs, patience=0))
+        assert run.run_study("tiny.yaml", profile="own") == 128 + signal.SIGINT
+
+
+def test_stop_cancels_what_snakemake_leaves_in_the_queue(study, queue, prefix, monkeypatch, capsys):
+    left = [job(1, prefix), job(2, prefix, state="COMPLETING"), job(3, "vanishing-other")]
+    stop_on_cluster(study, queue, monkeypatch, "exit 1", left)
+    assert queue.said("cancelled") == ["1", "2"]
+    assert "cancelled 2 jobs that Snakemake had left" in capsys.readouterr().out
+    assert head.last_head(RESULTS).ended
+
+
+def test_stop_that_has_to_kill_snakemake_is_no_end_in_order(
+    study, queue, prefix, monkeypatch, capsys
+):
+    stop_on_cluster(study, queue, monkeypatch, "", [job(1, prefix)])
+    assert queue.said("cancelled") == ["1"]
+    last = head.last_head(RESULTS)
+    assert (last.ended, last.executor) == (False, "slurm")
+    queue.holds([job(2, prefix)])  # its sbatch was on the way
+    with pytest.raises(UserError, match="1 job of tiny is in the cluster's queue"):
+        run.run_study("tiny.yaml")
+    queue.holds([])
+    assert run.run_study("tiny.yaml") == 0
+    assert "stopped (SIGINT)" in capsys.readouterr().out
+
+
+def test_stop_beside_a_queue_that_does_not_answer_is_no_end_in_order(
+    study, queue, monkeypatch, capsys
+):
+    stop_on_cluster(study, queue, monkeypatch, "exit 1", DOWN)
+    assert "the cluster does not say which jobs are in its queue" in capsys.readouterr().out
+    assert not head.last_head(RESULTS).ended
+
+
+@pytest.mark.parametrize("text", [None, "", '{"pid": 7, "sta'])
+def test_results_whose_head_left_no_record_have_the_queue_asked(queue, prefix, text, said, capsys):
+    (RESULTS / "logs").mkdir(parents=True)
+    if text is not None:
+        (RESULTS / head.RECORD).write_text(text)
+    queue.holds([job(1, prefix)])
+    assert main(["study", "tiny.yaml"]) == 2
+    assert "1 job of tiny is in the cluster's queue without a head" in capsys.readouterr().err
+    assert recover("tiny.yaml", say=said.append) == 1
+    assert recover("tiny.yaml", "cancel", say=said.append) == 0
+    assert said[-2:] == [
+        "cancelled 1 job",
+        "recovered: vanishing study tiny.yaml goes on from what is finished",
+    ]
+    assert recover("tiny.yaml", say=said.append) == 0
+    assert "has left no record, and no job in the queue" in said[-1]
+
+
+def test_logs_are_made_by_code_tables_and_device(study, monkeypatch):
+    own = study / "own.py"
+    own.write_text("x = 1")
+    now = made_by([own], "cpu")
+    assert made_by([own], "cpu") == now
+    others = [made_by([], "cpu"), made_by([own], "cuda")]
+    fewer = dict(list(LOGS.items())[1:])
+    monkeypatch.setattr("vanishing.tables.LOGS", fewer)
+    assert len({now, *others, made_by([own], "cpu")}) == 4
 
 
 def test_jobs_that_a_stop_has_cancelled_are_given_time_to_go(queue, prefix):
@@ -345,7 +480,10 @@ def test_what_cannot_count_is_trained_again(said, harm):
         words = "left half written, and trained again: 1 cohort (a)"
     else:
         killed.record(replace(head.last_head(RESULTS), code="0" * 12))
-        words = "trained by code that has changed since, and trained again: 1 cohort (a)"
+        words = (
+            "finished after their head died, but code, tables or device have changed since, and "
+            "trained again: 1 cohort (a)"
+        )
     assert recover("tiny.yaml", say=said.append) == 0
     assert said[0] == words
     assert run.run_study("tiny.yaml") == 0

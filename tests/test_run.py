@@ -16,8 +16,10 @@ import pytest
 from rich.console import Console
 
 from vanishing.errors import UserError
-from vanishing.study import head, progress, run, status
+from vanishing.study import head, plan, processes, progress, run, status
+from vanishing.study.description import description
 from vanishing.study.display import Clock, picture, summary
+from vanishing.study.sizes import Places
 from vanishing.tables import LOGS as TABLES
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +87,7 @@ def study(tmp_path, monkeypatch):
         (cohorts / f"{name}.json").write_text(json.dumps({"runs": [{"run_id": r} for r in runs]}))
     yield tmp_path
     (tmp_path / "hold").unlink(missing_ok=True)
-    head.stop_all(head.below(tmp_path / "results/tiny"))
+    processes.stop_below(tmp_path / "results/tiny")
 
 
 @pytest.fixture
@@ -126,7 +128,7 @@ def until(holds, patience=30):
 
 def running_jobs(study):
     """The processes of the study below its head."""
-    return head.below(study / "results/tiny")
+    return processes.below(study / "results/tiny")
 
 
 def test_study_runs_to_the_paper_and_then_has_nothing_to_do(study, capsys):
@@ -160,6 +162,7 @@ def test_failed_job_is_named_with_the_end_of_its_log_and_what_is_finished_is_kep
     assert (
         "1 job failed; what is finished is kept. The whole log: results/tiny/snakemake.log" in said
     )
+    (study / "results/tiny/index.json").unlink()  # of the config, of which PLAN is not
     runs = progress.progress(Path("results/tiny")).runs
     assert runs == {"done": 1, "running": 0, "failed": 3, "interrupted": 0, "left": 0}
     status.show("tiny.yaml")
@@ -168,6 +171,13 @@ def test_failed_job_is_named_with_the_end_of_its_log_and_what_is_finished_is_kep
     (study / "boom").unlink()
     assert run.run_study("tiny.yaml") == 0
     assert sorted((study / "trained").read_text().split()) == ["a", "b", "b"]
+
+
+@pytest.mark.usefixtures("study")
+def test_header_says_the_time_that_the_plan_says():
+    planned, places = plan.make("tiny.yaml"), Places(3, "3 cores")
+    [said] = re.findall("about (.*) on 3 cores", run.header(planned, Path("results/tiny"), places))
+    assert f"{said} on 3 cores" in description(planned, places)
 
 
 def every_cohort_fails(study, names):

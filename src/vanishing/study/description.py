@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from . import cost
+from .cohort import Cohort
 from .durations import duration
 from .plan import Plan
 from .sizes import SIZES, Places, size_of
@@ -87,24 +88,24 @@ def _resources(plan: Plan, places: Places) -> list[str]:
     disk = sum(map(cost.disk_bytes, plan.cohorts))
     return [
         f"time:    about {duration(plan.seconds)} of CPU by the graphs, "
-        f"{duration(wall_seconds(plan, places))} on {places.what}",
+        f"{duration(wall_seconds(plan.cohorts, places))} on {places.what}",
         f"memory:  {size(memory[0] * 1e6)} in the largest job, at most {size(sum(at_once) * 1e6)} "
         f"in {len(at_once)} at once",
         f"disk:    about {size(disk)} of logs and tables",
     ]
 
 
-def wall_seconds(plan: Plan, places: Places, ratio: float = 1.0) -> float:
-    """How long a study takes where so many jobs run at a time.
+def wall_seconds(cohorts: Sequence[Cohort], places: Places, ratio: float = 1.0) -> float:
+    """How long a study takes to train ``cohorts`` where so many jobs run at a time.
 
     All work over the places, and no less than its longest job and the longest that tunes for it.
     ``ratio`` is what the machine's times are of the estimated ones.
     """
     longest = {"tuning": 0.0, "other": 0.0}
-    for cohort in plan.cohorts:
+    for cohort in cohorts:
         split = "tuning" if cohort.graph.split == "tuning" else "other"
         longest[split] = max(longest[split], cost.seconds(cohort))
-    work = sum(map(cost.seconds, plan.cohorts))
+    work = sum(map(cost.seconds, cohorts))
     return cost.SECONDS_OF_REPORT + ratio * max(work / places.count, sum(longest.values()))
 
 

@@ -1,8 +1,7 @@
 """One head a study: the process that runs Snakemake, how it starts and ends, and what it leaves.
 
 Two heads would write the same files. A head holds a lock on ``results/<study>/.running.json`` that
-the system frees however it dies; every process below it carries the study's folder in its
-environment, so that what a killed head left running is found and stopped. Where other machines
+the system frees however it dies; what a killed one left running is stopped. Where other machines
 share the folder, a living head is known by its touching the record every half a minute: the file
 system's clock alone tells how long ago that was.
 """
@@ -14,37 +13,32 @@ import fcntl
 import json
 import os
 import platform
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from ..errors import UserError
+from .index import FILE
+from .processes import MARK, stop_below
 
 RECORD = ".running.json"
-MARK = "VANISHING_RESULTS"  # in the environment of Snakemake and of all its jobs
-MARK_JOB = "VANISHING_HEAD_JOB"  # beside it: the cluster's job that the head itself runs in
-CLUSTER_JOB = "SLURM_JOB_ID"
 BEAT = 30  # seconds between two touches of the record by a head
 SILENCE = 300  # seconds without one, after which a head on another machine is dead
-ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Head:
-    """The process at the head of a study; ``started`` tells it from a later one with its pid."""
+    """The process at the head of a study."""
 
     pid: int
     started: float  # seconds since 1970
     host: str
     executor: str = "local"  # of its profile: what may outlive it
-    code: str = ""  # fingerprint of the code that trains
+    code: str = ""  # fingerprint of all that logs are made by
     since: float = 0.0  # ``started`` by the clock of the file system
     ended: bool = False  # by itself, after all below it had
 
@@ -64,17 +58,16 @@ def last_head(results: Path) -> Head | None:
 
 
 def alive(last: Head, results: Path) -> bool:
-    """Whether a head that has not ended runs still; on another machine, whether it beats."""
+    """Whether a head that has not ended runs still; on another machine, whether it beats.
+
+    Here the lock tells, for when a process began is said by a clock that may have jumped since. A
+    recovery holds it too, and is no head: hence the pid.
+    """
     import psutil
 
     if last.host != platform.node():
         return silence(results) < SILENCE
-    try:
-        process = psutil.Process(last.pid)
-        same = abs(process.create_time() - last.started) < 2
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    return _locked(results / RECORD) and psutil.pid_exists(last.pid)
 
 
 def silence(results: Path) -> float:
@@ -104,8 +97,8 @@ def only_head(
 
     Another one is given ``patience`` seconds to end, then refuses us (:class:`UserError`). What
     the last head left is shown to ``after``, which may refuse too: its record is kept then. What
-    this gives is to be called if what is below us has not ended in order: the next head then deals
-    with it as after a death.
+    this gives is to be called if what is below us has not ended in order, which an exception is
+    anyway: the next head then deals with it as after a death.
     """
     results.mkdir(parents=True, exist_ok=True)
     with held(results, patience) as record:
@@ -117,8 +110,13 @@ def only_head(
         try:
             with _beating(results / RECORD):
                 yield in_order.clear
+        except BaseException:
+            in_order.clear()
+            raise
         finally:
-            _write(record, json.dumps(asdict(replace(me, ended=bool(in_order)))))
+            # What cannot be written is dealt with as after a death, too.
+            with contextlib.suppress(OSError):
+                _write(record, json.dumps(asdict(replace(me, ended=bool(in_order)))))
 
 
 @contextlib.contextmanager
@@ -127,16 +125,17 @@ def held(results: Path, patience: float = 5, *, gone: bool = False) -> Iterator[
 
     A head on another machine that beats is alive, unless a person says that it is ``gone``.
     """
-    with (results / RECORD).open("a+") as record:
+    # Made if it is not there, and not emptied if it is.
+    with os.fdopen(os.open(results / RECORD, os.O_RDWR | os.O_CREAT, 0o666), "r+") as record:
         _lock(record, results, patience)
         other = last_head(results)
         if other and other.host != platform.node() and head(results) and not gone:
             raise UserError(
                 f"{_busy(results, other)} It was alive {max(0, silence(results)):.0f} s ago, and "
                 f"counts as dead after {SILENCE} s of silence. If you know that it is gone: "
-                f"vanishing recover {results.name} --head-is-gone."
+                f"vanishing recover {config_of(results)} --head-is-gone."
             )
-        stop_all(below(results))
+        stop_below(results)
         yield record
 
 
@@ -145,80 +144,12 @@ def conclude(record: IO, last: Head) -> None:
     _write(record, json.dumps(asdict(replace(last, ended=True))))
 
 
-def start(
-    command: Sequence[str], results: Path, log: IO, variables: Mapping[str, str]
-) -> subprocess.Popen:
-    """Start ``command`` in a session of its own: a Ctrl-C at the terminal reaches only its head.
-
-    Its environment is :func:`environment` with ``variables``.
-    """
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env={**environment(os.environ, results), **variables},
-        start_new_session=True,
-    )
-
-
-def environment(outer: Mapping[str, str], results: Path) -> dict[str, str]:
-    """The environment of all jobs: one thread each, our programs first, caches in ``results``."""
-    cache = results.resolve() / ".cache"  # the home folder need not be writable
-    programs = str(Path(sys.executable).parent)
-    kept = {k: v for k, v in outer.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    return kept | {
-        **dict.fromkeys(ONE_THREAD, "1"),
-        # glibc's defaults give memory back and fetch it again at every step: half the speed of
-        # stacked convolutions. 32 MiB is the most that the first of them takes.
-        "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-        "MALLOC_TRIM_THRESHOLD_": str(512 * 2**20),
-        "PYTHONHASHSEED": "0",
-        "PYTHONNOUSERSITE": "1",
-        "XDG_CACHE_HOME": str(cache),
-        "MPLCONFIGDIR": str(cache / "matplotlib"),
-        "PATH": os.pathsep.join([programs, outer.get("PATH", os.defpath)]),
-        MARK: str(results.resolve()),
-        MARK_JOB: outer.get(CLUSTER_JOB, ""),
-    }
-
-
-def below(results: Path) -> list:
-    """All processes that work on the study below a head, by the mark in their environment.
-
-    Those of a cluster's jobs are not, though their node be this machine: the cluster ends them.
-    """
-    import psutil
-
-    found, mark = [], str(results.resolve())
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            theirs = process.environ()
-            of_cluster = theirs.get(CLUSTER_JOB, "") not in ("", theirs.get(MARK_JOB))
-            if theirs.get(MARK) == mark and not of_cluster and process.pid != os.getpid():
-                found.append(process)
-    return found
-
-
-def stop(child: subprocess.Popen, results: Path, patience: float = 8) -> None:
-    """End Snakemake as Ctrl-C does, so that it tidies up; kill what is left after ``patience``."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGINT)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(patience)
-    stop_all(below(results), patience=1)
-    child.wait()
-
-
-def stop_all(processes: list, patience: float = 5) -> None:
-    """End ``processes`` with SIGTERM, and with SIGKILL those that do not end."""
-    import psutil
-
-    for send in ("terminate", "kill"):
-        for process in processes:
-            with contextlib.suppress(psutil.Error):
-                getattr(process, send)()
-        _, processes = psutil.wait_procs(processes, timeout=patience)
+def config_of(results: Path) -> str:
+    """What to call the study in ``results`` on the command line: its config, or else its name."""
+    try:
+        return str(json.loads((results / FILE).read_text())["config_path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return results.name
 
 
 def remove_stale_locks(results: Path, folder: Path = Path(".snakemake/locks")) -> None:
@@ -259,11 +190,21 @@ def _lock(record: IO, results: Path, patience: float) -> None:
     raise UserError(_busy(results, head(results)))
 
 
+def _locked(record: Path) -> bool:
+    """Whether somebody holds the record."""
+    try:
+        with record.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
 def _busy(results: Path, other: Head | None) -> str:
     who = f"process {other.pid} on {other.host}" if other else "another process"
     return (
         f"{results} is being worked on already, by {who}. Wait until it ends (vanishing status "
-        f"{results.name} says how far it is), or stop it: it goes on from there."
+        f"{config_of(results)} says how far it is), or stop it: it goes on from there."
     )
 
 
@@ -294,7 +235,11 @@ def _beating(record: Path) -> Iterator[None]:
 
 
 def _write(record: IO, text: str) -> None:
-    record.seek(0)
-    record.truncate()
-    record.write(text)
-    record.flush()
+    """Put ``text`` in the place of what the record holds.
+
+    Over it, with spaces up to its end, so that it needs no room on a disk that is full, and a kill
+    at any moment leaves the old text or the new one.
+    """
+    data, before = text.encode(), os.fstat(record.fileno()).st_size
+    os.pwrite(record.fileno(), data.ljust(before), 0)
+    os.ftruncate(record.fileno(), len(data))

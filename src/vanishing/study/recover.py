@@ -7,19 +7,19 @@ the study goes on, the old ones are waited for, or cancelled; what they finished
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..provenance import training_code
 from . import cluster
 from .durations import duration
 from .head import RECORD, Head, conclude, held, last_head, remove_stale_locks
 from .index import of_study
 from .places import config_path
-from .snakemake_records import record_finished
+from .snakemake_records import made_by, record_finished
 
 POLL = 15.0  # seconds between two looks at the queue
 Say = Callable[[str], None]
@@ -40,20 +40,23 @@ def recover(
     say what they are. ``gone``: believe no sign of life of a head on another machine.
     """
     results = Path("results") / config_path(config).stem
-    if not (results / RECORD).exists():
+    if not (results / RECORD).exists() and not _may_have_jobs(None, results):
         say(f"nothing to recover: {results} has never been worked on")
         return 0
-    with held(results, patience=0, gone=gone) as record:
+    # A look at the lock, as `vanishing status` takes one, holds it for no time.
+    with held(results, patience=0.3, gone=gone) as record:
         last, prefix = last_head(results), cluster.job_prefix(results)
-        left = cluster.jobs(prefix) if _on_cluster(last) else []
+        left = cluster.jobs(prefix) if _may_have_jobs(last, results) else []
         if left and not _cleared(left, prefix, choice, timeout, say, poll):
             return 1
-        if last is None or (last.ended and not left):
-            say(f"nothing to recover: the last start of {results.name} ended by itself")
+        if not left and (last is None or last.ended):
+            why = "ended by itself" if last else "has left no record, and no job in the queue"
+            say(f"nothing to recover: the last start of {results.name} {why}")
             return 0
-        settle(results, config, last, say)
+        if last:
+            settle(results, config, last, say)
+            conclude(record, last)
         remove_stale_locks(results)
-        conclude(record, last)
     say(f"recovered: vanishing study {config} goes on from what is finished")
     return 0
 
@@ -63,28 +66,52 @@ def settle_before(
 ) -> Callable[[Head | None], None]:
     """For :func:`only_head`: refuse a start beside jobs that are left, and settle what is not.
 
-    ``executor`` and ``code`` are those of the start.
+    ``executor`` and ``code`` (:func:`made_by`) are those of the start.
     """
 
     def after(last: Head | None) -> None:
-        if executor == cluster.EXECUTOR or (last and not last.ended and _on_cluster(last)):
-            _refuse_left(_soon_gone(cluster.job_prefix(results), last), results, config)
+        if executor == cluster.EXECUTOR or (
+            _may_have_jobs(last, results) and not (last and last.ended)
+        ):
+            _refuse_left(_soon_gone(cluster.job_prefix(results)), results, config)
         if last and not last.ended:
             settle(results, config, last, say, code)
 
     return after
 
 
+def queue_is_empty(results: Path, config: str | os.PathLike, say: Say, *, cancel: bool) -> bool:
+    """Whether the cluster has no job of the study any more; what is left is said.
+
+    With ``cancel``, after Snakemake was stopped: what it did not come to cancel is, here.
+    """
+    prefix = cluster.job_prefix(results)
+    try:
+        left = _soon_gone(prefix)
+        if left and cancel:
+            cluster.cancel(left, prefix)
+            say(f"cancelled {_jobs(len(left))} that Snakemake had left in the cluster's queue")
+        else:
+            _refuse_left(left, results, config)
+    except (UserError, KeyboardInterrupt) as error:
+        say(str(error) or "stopped: what is in the cluster's queue stays there")
+        return False
+    return True
+
+
 def settle(
     results: Path, config: str | os.PathLike, last: Head, say: Say, code: str | None = None
 ) -> None:
     """Have the cohorts count that finished after ``last`` died; say what becomes of them."""
-    code = training_code(of_study(config).own_parts) if code is None else code
+    if code is None:
+        now = of_study(config)
+        code = made_by(now.own_parts, now.device)
     kept, torn = record_finished(results, config, last, code)
     if kept:
         say(f"finished after their head died, and kept: {_cohorts(kept)}")
     if torn and code != last.code:
-        say(f"trained by code that has changed since, and trained again: {_cohorts(torn)}")
+        what = "code, tables or device have changed since"
+        say(f"finished after their head died, but {what}, and trained again: {_cohorts(torn)}")
     elif torn:
         say(f"left half written, and trained again: {_cohorts(torn)}")
 
@@ -103,8 +130,11 @@ def table(left: Sequence[cluster.Job]) -> str:
     )
 
 
-def _on_cluster(last: Head | None) -> bool:
-    return last is not None and last.executor == cluster.EXECUTOR
+def _may_have_jobs(last: Head | None, results: Path) -> bool:
+    """Whether the queue is to be asked; where no record tells, if there are a queue and results."""
+    if last is None:
+        return shutil.which("squeue") is not None and (results / "logs").is_dir()
+    return last.executor == cluster.EXECUTOR
 
 
 def _cleared(
@@ -148,11 +178,11 @@ def _waited(
     return True
 
 
-def _soon_gone(prefix: str, last: Head | None, patience: float = 60) -> list[cluster.Job]:
+def _soon_gone(prefix: str, patience: float = 60) -> list[cluster.Job]:
     """The jobs in the queue; those that a stop has just cancelled are given time to go."""
     deadline = time.monotonic() + patience
     left = cluster.jobs(prefix)
-    while last and last.ended and left and all(job.state == "COMPLETING" for job in left):
+    while left and all(job.state == "COMPLETING" for job in left):
         if time.monotonic() > deadline:
             break
         time.sleep(1)

@@ -12,8 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -23,20 +22,26 @@ from rich.console import Console
 
 from ..errors import UserError, whole
 from ..parts import tasks
-from ..provenance import training_code
 from . import cluster, failures, index, preloaded, snakemake_log
 from . import plan as plans
 from .cohort import Cohort
+from .description import wall_seconds
 from .display import Lines, Picture, say
 from .durations import duration
-from .head import Head, below, environment, only_head, start, stop, stop_all
+from .endings import Ended, last_words
+from .head import Head, only_head
 from .mending import mend
 from .places import profile_path
+from .processes import environment, start, stop, stop_below
 from .progress import Watch
-from .recover import settle_before
+from .recover import queue_is_empty, settle_before
 from .sizes import Places
+from .snakemake_records import made_by
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Seconds that a stop gives Snakemake: here, for checkpoints; on a cluster, to cancel its jobs, and
+# for its thread that asks the queue, which may sleep for longer: then what is left is cancelled.
+PATIENCE, PATIENCE_OF_CLUSTER = preloaded.GRACE + 5, 60.0
 
 
 def run_study(
@@ -60,58 +65,46 @@ def run_study(
     results, at_once = Path("results") / plan.name, Places.of_profile(folder)
     console = Console()
     say(console, header(plan, results, at_once))
-    command = [
-        *(sys.executable, "-m", "snakemake", *targets, "--nocolor"),
-        *("--snakefile", str(snakefile), "--workflow-profile", str(folder)),
-        *("--config", f"study={plan.config_path}"),
-    ]
-    executor, code_now = executor_of(folder), training_code(plan.own_parts)
-    if executor == cluster.EXECUTOR:
-        command += ["--slurm-jobname-prefix", cluster.job_prefix(results)]
-
-    def tell(line: str) -> None:
-        say(console, line)
-
-    before = settle_before(results, config, executor, code_now, tell)
-
-    def after(last: Head | None) -> None:
-        before(last)
-        say(console, *mend(results))
-
     left = to_train(plan, results)
     for task in {cohort.graph.task for cohort in left}:
         tasks.prepare(dict(task))
-    # A job of the cluster that trained in a process of ours would escape its limits.
-    worth_it = len(left) > 1 and executor != cluster.EXECUTOR
+    executor, tell = executor_of(folder), partial(say, console)
+    command = _command(plan, executor, folder, targets, snakefile)
+    code = made_by(plan.own_parts, plan.study.device)
+    before = settle_before(results, config, executor, code, tell)
+
+    def after(last: Head | None) -> None:
+        before(last)
+        tell(*mend(results, plan.by_id))
+
+    # A job of a cluster that trained in a process of ours would escape its limits.
+    worth_it = len(left) > 1 and executor == "local"
     with (
-        only_head(results, executor=executor, code=code_now, after=after) as left_in_disorder,
+        only_head(results, executor=executor, code=code, after=after) as left_in_disorder,
         preloaded.running(environment(os.environ, results), worth_it) as variables,
         _log(results) as log,
     ):
         index.refresh(config, plan)  # for Snakemake and its jobs, who do not plan again
         begin = partial(start, command, results, log, variables)
-        ended = _follow(begin, results, console, at_once.count, limit)
-        if ended.code < 0:  # Snakemake was killed, and nobody has put down what its jobs finished
-            stop_all(below(results))
+        end = partial(_stop, results=results, executor=executor, tell=tell)
+        ended = _follow(begin, end, results, console, at_once.count, limit)
+        if not _in_order(ended, executor, results, config, tell):
             left_in_disorder()
-    if ended.signal:
-        say(console, *stopped(ended.signal, config))
-        return 128 + ended.signal
-    if ended.spent:
-        early = [*failures.summary(ended.spent.failures), str(ended.spent)]
-        say(Console(stderr=True), *early)
-        return 1
-    if ended.code < 0:
-        by = signal.Signals(-ended.code).name
-        kept = "finished cohorts are kept, start again"
-        say(Console(stderr=True), f"Snakemake was ended from outside ({by}): {kept}")
-        return 128 - ended.code
-    said = snakemake_log.read(results / "snakemake.log")
-    if ended.code:
-        say(Console(stderr=True), *failed(said, results))
-    else:
-        say(console, *finished(said, results, time.monotonic() - began))
-    return ended.code
+    return last_words(ended, config, results, time.monotonic() - began, console)
+
+
+def _command(
+    plan: plans.Plan, executor: str, profile: Path, targets: Sequence[str], snakefile: Path
+) -> list[str]:
+    """How Snakemake is called."""
+    command = [
+        *(sys.executable, "-m", "snakemake", *targets, "--nocolor"),
+        *("--snakefile", str(snakefile), "--workflow-profile", str(profile)),
+        *("--config", f"study={plan.config_path}"),
+    ]
+    if executor == cluster.EXECUTOR:
+        command += ["--slurm-jobname-prefix", cluster.job_prefix(Path("results") / plan.name)]
+    return command
 
 
 def executor_of(profile: Path) -> str:
@@ -139,49 +132,28 @@ def header(plan: plans.Plan, results: Path, at_once: Places) -> str:
         return f"{says}, all trained"
     if len(left) < len(plan.cohorts):
         says += f", {len(left)} of them left to train"
-    work = sum(c.flops for c in left) / plans.FLOPS_PER_SECOND + plans.SECONDS_PER_JOB * len(left)
-    wait = (work + plans.SECONDS_OF_REPORT) / at_once.count
-    return f"{says}: about {duration(wait)} on {at_once.what}"
+    return f"{says}: about {duration(wall_seconds(left, at_once))} on {at_once.what}"
 
 
-def finished(said: snakemake_log.Log, results: Path, seconds: float) -> list[str]:
-    """The last words of a run that went well."""
-    papers = [results / "report" / name for name in ("paper.html", "paper.pdf")]
-    where = [f"  {path}" for path in papers if path.exists()]
-    if said.nothing_to_do:
-        return [f"nothing to do: {results} is up to date", *where]
-    return [f"done in {duration(seconds)}", *where]
+def _stop(child: subprocess.Popen, results: Path, executor: str, tell: Callable) -> bool:
+    """Stop Snakemake; whether it has put down what its jobs finished."""
+    here = executor == "local"
+    what = "trainings write their checkpoints" if here else "jobs of the cluster are cancelled"
+    patience = PATIENCE if here else PATIENCE_OF_CLUSTER
+    with suppress(OSError, SystemExit):  # a terminal that is gone
+        tell(f"stopping: {what}, which takes up to {patience:.0f} s")
+    return stop(child, results, patience)
 
 
-def failed(said: snakemake_log.Log, results: Path) -> list[str]:
-    """What failed, by class of error, or the end of Snakemake's log if no job did."""
-    log = results / "snakemake.log"
-    if not said.failures:
-        tail = [line for line in said.lines if line.strip()][-failures.TAIL :]
-        return [*(f"  {line}" for line in tail), f"Snakemake failed. The whole log: {log}"]
-    count = len(said.failures)
-    jobs = "1 job" if count == 1 else f"{count} jobs"
-    last = f"{jobs} failed; what is finished is kept. The whole log: {log}"
-    return [*failures.summary(said.failures), last]
-
-
-def stopped(by: int, config: str | os.PathLike) -> list[str]:
-    """The last words of a run that a person or the system stopped."""
-    again = (
-        f"make study STUDY={config}" if "MAKELEVEL" in os.environ else f"vanishing study {config}"
-    )
-    return [
-        f"stopped ({signal.Signals(by).name}); finished cohorts are kept: {again} goes on there"
-    ]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How Snakemake ended: its exit status, or the signal or the failures it was stopped for."""
-
-    code: int
-    signal: int = 0
-    spent: failures.Spent | None = None
+def _in_order(
+    ended: Ended, executor: str, results: Path, config: str | os.PathLike, tell: Callable
+) -> bool:
+    """Whether nothing of the study is at work any more, and all that it finished is put down."""
+    if not ended.in_order:
+        stop_below(results)
+    if executor != cluster.EXECUTOR or (ended.code == 0 and not ended.stopped):
+        return ended.in_order
+    return queue_is_empty(results, config, tell, cancel=ended.stopped) and ended.in_order
 
 
 @contextmanager
@@ -195,35 +167,49 @@ def _log(results: Path) -> Iterator[IO]:
 
 def _follow(
     begin: Callable[[], subprocess.Popen],
+    end: Callable[[subprocess.Popen], bool],
     results: Path,
     console: Console,
     cores: int,
     limit: int,
 ) -> Ended:
     """Start Snakemake and show how far it is, until it ends or has to be stopped."""
-    parent = os.getppid() if "MAKELEVEL" in os.environ else None
-    watch, budget = Watch(results), failures.Budget(limit)
     with _signals() as caught:
-        child = begin()
+        child, spent = begin(), None
         try:
             with (Picture if console.is_terminal else Lines)(console, cores) as display:
-                took = 0.0  # to look: a tenth of the time at most
-                while (
-                    _still_running(child, min(max(0.5, 9 * took), 5))
-                    and not caught
-                    and parent in (None, os.getppid())
-                ):
-                    began = time.monotonic()
-                    display.show(watch.look())
-                    took = time.monotonic() - began
-                    if spent := budget.spent(watch.log):
-                        return Ended(1, spent=spent)
-            orphaned = child.poll() is None and not caught
-            by = signal.SIGTERM if orphaned else next(iter(caught), 0)
-            return Ended(child.poll() or 0, by)
+                spent = _watch(child, Watch(results), failures.Budget(limit), display, caught)
         finally:
-            if child.poll() is None:
-                stop(child, results)
+            lives = child.poll() is None
+            in_order = end(child) if lives else child.returncode >= 0
+        if spent:
+            return Ended(1, spent=spent, in_order=in_order)
+        orphaned = lives and not caught
+        by = signal.SIGTERM if orphaned else next(iter(caught), 0)
+        return Ended(0 if lives else child.returncode, by, in_order=in_order)
+
+
+def _watch(
+    child: subprocess.Popen,
+    watch: Watch,
+    budget: failures.Budget,
+    display: Picture | Lines,
+    caught: Sequence[int],
+) -> failures.Spent | None:
+    """Show how far Snakemake is, until it ends, or we are to stop it: for failures, given back."""
+    parent = os.getppid() if "MAKELEVEL" in os.environ else None
+    took = 0.0  # to look: a tenth of the time at most
+    while (
+        _still_running(child, min(max(0.5, 9 * took), 5))
+        and not caught
+        and parent in (None, os.getppid())
+    ):
+        began = time.monotonic()
+        display.show(watch.look())
+        took = time.monotonic() - began
+        if spent := budget.spent(watch.log):
+            return spent
+    return None
 
 
 def _still_running(child: subprocess.Popen, patience: float) -> bool:

@@ -1,13 +1,14 @@
 """What Snakemake remembers of a study's logs, and the cohorts that finished behind its back.
 
-A job of a cluster that ends after its head died leaves good logs, and nobody writes down by which
-code they were made: Snakemake would take them for half written, or overlook a later change of the
-code. These cohorts are recorded by Snakemake itself (``--touch``) if the code that trains is the
-one that their head had started with; or else they are marked to be made again.
+A job of a cluster that ends after its head died leaves good logs, and nobody writes down what they
+were made by: Snakemake would take them for half written, or overlook a later change of the code.
+These cohorts are recorded by Snakemake itself (``--touch``) if they would be made by the same today
+as when their head had started (:func:`made_by`); or else they are marked to be made again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -17,11 +18,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from .head import Head, environment
+from ..provenance import training_code
+from .head import Head
+from .processes import environment
 
 FOLDER = Path(".snakemake")
 AT_ONCE = 2000  # files in one call of Snakemake: a command line has a longest length
 NEAR = 0.01  # seconds by which two readings of one file's time may differ
+
+
+def made_by(own_parts: Iterable[str | os.PathLike], device: str) -> str:
+    """Changes with whatever Snakemake trains a cohort again for: code, tables, device.
+
+    Those are the parameters of the rule ``train`` that do not name a file.
+    """
+    from ..tables import LOGS
+
+    said = [training_code(own_parts), *(table.signature for table in LOGS.values()), device]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:12]
 
 
 def record_finished(
@@ -29,16 +43,15 @@ def record_finished(
 ) -> tuple[list[str], list[str]]:
     """The cohorts finished behind the back of ``last``: recorded now, or to be made again.
 
-    ``code`` is the ``training_code`` of now; a cohort of other code is marked as unfinished.
+    ``code`` is :func:`made_by` of now; a cohort that was made by another is marked as unfinished.
     """
     from ..tables import LOGS
 
     if not last.code:  # a record of an older version, which knew neither code nor cluster
         return [], []
-    names = [name for name in LOGS if (results / "logs" / name).is_dir()]
     kept, torn = [], []
     for cohort in _since(results / "logs/runs", last.since):
-        files = [results / "logs" / name / f"{cohort}.parquet" for name in names]
+        files = [results / "logs" / name / f"{cohort}.parquet" for name in LOGS]
         if _recorded(results / f"logs/runs/{cohort}.parquet"):  # the one that the rule declares
             continue
         good = code == last.code and all(map(_whole, files))
