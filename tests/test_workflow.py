@@ -272,7 +272,7 @@ def test_the_workflow_is_formatted_and_has_no_lint():
 
 
 def test_parsing_the_workflow_loads_nothing_that_training_or_planning_needs(finished):
-    """Every job parses the Snakefile again. (Of Snakemake's plugins, that for SLURM takes pandas.)"""
+    """Every job parses the Snakefile again. (Snakemake's own SLURM plugin takes pandas.)"""
     done = run(
         sys.executable, "-X", "importtime", "-m", "snakemake", "--list-rules",
         "--config", "study=a study.yaml", at=finished,

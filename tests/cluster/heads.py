@@ -5,20 +5,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from vanishing.study.head import environment
+from vanishing.study.processes import below, environment
 
 from .slurm_cluster import Cluster, marked
 
-ROOT = Path(__file__).parents[2]
 LONG = 600  # seconds until a busy machine has done its part
 
 
@@ -37,7 +35,7 @@ class Training:
         return self.environment["SLURMD_NODENAME"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Study:
     """A study in a folder of its own, with the profile and the variables it is run with."""
 
@@ -51,10 +49,11 @@ class Study:
         """Where it writes to."""
         return self.folder / "results" / Path(self.name).stem
 
-    def command(self, *words: str) -> subprocess.Popen:
-        """A command on the login node, in the background; ``said.log`` is what it says."""
+    @contextlib.contextmanager
+    def begun(self, *words: str) -> Iterator[subprocess.Popen]:
+        """A command on the login node, killed at the end; ``said.log`` is what it says."""
         with (self.folder / "said.log").open("a") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 words,
                 cwd=self.folder,
                 stdout=log,
@@ -62,28 +61,32 @@ class Study:
                 start_new_session=True,
                 env=environment({**os.environ, **self.variables}, self.results),
             )
+        try:
+            yield process
+        finally:
+            self._pull_the_plug(process)
 
-    def head(self) -> subprocess.Popen:
+    def head(self) -> contextlib.AbstractContextManager[subprocess.Popen]:
         """`vanishing study`, to the paper."""
-        return self.command("vanishing", "study", self.name, "--profile", self.profile)
+        return self.begun("vanishing", "study", self.name, "--profile", self.profile)
 
-    def tables(self) -> subprocess.Popen:
-        """Snakemake by hand, to the tables of the runs: the report has tests enough."""
-        return self.command(
-            *("snakemake", "results/" + self.results.name + "/tables/runs.parquet"),
+    def trained(self) -> contextlib.AbstractContextManager[subprocess.Popen]:
+        """Snakemake by hand, until all cohorts are trained."""
+        return self.begun(
+            *("snakemake", "--until", "train", "--config", f"study={self.name}"),
             *("--workflow-profile", f"workflow/profiles/{self.profile}"),
-            *("--config", f"study={self.name}"),
         )
 
     def finish(self, process: subprocess.Popen) -> None:
         """Wait until ``process`` ends, which it has to do well."""
-        try:
-            code = process.wait(LONG)
-        finally:
-            kill(process)
-        if code:
+        if code := process.wait(LONG):
             said = (self.folder / "said.log").read_text()
             raise AssertionError(f"{process.args} ended with {code}:\n{said}")
+
+    def recover(self, *words: str) -> int:
+        """The exit status of `vanishing recover`."""
+        with self.begun("vanishing", "recover", self.name, *words) as process:
+            return process.wait(LONG)
 
     def logs(self) -> dict[str, str]:
         """The cohorts that are trained, with a hash of their log: another one if done anew.
@@ -104,28 +107,31 @@ class Study:
                     found.append(Training(variables["SLURM_JOB_ID"], cohort, variables, process))
         return found
 
+    def stopped(self, cluster: Cluster, others: Collection[str]) -> Training | None:
+        """A training in none of the jobs ``others``, stopped before its log is written.
 
-def workplace(folder: Path) -> Path:
-    """An empty folder with what a clone has, but for the package, which is installed."""
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("workflow", "reports"):
-        shutil.copytree(ROOT / name, folder / name)
-    return folder
+        What is done to it then does not come too late.
+        """
+        for one in self.trainings(cluster):
+            with contextlib.suppress(psutil.Error):
+                if one.job not in others:
+                    one.process.send_signal(signal.SIGSTOP)
+                    if one.cohort not in self.logs():
+                        return one
+                    one.process.send_signal(signal.SIGCONT)
+        return None
+
+    def _pull_the_plug(self, head: subprocess.Popen) -> None:
+        """SIGKILL to the head, to Snakemake, and to all below them, as when a machine dies."""
+        head.kill()
+        while left := below(self.results):
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+        head.wait()
 
 
 def site(cluster: Cluster, **values: str) -> dict[str, str]:
     """The environment of a login node, with ``values`` for the profile."""
-    given = {"POLL": "2", **values}
+    given = {"POLL": "1", **values}
     return cluster.environment | {f"VANISHING_SLURM_{key}": value for key, value in given.items()}
-
-
-def kill(head: subprocess.Popen) -> None:
-    """Pull the login node's plug: SIGKILL to the head, to Snakemake, and to all below them."""
-    if head.poll() is not None:
-        return
-    below = psutil.Process(head.pid).children(recursive=True)
-    for pid in (head.pid, *(process.pid for process in below)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    head.wait()

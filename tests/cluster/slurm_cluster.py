@@ -13,7 +13,6 @@ import fcntl
 import getpass
 import json
 import os
-import re
 import secrets
 import shutil
 import socket
@@ -35,6 +34,7 @@ LINKED = ("slurm.conf", "gres.conf", "cgroup.conf")
 MARK = "VANISHING_TEST_CLUSTER"  # in the environment of every daemon and job: its folder
 RECORD = Path(tempfile.gettempdir()) / f"vanishing-slurm-{os.getuid()}.json"
 PATIENCE = 60  # seconds for a daemon to come up, on a busy machine
+TURN = 1800  # seconds for the tests of another process to be done with their cluster
 NODES = (*CPU_NODES, *GPU_NODES)
 
 
@@ -110,7 +110,7 @@ def wait_until(condition: Callable[[], object], what: str, patience: float = PAT
         with contextlib.suppress(RuntimeError, OSError):
             if found := condition():
                 return found
-        time.sleep(0.1)
+        time.sleep(0.2)
     raise TimeoutError(f"{what} did not come within {patience} s")
 
 
@@ -186,9 +186,7 @@ def _start(cluster: Cluster) -> None:
         (cluster.folder / name).mkdir(parents=True, mode=0o700)
     for number in range(GPUS):  # slurmd wants a device: a link to one will do, and needs no root
         (cluster.folder / f"dev/nvidia{number}").symlink_to("/dev/null")
-    machine = cluster.command("slurmd", "-C")
-    memory = int(re.search(r"RealMemory=(\d+)", machine)[1]) // len(NODES)
-    for name, text in files(cluster.folder, cluster.ports, getpass.getuser(), memory).items():
+    for name, text in files(cluster.folder, cluster.ports, getpass.getuser()).items():
         path = cluster.folder / "etc" / name
         path.touch(mode=0o600)
         path.write_text(text)
@@ -268,8 +266,13 @@ def _check_links() -> None:
 def _only_one() -> Iterator[IO]:
     """Wait until no other test process has a cluster: there is one /etc/slurm."""
     with RECORD.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        wait_until(lambda: _taken(lock), "the end of another test's cluster", TURN)
         yield lock
+
+
+def _taken(lock: IO) -> bool:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError while another process has it
+    return True
 
 
 def _note(folder: Path, daemons: object) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 CPU_NODES = ("c1", "c2")
 GPU_NODES = ("g1", "g2")
 GPUS = 2  # of each GPU node
+MEMORY = 16_000  # MB of a node, for what jobs ask; what they take is far less
 ACCOUNT = "study"
 
 INIT_SQL = """
@@ -43,7 +44,7 @@ MpiDefault=none
 PropagateResourceLimits=NONE
 MailProg=/bin/true
 
-# One core a node, so that four jobs run at once on whatever this machine has.
+# One core a node, and memory for any job, so that four run at once whatever this machine has.
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
@@ -54,7 +55,7 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2,sched_min
 # A site's usual habits (a lost node's jobs are queued again), at a faster pace.
 JobRequeue=1
 ReturnToService=2
-MinJobAge=300
+MinJobAge=3600
 KillWait=5
 CompleteWait=0
 SlurmctldTimeout=30
@@ -92,8 +93,8 @@ StorageLoc=slurm_acct_db
 """
 
 
-def files(folder: Path, ports: Mapping[str, int], user: str, memory: int) -> dict[str, str]:
-    """Text by name of every file in ``folder``/etc; ``memory`` is a node's (MB)."""
+def files(folder: Path, ports: Mapping[str, int], user: str) -> dict[str, str]:
+    """Text by name of every file in ``folder``/etc."""
     values = {
         "folder": folder,
         "ports": ports,
@@ -102,7 +103,7 @@ def files(folder: Path, ports: Mapping[str, int], user: str, memory: int) -> dic
         "gpu": ",".join(GPU_NODES),
         "nodes": "\n".join(
             f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports[name]} CPUs=1"
-            f" RealMemory={memory} State=UNKNOWN"
+            f" RealMemory={MEMORY} State=UNKNOWN"
             + (f" Gres=gpu:fake:{GPUS} Feature=fake" if name in GPU_NODES else "")
             for name in (*CPU_NODES, *GPU_NODES)
         ),
