@@ -23,7 +23,9 @@ rule all:
     input: "verify"
 rule train:
     output: "train"
-    shell: "echo $VANISHING_SLOTS_PER_DEVICE {resources.gpu} > {output}"
+    shell:
+        "python -c 'import os; from vanishing.study import slots;"
+        " print(slots.per_device(os.environ), {resources.gpu})' > {output}"
 rule verify:
     input: "train"
     output: "verify"

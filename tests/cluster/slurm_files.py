@@ -59,7 +59,7 @@ MinJobAge=3600
 KillWait=5
 CompleteWait=0
 SlurmctldTimeout=30
-SlurmdTimeout=10
+SlurmdTimeout=20
 MessageTimeout=10
 
 AccountingStorageType=accounting_storage/slurmdbd

