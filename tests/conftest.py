@@ -1,9 +1,14 @@
 """What several tests need."""
 
+import signal
 import sys
 from pathlib import Path
 
 import pytest
+
+# A shell that starts pytest in the background has it ignore Ctrl-C, and all that it starts, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"

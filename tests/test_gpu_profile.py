@@ -122,5 +122,6 @@ def _tiny():
     train = {"steps": 3, "lr": 0.1, "batch": 16}
     seeds = {"judged": 2}
     return TINY | {
-        "batteries": {"b": {**battery, "factors": factors, "train": train, "seeds": seeds}}
+        "cohort_flops": 1.0,
+        "batteries": {"b": {**battery, "factors": factors, "train": train, "seeds": seeds}},
     }

@@ -280,4 +280,4 @@ def test_parsing_the_workflow_loads_nothing_that_training_or_planning_needs(fini
     assert done.returncode == 0, done.stderr
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "vanishing.study.index" in loaded
-    assert not loaded & {"torch", "pydantic", "scipy"}
+    assert not loaded & {"torch", "scipy", "vanishing.study.plan"}

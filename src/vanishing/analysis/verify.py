@@ -90,9 +90,9 @@ def verify(results: Path, sample: Sample, device: str = "auto") -> Verified:
     drawn = draw(runs, sample)
     chosen = runs[runs["run_id"].isin(drawn)]
     now = provenance()
-    again, stamps, tuning = [], {}, _tuning(results, runs)
+    stamps = {cohort: _stamp(results, cohort) for cohort in sorted(set(chosen["cohort"]))}
+    again, tuning = [], _tuning(results, runs)
     for cohort, members in chosen.groupby("cohort", sort=True):
-        stamps[cohort] = _stamp(results, str(cohort))
         only = set(members["run_id"])
         again.append(job.run(_cohort(results, str(cohort)), tuning, device, only))
     logs = {name: pd.concat([part[name] for part in again]) for name in LOGS}
