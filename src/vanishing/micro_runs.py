@@ -59,7 +59,7 @@ def report(plan: Plan, places: Places) -> tuple[list[str], float]:
         off, families = by_how_much(found), {one.family for one in found}
         each = {f: by_how_much(one for one in found if one.family == f) for f in sorted(families)}
         says = ", ".join(f"{family} {times:.2f}" for family, times in each.items())
-        cpu = sum(map(cost.seconds, plan.cohorts)) * off + cost.SECONDS_OF_REPORT
+        cpu = cost.cpu_seconds(plan.cohorts, off)
         wall = wall_seconds(plan.cohorts, places, off)
         lines = [
             f"here:    about {duration(cpu)} of this machine's {_engine(plan)} by {len(found)} "

@@ -193,7 +193,7 @@ def _takes(planned: plan.Plan, places: Places | None, ratio: float) -> float:
     """Seconds of CPU, or with ``places`` those of the clock."""
     if places:
         return wall_seconds(planned.cohorts, places, ratio)
-    return ratio * sum(map(cost.seconds, planned.cohorts)) + cost.SECONDS_OF_REPORT
+    return cost.cpu_seconds(planned.cohorts, ratio)
 
 
 def _planned(planned: plan.Plan, chosen: Seeds) -> plan.Plan:

@@ -17,7 +17,7 @@ from ..parts.stack_sizes import CPU_BYTES, bytes_of_run, most_runs
 from ..parts.tasks import TASKS, TEST_FRACTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from .cohort import Cohort, Graph, Member
 
@@ -85,6 +85,11 @@ CURVE_POINTS = 60  # rows of a loss curve, besides the probes
 def seconds(cohort: Cohort) -> float:
     """About how long its job takes on one core of the reference machine, start-up included."""
     return SECONDS_PER_JOB + seconds_of_runs(cohort.graph, len(cohort.members))
+
+
+def cpu_seconds(cohorts: Iterable[Cohort], ratio: float = 1.0) -> float:
+    """Of all jobs of a study and its report; jobs take ``ratio`` times what is estimated."""
+    return ratio * sum(map(seconds, cohorts)) + SECONDS_OF_REPORT
 
 
 def memory_mb(cohort: Cohort) -> int:

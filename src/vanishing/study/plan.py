@@ -14,7 +14,6 @@ from ..errors import UserError
 from ..table import write_text
 from . import config, cost, grid
 from .cohort import Cohort, Graph, Member, graph_of, layout, tuning_runs
-from .cost import FLOPS_PER_SECOND, SECONDS_OF_REPORT, SECONDS_PER_JOB
 from .places import config_path
 
 FILES_OF_TASK = ("path", "images", "labels", "folder")  # settings that name the user's files
@@ -71,8 +70,7 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Estimated CPU time, in seconds."""
-        work = sum(c.flops for c in self.cohorts) / FLOPS_PER_SECOND
-        return work + SECONDS_PER_JOB * len(self.cohorts) + SECONDS_OF_REPORT
+        return cost.cpu_seconds(self.cohorts)
 
     def as_json(self) -> dict:
         """``plan.json``: what the later stations and the reader need of the plan."""
@@ -132,7 +130,7 @@ def make(
     results = results or Path("results") / path.stem
     _refuse_another_study(path, results)
     size = cost.seconds_of_job(read.cohort_flops, cost.seconds_of_study(wanted))
-    kept = _finished(results) if laid_out is None else laid_out
+    kept = finished(results) if laid_out is None else laid_out
     cohorts = layout(wanted, size, _runs_of(results, kept))
     return Plan(path.stem, path, read, grids, tuple(cohorts))
 
@@ -206,7 +204,7 @@ def _probes(probes: config.Probes, steps: int) -> tuple[tuple[int, ...], int, tu
     return tuple(sorted({0, steps} | chosen)), probes.batch
 
 
-def _finished(results: Path) -> list[str]:
+def finished(results: Path) -> list[str]:
     """Every cohort whose logs are there, in the order of their names."""
     return sorted(file.stem for file in (results / "logs/runs").glob("[!.]*.parquet"))
 

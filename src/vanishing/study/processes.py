@@ -94,8 +94,10 @@ def stop(child: subprocess.Popen, results: Path, patience: float) -> bool:
 def stop_below(results: Path, patience: float = 5) -> None:
     """End all that works on the study below a head, and what that has begun meanwhile."""
     for _ in range(5):  # one that even SIGKILL does not end waits for a disk, and stays
-        if left := below(results):
-            stop_all(left, patience)
+        left = below(results)
+        if not left:
+            return
+        stop_all(left, patience)
 
 
 def stop_all(processes: list, patience: float = 5) -> None:

@@ -119,7 +119,7 @@ def _settings(profile: Path) -> Mapping:
 
 def to_train(plan: plans.Plan, results: Path) -> list[Cohort]:
     """The cohorts of the plan that have no logs yet."""
-    trained = {path.stem for path in results.glob("logs/runs/*.parquet")}
+    trained = set(plans.finished(results))
     return [cohort for id_, cohort in plan.by_id.items() if id_ not in trained]
 
 
