@@ -21,7 +21,7 @@ from ..tables import LOGS, PROFILES, RUN_LOG, RUNS
 from .estimates import signals
 from .finished import path_of
 from .over_seeds import judged
-from .profiles import Sums
+from .profiles import Sums, frame
 from .study_tables import Tables
 
 LONG = {name: table for name, table in LOGS.items() if table is not RUN_LOG}
@@ -40,9 +40,9 @@ def gather(results: Path, stamp: Mapping | None = None) -> None:
     plan = json.loads((results / "plan.json").read_text())
     cohorts = [cohort["id"] for cohort in plan["cohorts"]]
     runs = _asked_for(_runs_of(results, cohorts), plan["members"])
-    sums = Sums(judged(_frame(runs, ["run_id", "cell", "lr_policy", "depth", "split"])))
+    sums = Sums(judged(frame(runs.select(["run_id", "cell", "lr_policy", "depth", "split"]))))
     overflowed = _pass_through(results, _by_cohort(runs, cohorts), sums, stamp)
-    found = signals(Tables(_frame(runs, OF_SIGNAL), overflowed))
+    found = signals(Tables(frame(runs.select(OF_SIGNAL)), overflowed))
     runs = runs.append_column("signal", pa.array(found, pa.string()))
     with RUNS.writer(path_of(results, RUNS), stamp) as rows:
         rows.add(runs.select(list(RUNS.columns)).cast(RUNS.schema()))
@@ -54,7 +54,7 @@ def _runs_of(results: Path, cohorts: list[str]) -> pa.Table:
     files = (_file(results, RUN_LOG, cohort) for cohort in cohorts)
     found = [RUN_LOG.load(file) for file in files if file.exists()]
     runs = pa.concat_tables(found or [RUN_LOG.schema().empty_table()]).unify_dictionaries()
-    ids = _frame(runs, ["run_id", "cohort"])
+    ids = frame(runs.select(["run_id", "cohort"]))
     if len(twice := ids[ids["run_id"].duplicated(keep=False)]):
         run, owners = twice["run_id"].iloc[0], sorted(set(twice["cohort"]))
         raise UserError(
@@ -78,7 +78,7 @@ def _asked_for(runs: pa.Table, members: Mapping[str, list[str]]) -> pa.Table:
 
 def _by_cohort(runs: pa.Table, cohorts: list[str]) -> dict[str, pa.Array]:
     """The ids of the ``runs`` of every cohort that has some, in the order of the plan."""
-    once = _frame(runs, ["run_id", "cohort"]).drop_duplicates("run_id")
+    once = frame(runs.select(["run_id", "cohort"])).drop_duplicates("run_id")
     found = {id_: pa.array(own, pa.string()) for id_, own in once.groupby("cohort")["run_id"]}
     return {cohort: found[cohort] for cohort in cohorts if cohort in found}
 
@@ -100,7 +100,7 @@ def _pass_through(
             sums.add(logs)
             overflowed.append(_overflowed(logs["layers"]))
     empty = LONG["layers"].schema().empty_table().select(AT_INIT)
-    return _frame(pa.concat_tables([empty, *overflowed]).unify_dictionaries(), AT_INIT)
+    return frame(pa.concat_tables([empty, *overflowed]).unify_dictionaries().select(AT_INIT))
 
 
 def _logs_of(results: Path, cohort: str, mine: pa.Array) -> dict[str, pa.Table]:
@@ -130,11 +130,6 @@ def _overflowed(layers: pa.Table) -> pa.Table:
     first = (pc.field("layer") == 1) & gone
     bad = pc.field("nonfinite_fraction") > 0
     return layers.filter((pc.field("step") == 0) & (first | bad)).select(AT_INIT)
-
-
-def _frame(table: pa.Table, columns: list[str]) -> pd.DataFrame:
-    frame = table.select(columns).to_pandas()
-    return frame.astype(dict.fromkeys(frame.select_dtypes("category").columns, "str"))
 
 
 def _file(results: Path, table: Table, cohort: str) -> Path:

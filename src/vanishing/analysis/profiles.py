@@ -54,7 +54,11 @@ class Sums:
 
     def _sum_up(self) -> None:
         """Turn what waits into sums, and these into one where they have become many."""
-        logs = {name: _frame(parts) for name, parts in self.waiting.items() if parts}
+        logs = {
+            name: frame(pa.concat_tables(parts).unify_dictionaries())
+            for name, parts in self.waiting.items()
+            if parts
+        }
         self.waiting = {name: [] for name in USED}
         self.sums += [moments(values, KEY) for values in profiles_of(logs, self.cells)]
         sizes = [len(part) for part in self.sums]
@@ -81,8 +85,9 @@ def profiles_of(logs: Mapping[str, pd.DataFrame], cells: pd.DataFrame) -> Iterat
         yield from OF_LOG[name](rows.join(cells, on="run_id", how="inner"))
 
 
-def _frame(parts: list[pa.Table]) -> pd.DataFrame:
-    rows = pa.concat_tables(parts).unify_dictionaries().to_pandas()
+def frame(table: pa.Table) -> pd.DataFrame:
+    """The table for pandas, its strings as such."""
+    rows = table.to_pandas()
     return rows.astype(dict.fromkeys(rows.select_dtypes("category").columns, "str"))
 
 
