@@ -30,16 +30,22 @@ def render(text: str, source: Path, theme: Path, results: Path, out: Path, stamp
     page = IMAGE.sub(lambda match: _figure(match, results, out), page)
     page = _scoped_headers(_spaced_functions(page))
     page = re.sub(r"<table\b.*?</table>", SCROLLED, page, flags=re.S)
-    return page.replace("/*style*/", style(theme))
+    return page.replace("/*style*/", style(theme)).replace("/*script*/", script(theme))
+
+
+def script(theme: Path) -> str:
+    """The page's scripts, each apart from the names of the others."""
+    parts = [path.read_text(encoding="utf-8") for path in sorted(theme.glob("*.js"))]
+    return "\n".join(f"{{\n{part}}}" for part in parts)
 
 
 def style(theme: Path) -> str:
-    """The style sheet with its fonts inside."""
+    """The style sheets, in the order of their names, with their fonts inside."""
 
     def embedded(match: re.Match) -> str:
         return f"url(data:font/woff2;base64,{_base64((theme / match[1]).read_bytes())})"
 
-    css = (theme / "paper.css").read_text(encoding="utf-8")
+    css = "\n".join(path.read_text(encoding="utf-8") for path in sorted(theme.glob("*.css")))
     return re.sub(r"url\((fonts/[\w.-]+)\)", embedded, css)
 
 
