@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow as pa
 
 from vanishing.analysis.case_scores import case_scores
+from vanishing.analysis.dynamics import followed
 from vanishing.analysis.interactions import interactions
 from vanishing.analysis.over_seeds import judged
 from vanishing.analysis.profiles import Sums
@@ -17,7 +18,7 @@ __all__ = ["case_scores", "interactions_of", "profiles_of"]
 
 def profiles_of(runs: pd.DataFrame, *cohorts: set[str], **logged: pd.DataFrame) -> pd.DataFrame:
     """The profiles of ``runs`` with some logs, by name: in one go, or in ``cohorts`` of run ids."""
-    sums = Sums(judged(runs))
+    sums = Sums(judged(runs), followed(runs)["run_id"].unique())
     for mine in cohorts or [set(runs["run_id"])]:
         sums.add({name: arrow(name, logged.get(name), mine) for name in LOGS})
     return sums.table()

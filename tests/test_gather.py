@@ -9,6 +9,7 @@ import pytest
 
 from vanishing import table as table_module
 from vanishing.analysis import profiles
+from vanishing.analysis.dynamics import followed
 from vanishing.analysis.estimates import signals
 from vanishing.analysis.gather import gather
 from vanishing.analysis.study_tables import Tables
@@ -165,6 +166,32 @@ def test_profiles_are_means_and_spreads_over_the_judged_runs_of_a_cell(study):
         np.testing.assert_allclose(mine["mean"], plain["mean"], rtol=1e-6)
         np.testing.assert_allclose(mine["sd"], plain["std"], rtol=1e-5)
     assert set(cells["cell"]) == set(judged["cell"])
+
+
+def test_a_few_trainings_are_followed_against_their_last_layers_at_all_probe_steps(study):
+    shown = followed(read(study, "runs"))
+    cells = read(study, "profiles").query("quantity == 'layer_decay'")
+    assert set(cells["cell"]) == set(shown["cell"])
+    rows = read(study, "layers").merge(shown, on="run_id").astype({"log10_delta_rms": "float64"})
+    last = rows[rows["layer"] == rows["depth"]].set_index(["run_id", "step"])["log10_delta_rms"]
+    at = pd.MultiIndex.from_frame(rows[["run_id", "step"]])
+    rows["decay"] = rows["log10_delta_rms"] - last.reindex(at).to_numpy()
+    plain = rows.groupby(["cell", "step", "layer"])["decay"].mean()
+    mine = cells.set_index(["cell", "step", "place"])["mean"]
+    assert len(plain.index.get_level_values("step").unique()) > 1
+    np.testing.assert_allclose(mine.loc[plain.index], plain, atol=1e-12)
+    assert len(mine) == len(plain)
+
+
+def test_saturation_is_one_row_a_cell_the_mean_over_its_layers(study):
+    runs, cells = read(study, "runs"), read(study, "profiles").query("quantity == 'saturation'")
+    rows = read(study, "layers").query("step == 0 and player != 'discriminator'")
+    rows = rows.merge(runs[runs["split"] == "judged"].drop_duplicates("run_id"), on="run_id")
+    share = rows["saturation_low"].astype(float) + rows["saturation_high"]
+    plain = share.groupby([rows["cell"], rows["run_id"]]).mean().groupby(level="cell").mean()
+    np.testing.assert_allclose(cells.set_index("cell")["mean"].loc[plain.index], plain, rtol=1e-9)
+    assert len(cells) == len(plain)
+    assert (cells["place"] == 0).all()
 
 
 def test_profiles_do_not_depend_on_how_the_runs_are_split_into_cohorts():

@@ -92,6 +92,18 @@ def _summary_row(rows: pd.DataFrame, outcome: str, seed: int) -> dict:
     return described | {"outcome": outcome, "n": estimate.n} | finite
 
 
+def one_family(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of MLPs on the task of most of their cells; without MLPs, of the first family.
+
+    Points never mix two families, or two tasks.
+    """
+    families = list(runs["family"].unique())
+    family = "mlp" if "mlp" in families else next(iter(families), "mlp")
+    mine = runs[runs["family"].eq(family)]
+    cells = mine.groupby("task", sort=False)["cell"].nunique()
+    return mine[mine["task"].eq(cells.idxmax())] if len(cells) else mine
+
+
 def fullest(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs of the battery that has most remedies (norms and residuals), of several most cells.
 

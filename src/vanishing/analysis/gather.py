@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from ..errors import UserError
 from ..table import Table
 from ..tables import LOGS, PROFILES, RUN_LOG, RUNS
+from .dynamics import COLUMNS, followed
 from .estimates import signals
 from .finished import path_of
 from .over_seeds import judged
@@ -40,13 +41,20 @@ def gather(results: Path, stamp: Mapping | None = None) -> None:
     plan = json.loads((results / "plan.json").read_text())
     cohorts = [cohort["id"] for cohort in plan["cohorts"]]
     runs = _asked_for(_runs_of(results, cohorts), plan["members"])
-    sums = Sums(judged(frame(runs.select(["run_id", "cell", "lr_policy", "depth", "split"]))))
+    shown = judged(frame(runs.select(["run_id", "cell", "lr_policy", "depth", "split"])))
+    sums = Sums(shown, followed(_trained(runs))["run_id"].unique())
     overflowed = _pass_through(results, _by_cohort(runs, cohorts), sums, stamp)
     found = signals(Tables(frame(runs.select(OF_SIGNAL)), overflowed))
     runs = runs.append_column("signal", pa.array(found, pa.string()))
     with RUNS.writer(path_of(results, RUNS), stamp) as rows:
         rows.add(runs.select(list(RUNS.columns)).cast(RUNS.schema()))
     PROFILES.write(sums.table(), path_of(results, PROFILES), stamp)
+
+
+def _trained(runs: pa.Table) -> pd.DataFrame:
+    """The judged trainings among the runs: what decides which of them are followed."""
+    mine = (pc.field("steps") > 0) & (pc.field("split").cast(pa.string()) == "judged")
+    return frame(runs.filter(mine).select(COLUMNS))
 
 
 def _runs_of(results: Path, cohorts: list[str]) -> pa.Table:

@@ -64,11 +64,13 @@ def signal_index(tables: Tables) -> pd.Series:
 
 def saturation(tables: Tables) -> pd.Series:
     """Share of saturated units at init, both sides together, mean over the hidden layers."""
-    layers = tables.at_init()
-    share = (layers["saturation_low"].astype(float) + layers["saturation_high"]).groupby(
-        layers["run_id"]
-    )
-    return tables.runs["run_id"].map(share.mean()).astype(float)
+    return tables.by_run(saturated_share(tables.at_init()))
+
+
+def saturated_share(layers: pd.DataFrame) -> pd.Series:
+    """The share by run: of ``layers`` the columns run_id, saturation_low and saturation_high."""
+    share = layers["saturation_low"].astype(float) + layers["saturation_high"]
+    return share.groupby(layers["run_id"]).mean()
 
 
 def shape(tables: Tables) -> pd.Series:

@@ -6,7 +6,7 @@ number of cells, and not with that of runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,14 @@ import pyarrow.compute as pc
 
 from ..tables import PROFILES
 from ..theory.slope import lag_slope
+from .init_measures import saturated_share
 from .over_seeds import moments, united
 
 KEY, CELL = list(PROFILES.key), ["cell", "lr_policy"]
 WAITING = 100_000  # rows of logs that are summed up together, and of sums that are united
 # Quantities of a profile, as the table calls them; scores go by their own names.
 OF_LAYERS = LOG10_Q, LOG10_DELTA = "log10_q", "log10_delta_rms"
+LAYER_DECAY, SATURATION = "layer_decay", "saturation"
 LAG_DECAY, LAG_SLOPE = "lag_decay", "lag_slope"
 GENERATOR_GRADIENT = "generator_gradient"
 OF_GAMES = "discriminator_accuracy", "saturation_generated"
@@ -29,26 +31,34 @@ TEST_ACCURACY = "test_accuracy"
 # Of each log the columns that are used, and the rows.
 _ALL, _DRAWN = pc.scalar(True), pc.field("step") == 0
 USED = {
-    "layers": (["run_id", "step", "player", "layer", "q", "log10_delta_rms"], _DRAWN),
+    "layers": (["run_id", "step", "player", "layer", "q", "log10_delta_rms", "saturation_low",
+                "saturation_high"], _DRAWN),
     "lags": (["run_id", "step", "layer", "lag", "log10_delta_rms"], _ALL),
     "games": (["run_id", "step", "log10_generator_gradient", *OF_GAMES], _ALL),
     "scores": (["run_id", "step", "score", "level", "value"], _ALL),
     "curves": (["run_id", "step", "test_accuracy"], _DRAWN),
-}
+}  # fmt: skip
 
 
 class Sums:
-    """The profiles of what was added of ``runs``: sums by cell, rates, step, quantity and place."""
+    """The profiles of what was added of ``runs``: sums by cell, rates, step, quantity and place.
 
-    def __init__(self, runs: pd.DataFrame) -> None:
-        self.cells = runs.set_index("run_id")[[*CELL, "depth"]]
+    ``followed``: the ids of those whose layers are shown at all probe steps.
+    """
+
+    def __init__(self, runs: pd.DataFrame, followed: Sequence[str] = ()) -> None:
+        cells = runs.set_index("run_id")[[*CELL, "depth"]]
+        self.cells = cells.assign(followed=cells.index.isin(followed))
+        mine = pc.field("run_id").cast(pa.string()).isin(pa.array(followed, pa.string()))
+        self.wanted = {name: where for name, (_, where) in USED.items()}
+        self.wanted["layers"] = _DRAWN | mine
         self.waiting: dict[str, list[pa.Table]] = {name: [] for name in USED}
         self.sums: list[pd.DataFrame] = []
 
     def add(self, logs: Mapping[str, pa.Table]) -> None:
         """Whole runs: the logs of a cohort, by name."""
-        for name, (columns, where) in USED.items():
-            self.waiting[name].append(logs[name].filter(where).select(columns))
+        for name, (columns, _) in USED.items():
+            self.waiting[name].append(logs[name].filter(self.wanted[name]).select(columns))
         if sum(len(part) for parts in self.waiting.values() for part in parts) > WAITING:
             self._sum_up()
 
@@ -78,8 +88,8 @@ class Sums:
 def profiles_of(logs: Mapping[str, pd.DataFrame], cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """What runs add to the profiles, a row a run: the columns of the key, and value.
 
-    ``logs``: the columns USED of each log; ``cells``: cell, lr_policy and depth of
-    the runs by run_id; a run that is not among them has no part.
+    ``logs``: the columns USED of each log; ``cells``: cell, lr_policy and depth of the runs by
+    run_id, and whether they are followed; a run that is not among them has no part.
     """
     for name, rows in logs.items():
         yield from OF_LOG[name](rows.join(cells, on="run_id", how="inner"))
@@ -98,13 +108,28 @@ def _row(rows: pd.DataFrame, quantity: str | pd.Series, place: object, value: ob
 
 
 def of_layers(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """log10 of q and of rms delta at init by layer; of a GAN its generator's."""
+    """log10 of q and of rms delta by layer and the saturated share, at init; the decay by step.
+
+    Of a GAN its generator's.
+    """
     rows = rows[rows["player"] != "discriminator"]
-    q = rows["q"].astype(float)
+    drawn = rows[rows["step"] == 0]
+    q = drawn["q"].astype(float)
     for quantity, value in zip(
-        OF_LAYERS, (np.log10(q.where(q > 0)), rows["log10_delta_rms"]), strict=True
+        OF_LAYERS, (np.log10(q.where(q > 0)), drawn["log10_delta_rms"]), strict=True
     ):
-        yield from _row(rows, quantity, rows["layer"], value)
+        yield from _row(drawn, quantity, drawn["layer"], value)
+    once = drawn[drawn["layer"] == 1]
+    yield from _row(once, SATURATION, 0.0, once["run_id"].map(saturated_share(drawn)))
+    mine = rows[rows["followed"]]
+    yield from _row(mine, LAYER_DECAY, mine["layer"], _decay(mine))
+
+
+def _decay(rows: pd.DataFrame) -> pd.Series:
+    """log10 rms delta less that of the last layer of the same net at the same step."""
+    size = rows["log10_delta_rms"].astype(float)
+    keys = [rows["run_id"], rows["step"]]
+    return size - size.where(rows["layer"] == rows["depth"]).groupby(keys).transform("max")
 
 
 def of_lags(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ..analysis.estimates import one_family
 
-def one_family(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs of MLPs on the task of most of their cells; without MLPs, of the first family.
-
-    Points never mix two families, or two tasks.
-    """
-    families = list(runs["family"].unique())
-    family = "mlp" if "mlp" in families else next(iter(families), "mlp")
-    mine = runs[runs["family"].eq(family)]
-    cells = mine.groupby("task", sort=False)["cell"].nunique()
-    return mine[mine["task"].eq(cells.idxmax())] if len(cells) else mine
+__all__ = ["at_init", "one_family"]
 
 
 def at_init(runs: pd.DataFrame) -> pd.DataFrame:

@@ -97,7 +97,7 @@ PROFILES = Table(
         "cell": CELL,
         "lr_policy": RUNS.columns["lr_policy"],
         "step": Column("int64", "updates", "updates made so far; 0 is the initial network"),
-        "quantity": Column("string", "1", "at init: log10_q and log10_delta_rms of a layer, lag_decay (log10 rms of dL/dh_t of the top layer less that at lag 0), test_accuracy; at all probe steps: lag_slope of the top layer, generator_gradient (log10 of its norm, less that at init), discriminator_accuracy, saturation_generated, and every score by its name"),
+        "quantity": Column("string", "1", "at init: log10_q and log10_delta_rms of a layer, saturation (share of saturated units, mean over the hidden layers), lag_decay (log10 rms of dL/dh_t of the top layer less that at lag 0), test_accuracy; at all probe steps: layer_decay (of a few trainings, chosen by rule: log10 rms of dL/dh of a layer less that of the last one), lag_slope of the top layer, generator_gradient (log10 of its norm, less that at init), discriminator_accuracy, saturation_generated, and every score by its name"),
         "place": Column("float64", "the quantity's", "layer, time lag, or level of a score; 0 where there is none"),
         "n": Column("int64", "runs", "runs that have it"),
         "mean": Column("float64", "the quantity's", "mean over them"),
