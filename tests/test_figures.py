@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from vanishing.analysis.claims import Registry
+from vanishing.analysis.frontier import frontiers
+from vanishing.analysis.study_tables import Tables
 from vanishing.figures import (
     agreement,
     calibration,
@@ -21,7 +23,7 @@ from vanishing.figures import (
 )
 from vanishing.figures.estimates import at_init as shown_at_init
 from vanishing.parts.activations import ACTIVATIONS
-from vanishing.tables import AGREEMENT, CURVES, LEDGER, PREDICTIONS, PROFILES, RUNS
+from vanishing.tables import AGREEMENT, CURVES, FRONTIERS, LEDGER, PREDICTIONS, PROFILES, RUNS
 
 from . import planted
 from .aggregated import profiles_of
@@ -46,7 +48,7 @@ def runs() -> pd.DataFrame:
     sweep = [f"gaussian(sigma_w={sigma})" for sigma in (0.5, 1, 2)]
     signal = {"activation": activation, "init": ["torch_default", "he"], "depth": [10, 20]}
     remedy = {"norm": norm, "residual": ["none", "identity"]}
-    arms = {"activation": activation, **remedy, "depth": [4, 9]}
+    arms = {"activation": activation, **remedy, "depth": [4, 9, 20]}
     return pd.concat(
         [
             planted.runs_of("signal", signal, 4, at_init),
@@ -120,7 +122,7 @@ def drawn(runs, layers, predictions, agreed, curves) -> dict:
         calibration: calibration.points(agreed),
         agreement: agreement.points(agreed),
         phase: phase.points(runs, predictions),
-        trainability: trainability.points(runs, cells),
+        trainability: trainability.points(runs, cells, frontiers(Tables(runs), 0)),
         remedies: remedies.points(runs),
         ledger: ledger.points(judged(), CLAIMS),
     }
@@ -134,6 +136,8 @@ def words(figure: mpl.figure.Figure) -> str:
 def test_every_figure_is_as_wide_as_the_text_and_shows_data(drawn: dict) -> None:
     for figure, points in drawn.values():
         assert figure.get_figwidth() == style.WIDTH
+        texts = [t for t in figure.findobj(mpl.text.Text) if t.get_text() and t.get_visible()]
+        assert min(text.get_fontsize() for text in texts) >= 7
         assert len(points) > 0
         assert figure.axes
 
@@ -152,7 +156,7 @@ def test_empty_tables_give_a_figure_that_says_what_is_missing() -> None:
         calibration.draw(calibration.points(AGREEMENT.frame([]))),
         agreement.draw(agreement.points(AGREEMENT.frame([]))),
         phase.draw(phase.points(runs, predictions)),
-        trainability.draw(trainability.points(runs, cells)),
+        trainability.draw(trainability.points(runs, cells, FRONTIERS.frame([]))),
         remedies.draw(remedies.points(runs)),
         ledger.draw(ledger.points(ledgers, CLAIMS)),
     ]
@@ -162,7 +166,7 @@ def test_empty_tables_give_a_figure_that_says_what_is_missing() -> None:
 def test_one_activation_has_one_colour_and_registered_ones_differ(drawn: dict) -> None:
     colours = [style.activation_colour(name) for name in ACTIVATIONS]
     assert len(set(colours)) == len(colours)
-    for name in ("profiles", "phase", "calibration", "remedies", "trainability"):
+    for name in ("profiles", "phase", "remedies"):
         figure, _ = drawn[f"vanishing.figures.{name}"]
         lines = {line.get_color() for line in figure.findobj(mpl.lines.Line2D)}
         expected = {style.activation_colour("sigmoid"), style.activation_colour("tanh")}
@@ -250,7 +254,7 @@ def test_shares_trained_have_wilson_intervals_and_count_every_run(drawn: dict) -
     assert (batch["value"] == 1).all()
     assert batch["low"].to_numpy() == pytest.approx(0.5655, abs=1e-3)  # 5 of 5
     assert set(points["untrained"]) == {0.125}
-    assert all(w in words(figure) for w in ("plain", "batch norm, identity residual"))
+    assert all(w in words(figure) for w in ("plain", "batch norm, skip"))
 
 
 def test_remedies_are_paired_and_taken_alone(drawn: dict) -> None:
@@ -266,39 +270,46 @@ def test_the_verdict_figure_turns_claims_their_way_and_prints_the_word(drawn: di
     figure, points = drawn["vanishing.figures.ledger"]
     first = points.set_index("claim").loc["C01"]
     assert (first["value"], first["low"], first["high"]) == pytest.approx((25, 24.5, 25.5))
-    assert all(w in words(figure) for w in ("SUPPORTED", "NOT TESTABLE", "no estimate"))
+    assert (first["effect"], first["unit"]) == (-0.5, "")
+    assert all(w in words(figure) for w in ("supported", "not testable"))
 
 
-def test_no_statement_of_the_verdict_figure_crosses_the_axis() -> None:
-    wide = "Where weights are small, the gradient vanishes as WAGONS DO with memory, and more so."
-    data = pd.DataFrame(
-        [
-            {"claim": f"W0{n}", "statement": f"{'mm' * n} {wide}", "side": "less", "n": 3,
-             "verdict": "NOT TESTABLE", "value": np.nan, "low": np.nan, "high": np.nan}
-            for n in range(4)
-        ]
-    )  # fmt: skip
-    figure = ledger.draw(data)
-    [axes] = figure.axes
-    named = [t for t in figure.findobj(mpl.text.Annotation) if t.get_text().startswith("W0")]
-    assert len(named) == 4
-    assert all(t.get_window_extent().x1 < axes.get_window_extent().x0 for t in named)
-    untold = [t for t in axes.texts if t.get_text() == "no estimate"]
-    colours = {mpl.colors.to_hex(t.get_bbox_patch().get_facecolor()) for t in untold}
-    assert colours == {style.BACKGROUND}
-
-
-def test_names_of_outliers_neither_overlap_nor_leave_the_panel(agreed) -> None:
+def test_cells_beyond_the_panel_are_marked_and_named_apart_inside_the_figure(agreed) -> None:
     points = calibration.points(agreed).sort_values("predicted", ignore_index=True)
-    off = pd.Series([0.1, 0.099, 0.06], index=points.index[-3:]).reindex(points.index, fill_value=0)
+    off = pd.Series([0.1, 0.099, -0.06], index=points.index[-3:])
+    off = off.reindex(points.index, fill_value=0)
     value = points["predicted"] + off
     shown = points.assign(value=value, low=value - 0.001, high=value + 0.001, difference=off)
     figure = calibration.draw(shown)
     names = [t for t in figure.findobj(mpl.text.Annotation) if "depth" in t.get_text()]
     boxes = [t.get_window_extent() for t in names]
-    assert len(names) == 2
-    assert not boxes[0].overlaps(boxes[1])
+    assert sorted(t.get_text().rpartition(" ")[2] for t in names) == ["0.099", "0.1", "\u22120.06"]
+    assert not any(one.overlaps(other) for one in boxes for other in boxes if one is not other)
     assert max(box.x1 for box in boxes) <= figure.bbox.x1
+    marks = [line for line in figure.findobj(mpl.lines.Line2D) if line.get_marker() in ("^", "v")]
+    assert sum(len(line.get_xdata()) for line in marks) == 3
+    low, high = figure.axes[1].get_ylim()
+    assert all(low < y < high for line in marks for y in line.get_ydata())
+
+
+def test_a_decade_is_as_long_forward_as_backward(drawn: dict) -> None:
+    figure, _ = drawn["vanishing.figures.profiles"]
+    long = [axes.bbox.height / np.ptp(axes.get_ylim()) for axes in figure.axes]
+    assert long == pytest.approx([long[0]] * len(long), rel=0.02)
+    steps = {round(step, 6) for axes in figure.axes for step in np.diff(axes.get_yticks())}
+    assert len(steps) == 1
+
+
+def test_a_remedy_has_one_colour_in_every_figure_and_lanes_are_named_in_it(drawn: dict) -> None:
+    figure, points = drawn["vanishing.figures.trainability"]
+    names = {label.get_text(): label.get_color() for label in figure.axes[0].get_yticklabels()}
+    assert names["batch norm"] == style.remedy_colour("batch")
+    assert names["skip"] == style.remedy_colour("identity")
+    arms = points.drop_duplicates(["norm", "residual"])
+    pairs = zip(arms["norm"], arms["residual"], strict=True)
+    looks = {style.remedy_look(*pair)["color"] for pair in pairs}
+    lines = {line.get_color() for line in figure.findobj(mpl.lines.Line2D)}
+    assert looks <= lines <= looks | {style.TEXT, style.GRID, ".8", "black", "k"}
 
 
 def test_a_study_without_init_batteries_shows_its_trained_runs_before_training():

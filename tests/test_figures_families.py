@@ -10,9 +10,6 @@ import pytest
 
 from vanishing.figures import adversarial, cases, lags, memory, style
 from vanishing.figures.estimates import one_family
-from vanishing.parts.activations import ACTIVATIONS
-from vanishing.parts.games import GAMES as KNOWN_GAMES
-from vanishing.parts.recurrences import RECURRENCES as KNOWN_RECURRENCES
 from vanishing.tables import CASES, LAG_PREDICTIONS, PROFILES, RUNS
 
 from . import planted_families as planted
@@ -164,40 +161,6 @@ def test_one_kind_of_generator_alone_is_one_row(players) -> None:
     assert "modes covered" in words(figure)
 
 
-def test_every_registered_cell_and_game_has_a_colour_of_its_own() -> None:
-    shown = [style.activation_colour(name) for name in list(ACTIVATIONS)[:6]]
-    cells = [style.cell_colour(name, "tanh") for name in KNOWN_RECURRENCES if name != "vanilla"]
-    games = [style.game_colour(name) for name in KNOWN_GAMES]
-    inits = [style.condition_colour(name) for name in ("torch_default", "orthogonal")]
-    every = [*shown, *cells, *games, *inits]
-    assert len(set(every)) == len(every)
-    assert set(every) <= set(style.PALETTE)
-
-
-def test_two_conditions_are_told_apart_in_grey_and_by_their_markers() -> None:
-    names = ("torch_default", "orthogonal")
-    light, dark = (grey(style.condition_colour(name)) for name in names)
-    assert light - dark > 15
-    assert len({style.condition_marker(name) for name in names}) == 2
-    assert style.condition_marker("he") == style.condition_marker("he")
-
-
-def grey(colour: str) -> float:
-    """L* of CIE Lab, in per cent."""
-    rgb = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-           for c in mpl.colors.to_rgb(colour)]  # fmt: skip
-    return 116 * float(np.cbrt(np.dot(rgb, [0.2126, 0.7152, 0.0722]))) - 16
-
-
-def test_a_part_keeps_its_colour_whatever_its_parameters_are() -> None:
-    assert style.game_colour("wgan(clip=0.1)") == style.game_colour("wgan")
-    assert style.cell_colour("skip(steps=5)", "tanh") == style.cell_colour("skip", "relu")
-    assert style.cell_colour("vanilla", "relu") == style.activation_colour("relu")
-    own = style.cell_colour("my_parts:cell", "tanh")
-    assert own == style.cell_colour("my_parts:cell", "tanh")
-    assert own in style.PALETTE
-
-
 def test_a_figure_is_saved_as_the_same_bytes_twice_in_sentinel_colours(
     drawn, tmp_path: Path
 ) -> None:
@@ -294,7 +257,7 @@ def test_a_generator_without_modes_is_judged_by_its_distance_from_the_data(playe
     points = adversarial.points(live, profiles_of(live, scores=planted.scores_of(live, distances)))
     figure = adversarial.draw(points)
     labels = [axes.get_ylabel() for axes in figure.axes]
-    assert labels == ["squared mmd from the data", "Fréchet distance"]
+    assert labels == ["squared mmd\nfrom the data", "Fréchet distance"]
     lowest = points.groupby("quantity")["low"].min()
     assert lowest["frechet"] < 0  # Student's, as the table has it
     mmd, frechet = (lowest_drawn(axes) for axes in figure.axes)

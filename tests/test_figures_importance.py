@@ -169,6 +169,22 @@ def test_importance_shows_the_named_batteries_and_terms_of_a_hundredth_at_least(
     assert "not measured" in shown  # nothing is trained in the battery signal
 
 
+def test_factors_are_ranked_by_each_measure_and_stand_before_pairs(drawn) -> None:
+    mine, others = importance_figure.by_measures(drawn["importance"][1])
+    assert (set(mine["battery"]), set(others["battery"])) == ({"training"}, {"signal"})
+    figure = importance_figure.draw(mine)
+    assert len(figure.axes) == mine["measure"].nunique() == 3
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    pairs = ["\u00d7" in name for name in names]
+    assert pairs == sorted(pairs)
+    measures = [name for name in importance_figure.MEASURES if name in set(mine["measure"])]
+    for axes, measure in zip(figure.axes, measures, strict=True):
+        factors = mine[mine["measure"].eq(measure) & mine["order"].eq(1)].set_index("term")["value"]
+        ranks = {names[round(t.xy[1])]: t.get_text() for t in axes.texts}
+        assert ranks[importance_figure.named(factors.idxmax())] == "1"
+        assert sorted(ranks.values()) == [str(n + 1) for n in range(len(factors))]
+
+
 def test_importance_of_other_batteries_is_shown_where_the_named_ones_are_not_there(explained):
     other = explained.assign(battery=explained["battery"] + "_of_mine")
     assert set(importance_figure.points(other)["battery"]) == {"signal_of_mine", "training_of_mine"}
@@ -208,6 +224,42 @@ def test_a_frontier_is_drawn_for_each_arm_or_an_arrow_where_it_lies_beyond(drawn
     markers = [line.get_marker() for line in figure.findobj(mpl.lines.Line2D)]
     assert markers.count(">") == (arms["beyond"] == "deeper").sum()
     assert all(name in words(figure) for name in (*LIMITS, "plain", "batch norm"))
+
+
+def test_each_l_50_stands_in_its_lane_with_its_interval_cut_at_the_panel(drawn) -> None:
+    figure, points = drawn["frontier"]
+    for axes in figure.axes:
+        activation = axes.get_title("left").partition(",")[0]
+        arms = points[points["activation"] == activation].drop_duplicates("norm")
+        left, right = axes.get_xlim()
+        names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        lanes = dict(zip(names, figure.axes[0].get_yticks(), strict=True))
+        marks = {round(line.get_ydata()[0], 9): line for line in axes.lines
+                 if len(line.get_xdata()) == 1 and line.get_ydata()[0] < 0}  # fmt: skip
+        bars = {round(line.get_ydata()[0], 9): line.get_xdata() for line in axes.lines
+                if line.get_gid() == "L50"}  # fmt: skip
+        for arm in arms.itertuples():
+            lane = round(lanes["plain" if arm.norm == "none" else "batch norm"], 9)
+            assert marks[lane].get_color() == style.remedy_look(arm.norm)["color"]
+            if arm.beyond == "inside":
+                assert marks[lane].get_xdata()[0] == pytest.approx(arm.depth_50)
+                ends = max(arm.low_50, left), min(arm.high_50, right)
+                assert list(bars[lane]) == pytest.approx(ends)
+
+
+def test_an_arm_without_an_estimate_says_so_and_of_many_inits_each_has_a_lane(drawn) -> None:
+    _, points = drawn["frontier"]
+    gone = points["activation"].eq("tanh") & points["norm"].eq("batch")
+    assert "not in this study" in words(frontier_figure.draw(points[~gone]))
+    unknown = points.assign(beyond=points["beyond"].where(~gone))
+    assert "no estimate" in words(frontier_figure.draw(unknown))
+    sigmas = ("0.5", "1", "2", "10")
+    many = pd.concat([points.assign(init=f"gaussian(sigma_w={sigma})") for sigma in sigmas])
+    figure = frontier_figure.draw(many)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names[: len(sigmas)] == [f"$\\sigma_w$ = {sigma}" for sigma in sigmas]
+    colours = {label.get_color() for label in figure.axes[0].get_yticklabels()[: len(sigmas)]}
+    assert len(colours) == len(sigmas)
 
 
 def test_the_scale_is_fitted_and_said_and_the_published_one_stands_beside_it(drawn) -> None:

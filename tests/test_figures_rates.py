@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from vanishing.figures import adversarial, lags, memory, profiles, trainability
-from vanishing.tables import LAG_PREDICTIONS, LOGS, PREDICTIONS
+from vanishing.tables import FRONTIERS, LAG_PREDICTIONS, LOGS, PREDICTIONS
 
 from . import planted_nets as nets
 from .aggregated import profiles_of
@@ -98,7 +98,8 @@ def test_chance_is_that_of_the_runs_shown():
             runs["run_id"], runs["battery"].map({"b": 0.1, "c": 0.9}), strict=True
         )
     )
-    points = trainability.points(runs, profiles_of(runs, curves=curves))
+    cells = profiles_of(runs, curves=curves)
+    points = trainability.points(runs, cells, FRONTIERS.frame([]))
     assert points["untrained"].unique() == pytest.approx([0.1])
 
 

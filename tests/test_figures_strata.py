@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vanishing.figures import strata
+from vanishing.figures import ledger as verdicts
+from vanishing.figures import strata, style
 from vanishing.tables import LEDGER
 
 from .followed import registry, study
@@ -72,12 +73,32 @@ def test_of_many_strata_the_most_extreme_are_kept_and_the_others_counted(
     assert said == ([f"… {left_out} strata between these …"] if left_out else [])
 
 
-def test_filled_marks_are_supported_ones(ledger, claims):
+def test_marks_are_those_of_the_verdicts_and_the_pooled_one_is_larger(ledger, claims):
     data = strata.points(ledger, claims.claims[0])
     data = data.assign(verdict=["SUPPORTED", "REFUTED", "INCONCLUSIVE", "SUPPORTED", "CONDITIONAL"])
-    marks = [line for line in strata.draw(data).axes[0].lines if line.get_marker() in "oD"]
-    filled = [line.get_markerfacecolor() == line.get_color() for line in marks]
-    assert filled == [True, False, False, True, False]
+    marks = [line for line in strata.draw(data).axes[0].lines if line.get_marker() in "oXD"]
+    found = {(line.get_marker(), line.get_markerfacecolor()): line for line in marks}
+    green, red = verdicts.COLOURS["SUPPORTED"], verdicts.COLOURS["REFUTED"]
+    open_ones = {("o", style.BACKGROUND), ("D", style.BACKGROUND)}
+    assert set(found) == {("o", green), ("X", red)} | open_ones
+    assert list(found["o", green].get_xdata()) == list(data["value"].iloc[[0, 3]])
+    sizes = sorted((line.get_markersize(), line.get_marker()) for line in marks)
+    assert sizes[-1][1] == "D"
+    assert sizes[-1][0] > sizes[-2][0]
+
+
+def test_an_interval_lies_at_the_height_of_its_point(ledger, claims):
+    data = strata.points(ledger, claims.claims[0])
+    lines = strata.draw(data).axes[0].lines
+    bars = {y: x for line in lines if line.get_marker() == "None" and len(line.get_xdata()) % 3 == 0
+            for x, y in zip(np.reshape(line.get_xdata(), (-1, 3))[:, :2].tolist(),
+                            line.get_ydata()[::3].tolist(), strict=True)}  # fmt: skip
+    points = {y: x for line in lines if line.get_marker() in "oXD"
+              for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)}  # fmt: skip
+    assert bars.keys() == points.keys()
+    heights = sorted(points)
+    assert [points[y] for y in heights] == list(data["value"])
+    assert [tuple(bars[y]) for y in heights] == list(zip(data["low"], data["high"], strict=True))
 
 
 def test_no_label_leaves_the_figure(ledger, claims):

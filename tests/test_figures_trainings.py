@@ -44,6 +44,22 @@ def test_every_outcome_of_every_cell_is_counted(runs):
     assert [axes.get_title("left") for axes in drawn.axes] == ["depth 4", "depth 9"]
 
 
+def test_outcomes_differ_in_height_or_fill_and_bars_of_a_cell_fill_its_row(runs):
+    drawn = outcomes.draw(outcomes.points(runs))
+    for axes in drawn.axes:
+        bars = [patch.get_bbox() for patch in axes.patches if patch.get_width() > 0]
+        assert sum(bar.width for bar in bars) == pytest.approx(4)
+    heights = {outcomes.HEIGHTS.get(name, 0.8) for name in outcomes.COLOURS}
+    assert len(heights) == len(outcomes.COLOURS)
+
+
+def test_lines_of_the_survival_figure_are_named_at_their_ends(runs):
+    drawn = survival.draw(survival.points(runs))
+    names = {t.get_text(): t.get_color() for axes in drawn.axes for t in axes.texts}
+    assert names == {name: style.remedy_colour(norm) for name, norm in
+                     (("plain", "none"), ("batch norm", "batch"))}  # fmt: skip
+
+
 def test_tuning_runs_are_in_no_curve_and_no_bar(runs):
     tuning = runs.assign(split="tuning", run_id=runs["run_id"] + "t")
     both = pd.concat([runs, tuning], ignore_index=True)

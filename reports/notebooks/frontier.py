@@ -35,9 +35,9 @@ frontiers = FRONTIERS.read(tables / "frontiers.parquet")
 # ## Success against depth
 #
 # Points are the shares of runs that train, with Wilson's interval, set a little apart; lines are
-# the fitted curves. Below each panel stands the $L_{50}$ of each arm with its 95 % interval over
-# seeds. An arrow at the right is an arm that still trains at the greatest depth, so its frontier
-# lies deeper; one at the left an arm that fails already at the least.
+# the fitted curves. Below the shares each arm has a lane for its $L_{50}$ with its 95 % interval
+# over seeds. An arrow at the right is an arm that still trains at the greatest depth, so its
+# frontier lies deeper; one at the left an arm that fails already at the least.
 
 # %%
 curves = frontier.points(runs, frontiers)

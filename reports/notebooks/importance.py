@@ -35,12 +35,20 @@ together = INTERACTIONS.read(tables / "interactions.parquet")
 # ## Each factor, each pair, by three measures
 #
 # The columns are measures of the same runs: the slope of the error signal $\delta$, the slope of
-# the gradient of the weights, and where a battery trains, the accuracy at the end. Terms that
-# explain less than a hundredth of the variance by every measure are left out.
+# the gradient of the weights, and where a battery trains, the accuracy at the end. Factors come
+# first, and a number gives each its rank by the measure; pairs of them follow. Terms that
+# explain less than a hundredth of the variance by every measure are left out. First the battery
+# that has all measures:
 
 # %%
-terms = importance.points(explained)
-style.save(importance.draw(terms), figures / "importance.svg", terms)
+compared, others = importance.by_measures(importance.points(explained))
+style.save(importance.draw(compared), figures / "importance.svg", compared)
+
+# %% [markdown]
+# And the batteries that have fewer of them:
+
+# %%
+style.save(importance.draw(others), figures / "importance_others.svg", others)
 
 # %% [markdown]
 # Compare the columns of a row before quoting a ranking: a factor can rule the gradient and hardly

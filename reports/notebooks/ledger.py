@@ -34,7 +34,9 @@ claims = read_claims(Path("reports/claims.yaml"))
 # ## Verdicts
 #
 # An effect is shown in units of the smallest one of interest, turned so that the claimed
-# direction is to the right; the grey band holds effects too small to matter.
+# direction is to the right; in its own unit it stands beside. Between the dotted lines effects are
+# too small to matter. The shade of a row is where its claim says that the effect lies: a mark in
+# the shade speaks for it, a mark outside against. An arrow leaves the axis.
 
 # %%
 effects = ledger.points(verdicts, claims, ledger.PARTS["ledger"])
@@ -52,8 +54,9 @@ style.save(ledger.draw(effects), Path(results) / "figures" / "ledger_remedies.sv
 #
 # ## Stratum by stratum
 #
-# Every claim in its strata, with intervals that hold all at once; the row under the line carries
-# the verdict. The paper's HTML shows them claim by claim.
+# Every claim in its strata, with intervals that hold all at once and each with the mark of its
+# verdict, as above; the row under the line carries that of the claim. The paper's HTML shows them
+# claim by claim.
 
 # %%
 drawn = strata.save_each(verdicts, claims, Path(results) / "figures" / "claims")

@@ -35,10 +35,11 @@ profiles = PROFILES.read(tables / "profiles.parquet")
 # %% [markdown]
 # ## One player learns, then both
 #
-# Upper row: the generator stays as it was drawn and only the discriminator learns. Left, the norm
-# of the gradient that the generator would get, in decades, less its value before the first update;
-# right, the same over the share of samples that the discriminator tells right. Lower row: both
-# learn. Points are means over seeds with their 95 % intervals.
+# Upper row: the generator $G$ stays as it was drawn and only the discriminator $D$ learns. Left,
+# the norm of the gradient that the generator would get, in decades, less its value before the first
+# update, over the share of samples that the discriminator still tells wrong: further right it is
+# better. Right, the same over its updates. Lower row: both learn. Points are means over seeds with
+# their 95 % intervals.
 
 # %%
 played = adversarial.points(runs, profiles)

@@ -39,7 +39,7 @@ agreed = AGREEMENT.read(tables / "agreement.parquet")
 # Upper row: the signal on its way forward. Lower row: the gradient, to be read from right to
 # left, on its way back from the output. A point is the mean over seeds with its 95 % interval, a
 # line is theory. A straight line on this logarithmic axis is a change by a constant factor per
-# layer.
+# layer; a decade is as long in both rows. Names stand where lines end.
 
 # %%
 profile = profiles.points(runs, cells, predictions)
@@ -53,8 +53,10 @@ style.save(profiles.draw(profile), figures / "profiles.svg", profile)
 # ## Every cell against its prediction
 #
 # The slope is the change of $\log_{10}$ rms $\delta$ per layer towards the input: negative where
-# the gradient vanishes, positive where it explodes. Each point is a cell of an init battery. The
-# band is the tolerance asked of the theory.
+# the gradient vanishes, positive where it explodes. Each point is a cell. On the right is what
+# remains between the two: cells stand side by side in the order of their prediction, so that those
+# with much the same one do not hide each other. The band is the tolerance asked of the theory; a
+# triangle at the edge is a cell that lies farther out, with its name and distance.
 
 # %%
 slopes = calibration.points(agreed)

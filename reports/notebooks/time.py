@@ -38,7 +38,8 @@ predictions = LAG_PREDICTIONS.read(tables / "lag_predictions.parquet")
 # A point is the mean over seeds with its 95 % interval, in decades, less its value at the last
 # step; a line is theory, into which nothing measured goes but the inputs. Read each panel from
 # left to right: further right is further back. Vanilla cells come first, a line an activation;
-# then cells with gates or with shortcuts through time, all with tanh.
+# then cells with gates or with shortcuts through time, all with tanh. An arrow stands where a line
+# leaves the panel, ten decades down.
 
 # %%
 profile = lags.points(runs, through_time, predictions)

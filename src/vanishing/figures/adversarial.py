@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from ..analysis.over_seeds import judged, pooled
 from ..analysis.profiles import GENERATOR_GRADIENT, OF_GAMES
@@ -18,14 +19,19 @@ GRADIENT, ACCURACY, SATURATION = "gradient", "accuracy", "saturation"
 SCORES = {
     "modes": "modes covered",
     "high_quality": "share of high quality",
-    "mmd": "squared mmd from the data",
+    "mmd": "squared mmd\nfrom the data",
     "frechet": "Fréchet distance",
 }
 LABELS = {
-    GRADIENT: "$\\log_{10}$ norm of $G$'s gradient,\nless that at the start",
-    ACCURACY: "share that the discriminator tells right",
+    GRADIENT: "gradient of $G$ (decades,\nless that at the start)",
+    ACCURACY: "share that $D$ tells wrong",
     **SCORES,
 }
+# As the literature writes the games; a game of the user's has its own name.
+WRITTEN = {"non_saturating": "non-saturating", "least_squares": "least squares", "wgan": "WGAN",
+           "wgan_gp": "WGAN-GP"}  # fmt: skip
+HIGH = {"fixed": 1.85, "live": 1.45}  # inches, of a row
+ERRORS = (0.5, 0.1, 0.01, 0.001, 0.0001)  # that have a tick, with that of none
 CELL, GAME = ["cell", "lr_policy"], ["task", "game"]
 # What a game of a fixed generator shows, by the names of the table of profiles.
 NAMES = dict(zip((GENERATOR_GRADIENT, *OF_GAMES), (GRADIENT, ACCURACY, SATURATION), strict=True))
@@ -35,7 +41,6 @@ WITHIN = {
     "modes": (0, np.inf), "frechet": (0, np.inf),
 }  # fmt: skip
 EVERYWHERE = (-np.inf, np.inf)
-MARKERS = "os^Dv<"
 
 
 def points(runs: pd.DataFrame, profiles: pd.DataFrame) -> pd.DataFrame:
@@ -69,60 +74,79 @@ def _one_setting(data: pd.DataFrame) -> pd.DataFrame:
 
 @style.styled
 def draw(data: pd.DataFrame) -> Figure:
-    """Upper row, a fixed generator: its gradient over updates, and over what the other one knows.
+    """Upper row, a fixed generator: its gradient by what the other one knows, and over updates.
 
     Lower row, a generator that learns: two of its scores over updates.
     """
     rows = {
-        draw_row: data[data["generator"] == kind]
-        for kind, draw_row in (("fixed", _fixed), ("live", _live))
-        if data["generator"].eq(kind).any()
+        kind: data[data["generator"] == kind] for kind in HIGH if data["generator"].eq(kind).any()
     }
     if not rows:
         return style.nothing("This study trains no GAN: it has no two players.")
-    drawn = style.figure(0.3 + 2.3 * len(rows))
-    grid = drawn.subplots(len(rows), 2, squeeze=False)
-    ends: dict[Axes, list] = {}
-    for pair, (draw_row, shown) in zip(grid, rows.items(), strict=True):
-        last = draw_row(*pair, shown)
-        named = pair[1] if pair[1].get_visible() else pair[0]
-        ends[named] = [
-            (line["value"].iloc[-1], game, style.game_colour(game)) for game, line in _by_game(last)
-        ]
-    for axes, names in ends.items():
-        style.label_ends(axes, names)
+    heights = [HIGH[kind] for kind in rows]
+    drawn = style.figure(0.3 + sum(heights))
+    grid = drawn.subplots(len(rows), 2, squeeze=False, height_ratios=heights)
+    ends: dict[Axes, pd.DataFrame] = {}
+    for pair, (kind, shown) in zip(grid, rows.items(), strict=True):
+        draw_row = _fixed if kind == "fixed" else _live
+        ends |= zip(pair, draw_row(*pair, shown), strict=False)
+    for axes, lines in ends.items():
+        style.label_ends(axes, [
+            (line["value"].iloc[-1], _written(game), style.game_colour(game))
+            for game, line in _by_game(lines)
+        ])  # fmt: skip
     return drawn
 
 
-def _fixed(left: Axes, right: Axes, data: pd.DataFrame) -> pd.DataFrame:
-    """Both panels of a fixed generator; gives the lines of the last of them."""
+def _written(game: str) -> str:
+    """The name of a game as it is written in a text, with its parameters where it has some."""
+    kind, bracket, parameters = game.partition("(")
+    return WRITTEN.get(kind, kind) + bracket + parameters
+
+
+def _fixed(left: Axes, right: Axes, data: pd.DataFrame) -> list[pd.DataFrame]:
+    """Both panels of a fixed generator, on one axis of gradients; gives the lines of each."""
     gradient, accuracy = (data[data["quantity"] == name] for name in (GRADIENT, ACCURACY))
-    _over_updates(left, gradient)
-    left.set_title(f"only the discriminator learns ({_task(data)})", loc="left")
-    left.set(xlabel="updates of the discriminator", ylabel=LABELS[GRADIENT])
     keys = ["game", "step"]
     both = gradient.merge(accuracy[[*keys, "value"]], on=keys, suffixes=("", "_accuracy"))
+    wrong = (1 - both["value_accuracy"]).round(9).clip(lower=0)
     for game, path in _by_game(both):
-        style.interval(right, path["value_accuracy"], path, linestyle="-", **_look(game))
-    right.set_xlabel(LABELS[ACCURACY])
+        style.interval(left, wrong[path.index], path, linestyle="-", **_look(game))
+    _error_axis(left, wrong)
+    left.set(xlabel=LABELS[ACCURACY], ylabel=LABELS[GRADIENT])
+    left.set_title(f"only the discriminator $D$ learns ({_task(data)})", loc="left")
+    _over_updates(right, gradient)
+    right.set(xlabel="updates of $D$")
+    right.sharey(left)
     for axes in (left, right):
         axes.axhline(0, color=style.TEXT, linewidth=0.6)
-    return both
+    return [both, gradient]
 
 
-def _live(left: Axes, right: Axes, data: pd.DataFrame) -> pd.DataFrame:
-    """Two scores of a generator that learns, or the one that there is; gives the last lines."""
+def _error_axis(axes: Axes, wrong: pd.Series) -> None:
+    """An x axis of errors, fewer to the right: by powers of ten, and none at its end."""
+    least = min([error for error in wrong if error > 0], default=ERRORS[1])
+    shown = [error for error in ERRORS if error >= least / 2]
+    axes.set_xscale("symlog", linthresh=shown[-1], linscale=0.8)
+    axes.set_xlim(max([0.6, *wrong]), -0.15 * shown[-1])
+    axes.xaxis.set_major_locator(FixedLocator([*shown, 0.0]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+
+
+def _live(left: Axes, right: Axes, data: pd.DataFrame) -> list[pd.DataFrame]:
+    """Two scores of a generator that learns, or the one that there is; gives the lines of each."""
     there = [name for name in SCORES if data["quantity"].eq(name).any()][:2]
     for axes, name in zip((left, right), there, strict=False):
         shown = data[data["quantity"] == name]
         _over_updates(axes, shown)
-        axes.set(xlabel="updates of the generator", ylabel=LABELS[name])
+        axes.set(xlabel="updates of $G$", ylabel=LABELS[name])
         if name in WITHIN:
             top = axes.get_ylim()[1]
             axes.set_ylim(-0.03 * top, top)  # so that a marker at 0 is whole
     left.set_title(f"both learn ({_task(data)})", loc="left")
     right.set_visible(len(there) > 1)
-    return shown
+    return [data[data["quantity"] == name] for name in there]
 
 
 def _task(data: pd.DataFrame) -> str:
@@ -149,5 +173,4 @@ def _place(game: str, known: list[str]) -> int:
 
 
 def _look(game: str) -> dict:
-    place = _place(game, list(style.GAMES))
-    return {"color": style.game_colour(game), "marker": MARKERS[place % len(MARKERS)]}
+    return {"color": style.game_colour(game), "marker": style.game_marker(game)}

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..analysis.agreement import QUANTITIES
 from . import style
 
-INSIDE, OUTSIDE = style.PALETTE[2], style.PALETTE[1]
+OUTSIDE = "#cf4034"  # and what lies inside is ink
 COLUMNS = 3  # panels side by side
 REACH = 2.2  # tolerances that the vertical axis shows at least
 
@@ -42,13 +42,13 @@ def draw(data: pd.DataFrame) -> Figure:
     if data.empty:
         return style.nothing("This study has no cell with both a prediction and a measurement.")
     names = list(dict.fromkeys(data["quantity"]))
-    columns = min(COLUMNS, len(names))
-    rows = math.ceil(len(names) / columns)
-    drawn = style.figure(0.35 + 1.75 * rows)
+    rows = math.ceil(len(names) / COLUMNS)
+    columns = math.ceil(len(names) / rows)  # as few empty places as there can be
+    drawn = style.figure(0.3 + 1.6 * rows)
     panels = drawn.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for axes, name in zip(panels, names, strict=False):
         _panel(axes, name, data[data["quantity"] == name])
-    reach = max(REACH, 1.1 * float(data["value"].abs().max()))
+    reach = max(REACH, 1.05 * float(data[["value", "low", "high"]].abs().max().max()))
     panels[0].set_ylim(-reach, reach)
     for axes in panels[len(names) :]:
         axes.set_axis_off()
@@ -61,11 +61,17 @@ def _panel(axes: Axes, name: str, cells: pd.DataFrame) -> None:
     quantity = QUANTITIES[name]
     axes.axhspan(-1, 1, color=style.TEXT, alpha=0.14, linewidth=0)
     axes.axhline(0, color=style.TEXT, linewidth=0.6, zorder=1)
-    for inside, colour, face in ((True, INSIDE, INSIDE), (False, OUTSIDE, style.BACKGROUND)):
+    for inside, colour, face in (
+        (True, style.TEXT, style.TEXT),
+        (False, OUTSIDE, style.BACKGROUND),
+    ):
         part = cells[cells["inside"] == inside]
-        style.interval(
-            axes, part["predicted"], part, color=colour, marker="o", markersize=2.8,
-            markerfacecolor=face, markeredgewidth=0.7, elinewidth=0.4, zorder=2 + (not inside),
+        order = 2 + (not inside)
+        style.bars(axes, part["predicted"], part, color=colour, linewidth=0.4, zorder=order)
+        axes.plot(
+            part["predicted"], part["value"], color=colour, linestyle="none", marker="o",
+            markersize=1.8 if inside else 2.8, markerfacecolor=face, markeredgewidth=0.7,
+            zorder=order,
         )  # fmt: skip
     if quantity.relative and not quantity.offset and np.ptp(np.log(cells["predicted"])) > 1:
         axes.set_xscale("log")

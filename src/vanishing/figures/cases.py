@@ -24,7 +24,7 @@ def draw(data: pd.DataFrame) -> Figure:
     """
     if data.empty:
         return style.nothing("This study has no case: nothing is scored by a level.")
-    drawn = style.figure(4.8)
+    drawn = style.figure(3.8)
     distance, details, faint, one = drawn.subplots(2, 2).flat
     sensitivity = data[(data["score"] == SENSITIVITY) & (data["level"] > 0)]  # 0: nothing to find
     single = sensitivity.groupby("task")["level"].transform("nunique") == 1
@@ -42,12 +42,12 @@ def draw(data: pd.DataFrame) -> Figure:
 SHARE = (0, 1)  # all that is shown here is one: so far can an interval reach
 AT_THE_LINE = {"markersize": 4.5, "elinewidth": 1.5, "zorder": 4}
 APART = 0.014  # of the coarse accuracy: so that intervals at one place do not cover each other
-_SENSITIVITY = "sensitivity at 95 % specificity"
+_SENSITIVITY = "sensitivity at\n95 % specificity"
 Ends = list[tuple[float, str, str]]  # height, name and colour of a line's end
 
 
 def _distance(axes: Axes, data: pd.DataFrame) -> Ends:
-    """Translation with closed markers, its names at the ends; agreement alone with open ones."""
+    """Translation with closed marks, its names at the ends; agreement alone with open ones."""
     ends: Ends = []
     for (task, recurrence, activation), line in _lines(data, ["task", "recurrence", "activation"]):
         colour = style.cell_colour(recurrence, activation)
@@ -59,7 +59,7 @@ def _distance(axes: Axes, data: pd.DataFrame) -> Ends:
             line["level"],
             line,
             color=colour,
-            marker="o",
+            marker=style.cell_marker(recurrence, activation),
             markerfacecolor=face,
             within=SHARE,
             **look,
@@ -67,7 +67,7 @@ def _distance(axes: Axes, data: pd.DataFrame) -> Ends:
         if closed:
             ends.append((line["value"].iloc[-1], recurrence, colour))
     _dotted(axes, "guessing", y=0.5, at=0)
-    axes.set_title("\u25cf translation   \u25cb agreement alone", loc="left")
+    axes.set_title("closed: translation; open: agreement alone", loc="left")
     axes.set(xlabel="distance to the subject (steps)", ylabel="error in the verb's number")
     axes.set_ylim(-0.02, max(0.6, axes.get_ylim()[1]))
     return _or_nothing(axes, data, ends, "translates nothing")

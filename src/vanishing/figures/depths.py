@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 
 from ..analysis.over_seeds import means
 from . import style
 from .estimates import at_init
 
 LEAST_DEPTHS = 3
+MARKERS = "os^Dv"
 KEYS = ["activation", "init", "depth", "width"]
 
 
@@ -37,33 +40,42 @@ def draw(data: pd.DataFrame) -> Figure:
     """A panel an init: V over depth on straight axes, where an exponential decay is a line."""
     if data.empty:
         return style.nothing("This study has plain networks of fewer than three depths.")
-    inits, activations = list(dict.fromkeys(data["init"])), style.ordered(data["activation"])
-    drawn = style.figure(2.5)
+    activations, inits = style.ordered(data["activation"]), _inits(data)
+    drawn = style.figure(2.1)
     panels = drawn.subplots(1, len(inits), sharex=True, sharey=True, squeeze=False)[0]
     for axes, init in zip(panels, inits, strict=True):
         _panel(axes, data[data["init"] == init], activations)
         axes.set_title(init, loc="left")
-    panels[0].set_ylabel("V (decades)")
+    panels[0].set_ylabel("index $V$ (decades)")
+    panels[0].yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     drawn.supxlabel(
         f"depth (hidden layers of {data['width'].iloc[0]:g} units)", fontsize=style.SIZE
     )
-    handles = [
-        panels[0].plot([], [], "o-", color=style.activation_colour(name), label=name)[0]
-        for name in activations
-    ]
-    drawn.legend(handles=handles, loc="outside upper right", ncols=len(handles))
+    last = data[data["init"] == inits[-1]].sort_values("depth").groupby("activation")["value"]
+    ends = last.last().reindex(activations).fillna(0)
+    colours = [style.activation_colour(name) for name in activations]
+    style.label_ends(panels[-1], list(zip(ends, activations, colours, strict=True)))
     return drawn
+
+
+def _inits(data: pd.DataFrame) -> list[str]:
+    """From the init that loses least gradient at the greatest depth to the one that loses most."""
+    deepest = data[data["depth"] == data["depth"].max()]
+    lost = deepest.groupby("init")["value"].mean().reindex(data["init"].unique())
+    return sorted(lost.index, key=lambda init: (-lost[init], init))
 
 
 def _panel(axes: Axes, panel: pd.DataFrame, activations: list[str]) -> None:
     axes.axhline(0, color=style.TEXT, linewidth=0.6)
     sizes = style.marker_sizes(len(activations))
-    for activation, size in zip(activations, sizes, strict=True):
+    for activation, size, marker in zip(activations, sizes, cycle(MARKERS)):
         line = panel[panel["activation"] == activation].sort_values("depth")
         colour = style.activation_colour(activation)
-        look = {"linestyle": "-", "linewidth": 0.9, "marker": "o", "markersize": size}
+        look = {"linestyle": "-", "linewidth": 0.9, "marker": marker, "markersize": size}
         style.interval(axes, line["depth"], line, color=colour, **look)
     levels = np.sort(panel["depth"].unique())
     shown = [level for level in levels if level >= levels[-1] / 4]  # names of the others overlap
     axes.xaxis.set_major_locator(FixedLocator(shown))
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_locator(FixedLocator([level for level in levels if level not in shown]))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", which="both", bottom=True, length=2, width=0.5, color=style.TEXT)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from . import style
 
 BATTERIES = ("signal", "remedies_init", "training")
 MEASURES = {
     "slope": "slope of $\\delta$ at init",
-    "weight_slope": "slope of the weights' gradient",
-    "test_accuracy": "test accuracy",
+    "weight_slope": "slope of the weight gradient",
+    "test_accuracy": "accuracy after training",
 }
 LEAST = 0.01  # of the variance of some measure: a term that explains less in all is left out
 MOST = 9  # terms of a battery
+ROW = 0.19  # inches of a term
+LOOKS = {
+    1: {"linestyle": "none", "marker": "o"},
+    2: {"linestyle": "none", "marker": "D", "markersize": 3, "markerfacecolor": style.BACKGROUND},
+}
 
 
 def points(importance: pd.DataFrame, batteries: Sequence[str] = BATTERIES) -> pd.DataFrame:
@@ -42,18 +46,27 @@ def points(importance: pd.DataFrame, batteries: Sequence[str] = BATTERIES) -> pd
     return data.rename(columns={"omega_squared": "value"}).reset_index(drop=True)
 
 
+def by_measures(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of the battery that has most measures, the last such one, and those of all others.
+
+    Its runs alone can say whether measures agree on what matters.
+    """
+    measures = data.groupby("battery", sort=False)["measure"].nunique()
+    most = measures.index[measures == measures.max()][-1:]
+    mine = data["battery"].isin(most)
+    return data[mine].reset_index(drop=True), data[~mine].reset_index(drop=True)
+
+
 @style.styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A row of panels a battery, a column a measure; filled points are factors, open ones pairs."""
+    """A row of panels a battery, a column a measure; factors first, with their rank, then pairs."""
     if data.empty:
-        return style.nothing("No battery of this study crosses two factors: none can be weighed.")
+        return style.nothing("No battery here crosses two factors: none can be weighed.")
     batteries = list(dict.fromkeys(data["battery"]))
     measures = [name for name in MEASURES if name in set(data["measure"])]
-    terms = {
-        name: list(dict.fromkeys(data.loc[data["battery"] == name, "term"])) for name in batteries
-    }
-    heights = [len(terms[name]) + 1.5 for name in batteries]
-    drawn = style.figure(0.75 + 0.165 * sum(heights))
+    terms = {name: _terms(data[data["battery"] == name]) for name in batteries}
+    heights = [len(terms[name]) + 1.8 for name in batteries]
+    drawn = style.figure(0.62 + ROW * sum(heights))
     grid = drawn.subplots(
         len(batteries), len(measures), sharex=True, sharey="row", squeeze=False,
         height_ratios=heights,
@@ -63,15 +76,25 @@ def draw(data: pd.DataFrame) -> Figure:
         for axes, measure in zip(row, measures, strict=True):
             _panel(axes, own[own["measure"] == measure], terms[battery])
         row[0].set_yticks(range(len(terms[battery])), [named(term) for term in terms[battery]])
-        row[0].set_ylim(len(terms[battery]) - 0.5, -0.5)
-        row[0].set_title(f"battery {battery}", loc="left", fontweight="bold")
-    for axes, measure in zip(grid[-1], measures, strict=True):
-        axes.set_xlabel(MEASURES[measure])
-    grid[0, 0].set(xlim=(min(-0.03, data["value"].min() - 0.03), 1.03), xticks=[0, 0.5, 1])
+        row[0].set_ylim(len(terms[battery]) - 0.4, -0.6)
+        if len(batteries) > 1:
+            row[0].set_ylabel(f"battery {battery}", fontweight="bold")
+    for axes, measure in zip(grid[0], measures, strict=True):
+        axes.set_title(MEASURES[measure], loc="left")
+    reach = 1.12 * data[["value", "high"]].max().max()
+    grid[0, 0].set_xlim(min(-0.02 * reach, data["low"].min()), reach)
+    grid[0, 0].xaxis.set_major_locator(MaxNLocator(4))
     grid[0, 0].xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-    drawn.supxlabel("share of the variance that is explained, $\\omega^2$", fontsize=style.SIZE)
-    drawn.legend(handles=_legend(), loc="outside upper right", ncols=2)
+    drawn.supxlabel(
+        "share of the variance that is explained, $\\omega^2$; numbers rank the factors",
+        fontsize=style.SIZE,
+    )
     return drawn
+
+
+def _terms(data: pd.DataFrame) -> list[str]:
+    """Factors, then pairs, each in the order of ``data``."""
+    return list(dict.fromkeys(data.sort_values("order", kind="stable")["term"]))
 
 
 def named(term: str) -> str:
@@ -88,25 +111,15 @@ def _panel(axes: Axes, panel: pd.DataFrame, terms: list[str]) -> None:
     axes.axvline(0, color=style.TEXT, linewidth=0.6)
     if panel.empty:
         axes.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axes.transAxes)
-    for row in panel.itertuples():
-        place = terms.index(row.term)
-        axes.hlines(place, 0, row.value, color=style.TEXT, linewidth=0.5, alpha=0.5)
-        error = np.nan_to_num([[row.value - row.low], [row.high - row.value]])
-        axes.errorbar(
-            row.value, place, xerr=np.maximum(error, 0), elinewidth=1.6, **_look(row.order)
+        return
+    panel = panel.assign(place=panel["term"].map(terms.index))
+    axes.barh(panel["place"], panel["value"], height=0.5, color=style.GRID, linewidth=0)
+    axes.hlines(panel["place"], panel["low"], panel["high"], color=style.TEXT, linewidth=1.6)
+    for order, rows in panel.groupby("order"):
+        axes.plot(rows["value"], rows["place"], color=style.TEXT, **LOOKS[min(order, 2)])
+    factors = panel[panel["order"] == 1]
+    for rank, row in zip(factors["value"].rank(ascending=False), factors.itertuples(), strict=True):
+        axes.annotate(
+            f"{rank:.0f}", (row.high, row.place), (5, 0), textcoords="offset points", va="center"
         )
-
-
-def _look(order: int) -> dict:
-    return {
-        "color": style.TEXT,
-        "linestyle": "none",
-        "marker": "o" if order == 1 else "D",
-        "markersize": 3.5 if order == 1 else 3,
-        "markerfacecolor": style.TEXT if order == 1 else style.BACKGROUND,
-    }
-
-
-def _legend() -> list[Line2D]:
-    labels = {1: "a factor", 2: "an interaction of two"}
-    return [Line2D([], [], label=label, **_look(order)) for order, label in labels.items()]
+    axes.axhline(len(factors) - 0.5, color=style.GRID, linewidth=0.6)

@@ -7,7 +7,6 @@ import math
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from pandas.api.types import is_numeric_dtype
 
 from ..analysis.measures import MEASURES
@@ -37,47 +36,59 @@ def _level(factor: str, word: str) -> str | int | float:
 
 @style.styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A panel a pair: where lines are parallel, two factors do not interact."""
+    """A panel a pair, on one scale: where lines are parallel, two factors do not interact."""
     if data.empty:
         return style.nothing("No battery of this study crosses two factors: none can interact.")
     panels = [panel for _, panel in data.groupby(["battery", "term"], sort=False)]
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
-    drawn = style.figure(0.2 + 2.35 * rows)
-    grid = drawn.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[len(panels) :]:
+    drawn = style.figure(0.1 + 1.6 * rows)
+    grid = drawn.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axes in grid[len(panels) :]:
         axes.set_visible(False)
-    for axes, panel in zip(grid.flat, panels, strict=False):
+    for axes, panel in zip(grid, panels, strict=False):
         _panel(axes, panel)
     measure = MEASURES[data["measure"].iloc[0]]
     unit = "" if measure.unit == "1" else f" ({measure.unit})"
     drawn.supylabel(measure.meaning + unit, fontsize=style.SIZE)
+    for axes, panel in zip(grid, panels, strict=False):  # once all share their limits
+        _name_lines(axes, panel)
     return drawn
 
 
 def _panel(axes: Axes, panel: pd.DataFrame) -> None:
     first = panel.iloc[0]
     along, levels = _named_levels(first["x"], panel["x_level"])
-    beside, lines = _named_levels(first["line"], panel["line_level"])
-    marks = []
-    for i, (level, name) in enumerate(lines.items()):
+    _, lines = _named_levels(first["line"], panel["line_level"])
+    for i, level in enumerate(lines):
         own = panel[panel["line_level"] == level]
         own = own.assign(place=own["x_level"].map(list(levels).index)).sort_values("place")
-        look = {"linestyle": "-", **_look(first["line"], level, i)}
         aside = 0.1 * (i - (len(lines) - 1) / 2) / len(lines)
+        look = {"linestyle": "-", **_look(first["line"], level, i)}
         style.interval(axes, own["place"] + aside, own, linewidth=1.0, **look)
-        marks.append(Line2D([], [], label=name, **look))
     long = sum(len(name) + 3 for name in levels.values()) > LONG
     turned = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if long else {}
     axes.set_xticks(range(len(levels)), list(levels.values()), **turned)
-    axes.set_xlim(-0.3, len(levels) - 0.7)
+    axes.set_xlim(-0.2, len(levels) - 0.8)
     axes.grid(visible=False, axis="x")
     axes.set_xlabel(along)
     axes.set_title(f"{named(first['term'])} ({first['battery']})", loc="left")
-    axes.legend(
-        handles=marks, title=beside, title_fontsize=style.SIZE - 0.5, fontsize=style.SIZE - 1,
-        loc="center left", bbox_to_anchor=(1, 0.5), handlelength=1.2, alignment="left",
-    )  # fmt: skip
+
+
+def _name_lines(axes: Axes, panel: pd.DataFrame) -> None:
+    """Each line's level at its right end."""
+    _, levels = _named_levels(panel["x"].iloc[0], panel["x_level"])
+    factor = panel["line"].iloc[0]
+    _, lines = _named_levels(factor, panel["line_level"])
+    ends = panel[panel["x_level"] == list(levels)[-1]].set_index("line_level")["value"]
+    middle = sum(axes.get_ylim()) / 2
+    style.label_ends(
+        axes,
+        [
+            (ends.get(level, middle), name, _look(factor, level, i)["color"])
+            for i, (level, name) in enumerate(lines.items())
+        ],
+    )
 
 
 def _named_levels(factor: str, levels: pd.Series) -> tuple[str, dict[object, str]]:
@@ -90,6 +101,8 @@ def _named_levels(factor: str, levels: pd.Series) -> tuple[str, dict[object, str
         return factor, {level: level for level in style.ordered(found)}
     if is_numeric_dtype(levels.infer_objects()):
         return named(factor), {level: f"{level:g}" for level in sorted(found)}
+    if factor == "lr_policy":  # tuned, or fixed(0.03): no label of a part
+        return named(factor), {level: level for level in sorted(found)}
     parts = {level: parsed(level) for level in found}
     [name, given], *others = parts.values()
     alike = all(other == name and list(own) == list(given) for other, own in others)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..analysis.over_seeds import judged, pooled
 from ..analysis.profiles import LAG_DECAY
@@ -16,7 +17,7 @@ from . import style
 
 COLUMNS = 3  # of panels
 MARKS = 10  # points on a line, at most: between them it is as smooth
-FLOOR = -20.0  # decades: what lies deeper is as good as nothing, and would flatten all the rest
+FLOOR = -10.0  # decades: what lies deeper would flatten all the rest, and leaves the panel
 SIZE = ["depth", "width", "length"]
 CELL = ["cell", "recurrence", "activation", "init", *SIZE]
 VANILLA = "vanilla"
@@ -63,7 +64,7 @@ def draw(data: pd.DataFrame) -> Figure:
     panels = _panels(data)
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    drawn = style.figure(0.5 + 2.0 * rows)
+    drawn = style.figure(0.45 + 1.37 * rows)
     grid = drawn.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
@@ -71,13 +72,16 @@ def draw(data: pd.DataFrame) -> Figure:
     reach = max(highest, 0) - max(lowest, FLOOR)
     low, high = max(lowest, FLOOR) - 0.05 * reach, max(highest, 0) + 0.05 * reach
     grid.flat[0].set_ylim(low, high)
+    for axis in (grid.flat[0].xaxis, grid.flat[0].yaxis):
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
     strokes = _strokes(panels.values())
     for axes, (title, panel) in zip(grid.flat, panels.items(), strict=False):
         _panel(axes, panel, strokes)
+        _leaving(axes, panel, low)
         axes.set_title(title, loc="left")
     _name(grid, list(panels.values()), low)
     first = data.iloc[0]
-    drawn.supylabel("$\\log_{10}$ rms of $\\delta_t$, less that at lag 0", fontsize=style.SIZE)
+    drawn.supylabel("rms of $\\delta_t$ (decades,\nless that at lag 0)", fontsize=style.SIZE)
     drawn.supxlabel(
         f"time lag (steps back from the last; length {first['length']}, width {first['width']})",
         fontsize=style.SIZE,
@@ -119,23 +123,34 @@ def _panel(axes: Axes, panel: pd.DataFrame, strokes: dict[str, dict]) -> None:
     axes.axhline(0, color=style.TEXT, linewidth=0.6)
     names = _lines(panel)
     step = max(1, math.ceil(panel["lag"].max() / MARKS))
-    for (name, colour, line), size in zip(names, style.marker_sizes(len(names)), strict=True):
+    sizes = style.marker_sizes(len(names))
+    for (name, colour, marker, line), size in zip(names, sizes, strict=True):
         axes.plot(line["lag"], line["theory"], color=colour, linewidth=1.1, **strokes[name])
         shown = line[line["lag"] % step == 0]
         face = style.BACKGROUND if strokes[name] else colour
         style.interval(
-            axes, shown["lag"], shown, color=colour, marker="o", markersize=size,
+            axes, shown["lag"], shown, color=colour, marker=marker, markersize=size,
             markerfacecolor=face, markeredgewidth=0.8,
         )  # fmt: skip
 
 
-def _lines(panel: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Name, colour and rows of each line of a panel."""
+def _leaving(axes: Axes, panel: pd.DataFrame, low: float) -> None:
+    """An arrow where a line leaves the panel at its lower edge."""
+    for _, colour, _, line in _lines(panel):
+        height = line["theory"].fillna(line["value"]).dropna()
+        if height.min() < low:
+            lag = np.interp(-low, -height.cummin(), line.loc[height.index, "lag"])
+            axes.plot(lag, low, marker=7, markersize=4.5, color=colour, clip_on=False)
+
+
+def _lines(panel: pd.DataFrame) -> list[tuple[str, str, str, pd.DataFrame]]:
+    """Name, colour, marker and rows of each line of a panel."""
     found = []
     for (recurrence, activation), line in panel.groupby(["recurrence", "activation"]):
         name = activation if recurrence == VANILLA else recurrence
-        found.append((name, style.cell_colour(recurrence, activation), line.sort_values("lag")))
-    known = {name: place for place, name in enumerate(style.ordered(n for n, _, _ in found))}
+        look = (part(recurrence, activation) for part in (style.cell_colour, style.cell_marker))
+        found.append((name, *look, line.sort_values("lag")))
+    known = {name: place for place, name in enumerate(style.ordered(n for n, *_ in found))}
     return sorted(found, key=lambda line: known[line[0]])
 
 
@@ -149,7 +164,7 @@ def _name(grid: np.ndarray, panels: list[pd.DataFrame], low: float) -> None:
         pairs = zip(grid[row // columns], panels[row : row + columns], strict=False)
         for axes, panel in reversed(list(pairs)):
             new = [line for line in _lines(panel) if line[0] not in named]
-            style.label_ends(axes, [(max(_end(rows), low), name, c) for name, c, rows in new])
+            style.label_ends(axes, [(max(_end(rows), low), name, c) for name, c, _, rows in new])
             named |= {name for name, *_ in new}
 
 

@@ -51,7 +51,7 @@ def draw(data: pd.DataFrame) -> Figure:
     if data.empty:
         return style.nothing("This study does not train the adding problem: no memory is tested.")
     arms = _arms(data)
-    drawn = style.figure(2.8)
+    drawn = style.figure(2.3)
     left, right = drawn.subplots(1, 2)
     lengths = sorted(data["length"].unique())
     ends: dict[Axes, list] = {left: [], right: []}
@@ -78,7 +78,7 @@ def draw(data: pd.DataFrame) -> Figure:
 
 
 def _arms(data: pd.DataFrame) -> dict[tuple, tuple[str, dict]]:
-    """The name and the look of every arm; of a cell with several, a stroke and marker each.
+    """The name and the look of every arm; of a cell with several, a stroke each.
 
     Vanilla cells come first; they are named by what they differ in.
     """
@@ -91,7 +91,7 @@ def _arms(data: pd.DataFrame) -> dict[tuple, tuple[str, dict]]:
         look = {
             "color": colour,
             "linestyle": STROKES[place % len(STROKES)],
-            "marker": style.MORE_MARKERS[(place - 1) % len(style.MORE_MARKERS)] if place else "o",
+            "marker": style.cell_marker(recurrence, activation),
             "markerfacecolor": style.BACKGROUND if place else colour,
         }
         found[arm] = (_named(arm, arms), look)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ..analysis.effects import paired_by
 from ..analysis.estimates import fullest
@@ -14,13 +15,16 @@ from ..analysis.over_seeds import COLUMNS, means
 from ..analysis.proportions import success_bounds
 from . import style
 from .estimates import one_family
+from .trainability import arm_name
 
 # What a remedy is set against.
 CONTROLS = {"init": "torch_default", "norm": "none", "residual": "none"}
-OUTCOMES = {
-    "vanishing_index": "change of $V$ at init (decades)",
-    "trained": "change of the share trained",
+OUTCOMES = {  # when, what, and what a value to the right means
+    "vanishing_index": ("at init", "change of $V$ (decades)", "more gradient at layer 1 \u2192"),
+    "trained": ("after training", "change of the share trained", "more networks train \u2192"),
 }
+MARKERS = "os^Dv"
+ROW, BETWEEN = 0.098, 0.5  # inches of a row; rows between two remedies
 
 
 def points(runs: pd.DataFrame) -> pd.DataFrame:
@@ -82,50 +86,82 @@ def _shares(pairs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 @style.styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A row a remedy, a point an activation; the left panel is the gradient, the right training."""
+    """A row a remedy and activation; the left panel is the gradient, the right training."""
     if data.empty:
         return style.nothing("This study has no pair of runs that differ in one remedy alone.")
-    rows = data[["factor", "remedy"]].drop_duplicates().sort_values(["factor", "remedy"])
-    rows = list(rows.itertuples(index=False, name=None))
+    remedies = data[["factor", "remedy"]].drop_duplicates().sort_values(["factor", "remedy"])
+    remedies = list(remedies.itertuples(index=False, name=None))
     activations = style.ordered(data["activation"])
+    rows = {
+        (*remedy, activation): i * (len(activations) + BETWEEN) + j
+        for i, remedy in enumerate(remedies)
+        for j, activation in enumerate(activations)
+    }
     outcomes = [name for name in OUTCOMES if name in set(data["outcome"])]
-    drawn = style.figure(0.9 + len(rows) * (0.12 + 0.075 * len(activations)))
+    drawn = style.figure(0.74 + ROW * (max(rows.values()) + 1))
     grid = drawn.subplots(1, len(outcomes), sharey=True, squeeze=False)[0]
     for axes, outcome in zip(grid, outcomes, strict=True):
-        _panel(axes, data[data["outcome"] == outcome], rows, activations)
-        depths = data.loc[data["outcome"] == outcome, "depths"].unique()
-        at = f"\ndepth {depths[0]}" if len(depths) == 1 else ""
-        axes.set_xlabel(OUTCOMES[outcome] + at)
-    names = [f"{remedy} {factor}\nagainst {CONTROLS[factor]}" for factor, remedy in rows]
-    grid[0].set_yticks(range(len(rows)), names)
-    grid[0].set_ylim(len(rows) - 0.5, -0.5)
+        mine = data[data["outcome"] == outcome]
+        _panel(axes, mine, rows, activations)
+        depths = mine["depths"].unique()
+        when, label, better = OUTCOMES[outcome]
+        word = "depths" if "," in "".join(depths) else "depth"
+        at = f", {word} {depths[0]}" if len(depths) == 1 else ""
+        axes.set_title(when + at, loc="left")
+        axes.set_xlabel(f"{label}\n{better}")
+    grid[0].set_yticks(list(rows.values()), [activation for *_, activation in rows])
+    grid[0].set_ylim(max(rows.values()) + 0.7, -0.7)
+    for tick, (*_, activation) in zip(grid[0].get_yticklabels(), rows, strict=True):
+        tick.set(color=style.activation_colour(activation), fontsize=style.SIZE - 1)
     if "trained" in outcomes:
         grid[-1].set_xlim(-1.05, 1.05)
-    marks = [
-        Line2D([], [], linestyle="none", marker="o", color=style.activation_colour(a), label=a)
-        for a in activations
-    ]
-    drawn.legend(handles=marks, loc="outside upper right", ncols=len(marks))
+        grid[-1].set_xticks([-1, -0.5, 0, 0.5, 1], ["\u22121", "\u22120.5", "0", "0.5", "1"])
+    _name(grid[0], remedies, rows, activations)
     return drawn
 
 
-def _panel(axes: Axes, panel: pd.DataFrame, rows: list, activations: list[str]) -> None:
+def _panel(axes: Axes, panel: pd.DataFrame, rows: dict, activations: list[str]) -> None:
     axes.axvline(0, color=style.TEXT, linewidth=0.8)
     axes.grid(visible=False, axis="y")
-    for place in range(1, len(rows)):
-        axes.axhline(place - 0.5, color=style.GRID, linewidth=0.4)
-    step = 0.72 / len(activations)
-    for i, activation in enumerate(activations):
+    for activation, marker in zip(activations, cycle(MARKERS)):
         one = panel[panel["activation"] == activation]
-        y = [rows.index(row) for row in zip(one["factor"], one["remedy"], strict=True)]
-        y = np.array(y) + step * (i - (len(activations) - 1) / 2)
-        error = np.nan_to_num([one["value"] - one["low"], one["high"] - one["value"]])
-        axes.errorbar(
-            one["value"], y, xerr=np.maximum(error, 0), linestyle="none", marker="o",
-            markersize=3, elinewidth=0.8, color=style.activation_colour(activation),
-        )  # fmt: skip
+        if one.empty:
+            continue
+        y = np.array([rows[row] for row in zip(one["factor"], one["remedy"], one["activation"],
+                                               strict=True)])  # fmt: skip
+        colour = style.activation_colour(activation)
+        axes.hlines(y, one["low"], one["high"], color=colour, linewidth=1.2)
+        axes.plot(one["value"], y, marker, color=colour, markersize=3.6)
     there = set(zip(panel["factor"], panel["remedy"], strict=True))
-    for place, row in enumerate(rows):
-        if row not in there:
-            axes.text(0.02, place, "not in this study", va="center", fontsize=style.SIZE - 1,
+    height = len(activations) + BETWEEN
+    for i, remedy in enumerate(dict.fromkeys(row[:2] for row in rows)):
+        if i:
+            axes.axhline(i * height - (1 + BETWEEN) / 2, color=style.GRID, linewidth=0.4)
+        if remedy not in there:
+            axes.text(0.98, i * height + (len(activations) - 1) / 2, "not in this study",
+                      ha="right", va="center", fontsize=style.SIZE - 1,
                       transform=axes.get_yaxis_transform())  # fmt: skip
+
+
+def _name(axes: Axes, remedies: list, rows: dict, activations: list[str]) -> None:
+    """Each remedy with its control, beside the rows of its activations."""
+    axes.figure.draw_without_rendering()  # settles the names of the activations
+    names = [label.get_window_extent() for label in axes.get_yticklabels()]
+    left = min(box.x0 for box in names) - axes.get_window_extent().x0
+    for factor, remedy in remedies:
+        control = CONTROLS[factor].replace("none", "plain")
+        middle = np.mean([rows[factor, remedy, activation] for activation in activations])
+        axes.annotate(
+            f"{remedy_name(factor, remedy)}\nagainst {control}", (0, middle),
+            (left / axes.figure.dpi * 72 - 6, 0), xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points", ha="right", va="center", linespacing=1.1,
+        )  # fmt: skip
+
+
+def remedy_name(factor: str, remedy: str) -> str:
+    """A remedy in words: ``batch norm``, ``skip``, ``he init``.
+
+    >>> remedy_name("residual", "identity")
+    'skip'
+    """
+    return arm_name("none", remedy) if factor == "residual" else f"{remedy} {factor}"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from ..analysis.claims import Analysis, Claim, Registry
 from ..analysis.effects import ALL
 from . import style
-from .ledger import COLOURS
+from .ledger import look
 
 MOST = 12  # strata that a figure shows
 COLUMNS = ("row", "label", "value", "low", "high", "n", "verdict",
@@ -98,7 +98,7 @@ def _axis(statistic: str) -> str:
 
 @style.styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A row a stratum with its interval, the pooled one under a line; filled where supported."""
+    """A row a stratum with its interval, the pooled one under a line; marked by its verdict."""
     if data.empty:
         return style.nothing("Nothing of this claim could be estimated in this study.")
     places, gap = _places(data)
@@ -108,8 +108,7 @@ def draw(data: pd.DataFrame) -> Figure:
     if band[0] <= 0 <= band[1]:
         axes.axvline(0, color=style.TEXT, linewidth=0.6)
     axes.grid(visible=False, axis="y")
-    for place, row in zip(places, data.itertuples(), strict=True):
-        _row(axes, place, row)
+    _marks(axes, data, np.array(places))
     if gap is not None:
         _note(axes, gap, f"… {data['left_out'].iloc[0]} strata between these …")
     if len(data) > 1:
@@ -143,17 +142,17 @@ def _places(data: pd.DataFrame) -> tuple[list[float], float | None]:
     return [*places, pooled], MOST // 2 if left_out else None
 
 
-def _row(axes: Axes, place: float, row: tuple) -> None:
-    if not np.isfinite(row.value):
-        return
-    colour = COLOURS.get(row.verdict, style.TEXT)
-    error = np.maximum(np.nan_to_num([[row.value - row.low], [row.high - row.value]]), 0)
-    pooled = row.row == ALL
-    axes.errorbar(
-        row.value, place, xerr=error, color=colour, elinewidth=1.6 if pooled else 1.0,
-        marker="D" if pooled else "o", markersize=5 if pooled else 3.8,
-        markerfacecolor=colour if row.verdict == "SUPPORTED" else style.BACKGROUND,
-    )  # fmt: skip
+def _marks(axes: Axes, data: pd.DataFrame, places: np.ndarray) -> None:
+    """Points with intervals: one line of them a verdict, for a study has hundreds; ``all`` bold."""
+    pooled = data["row"].eq(ALL)
+    for verdict, bold in dict.fromkeys(zip(data["verdict"], pooled, strict=True)):
+        mine = (data["verdict"].eq(verdict) & pooled.eq(bold) & data["value"].notna()).to_numpy()
+        rows, y, mark = data[mine], places[mine], look(verdict)
+        ends = (rows[name].fillna(rows["value"]) for name in ("low", "high"))
+        x = np.column_stack([*ends, np.full(len(y), np.nan)]).ravel()  # nan: between two intervals
+        axes.plot(x, np.repeat(y, 3), color=mark["color"], linewidth=1.6 if bold else 1.0)
+        axes.plot(rows["value"], y, linestyle="none", markersize=5.2 if bold else 3.8,
+                  markeredgewidth=0.9, **mark)  # fmt: skip
 
 
 def _note(axes: Axes, place: float, said: str) -> None:

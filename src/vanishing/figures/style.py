@@ -26,22 +26,32 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from ..parts.activations import ACTIVATIONS
 from ..parts.norms import NORMS
 from ..table import write_text
+from .stamp import missing, stamped
 
 TEXT, GRID, BACKGROUND = "#010203", "#040506", "#070809"
 ON_PAPER = {TEXT: "#1c1c1e", GRID: "#d8d8dc", BACKGROUND: "#ffffff"}
 WIDTH = 6.3  # inches: 160 mm, the width of the paper's text
-PALETTE = ("#808080", "#d55e00", "#0072b2", "#009e73", "#b87700", "#b25aa0", "#8c6239", "#d1416f",
+PALETTE = ("#6e6e6e", "#d55e00", "#0072b2", "#009e73", "#4f7330", "#c86fae", "#8c6239", "#d1416f",
            "#5b8c1a", "#6f6bd1", "#dd3bf3", "#f0253b", "#f532b3", "#de715b", "#7154ef", "#309fa6",
            "#606828", "#a15b6a", "#9a88b8", "#9c932b", "#6396b9", "#2ba63c", "#b04a2f")  # fmt: skip
-# What else has a colour of its own: such as the first activations of the palette do not have.
-CELLS = {"lstm": "#d1416f", "gru": "#7154ef", "minimal_gated": "#8c6239", "leaky": "#5b8c1a",
-         "skip": "#309fa6"}  # fmt: skip
-GAMES = {"saturating": "#f0253b", "non_saturating": "#dd3bf3", "least_squares": "#9c932b",
-         "hinge": "#2ba63c", "wgan": "#a15b6a", "wgan_gp": "#6396b9"}  # fmt: skip
+# What else has a colour of its own. What stands side by side stays apart for the colour-blind and,
+# by its marker, in grey: tests/test_figures_style.py has the rule.
+CELLS = {"lstm": "#bf4381", "gru": "#7154ef", "minimal_gated": "#8c6239", "leaky": "#5c991f",
+         "skip": "#7a8fa8"}  # fmt: skip
+CELL_MARKERS = {"lstm": "s", "gru": "v", "minimal_gated": ">", "leaky": "P", "skip": "X"}
+GAMES = {"saturating": "#cc2939", "non_saturating": "#9933ff", "least_squares": "#d9720b",
+         "hinge": "#63996e", "wgan": "#ac74b2", "wgan_gp": "#cb4cd9"}  # fmt: skip
+GAME_MARKERS = dict(zip(GAMES, "os^Dv<", strict=True))
 CONDITIONS = {"torch_default": "#de715b", "orthogonal": "#606828"}  # in grey: light and dark
 CONDITION_MARKERS = {"torch_default": "o", "orthogonal": "s"}
 MARKERS = {"none": "o", "batch": "s", "layer": "^"}
 MORE_MARKERS = "DvP*Xh"
+# A remedy is a norm, a residual or an init; the network that has none is drawn in ink.
+REMEDIES = {"plain": TEXT, "batch": "#067373", "layer": "#c44fa8", "identity": "#a88a12",
+            "he": "#7b50e6"}  # fmt: skip
+REMEDY_MARKERS = {"plain": "o", "identity": "d", "he": "p"}
+REMEDY_STROKES = {"plain": "-", "batch": (0, (5, 1.5)), "layer": (0, (1.2, 1.2)),
+                  "identity": (0, (5, 1.5, 1.2, 1.5))}  # fmt: skip
 BY_CHANCE = (0, (1, 2))  # the stroke of what guessing would give
 SIZE = 8  # points
 
@@ -110,14 +120,35 @@ def activation_colour(label: str) -> str:
     return PALETTE[(known.index(label) if label in known else _hash(label)) % len(PALETTE)]
 
 
+def activation_marker(label: str) -> str:
+    """The marker of an activation, where nothing else has one; the first nine have their own."""
+    known = list(ACTIVATIONS)
+    shapes = "so^Dv" + "P*Xh"
+    return shapes[(known.index(label) if label in known else _hash(label)) % len(shapes)]
+
+
 def cell_colour(recurrence: str, activation: str) -> str:
     """The colour of a recurrent cell; a vanilla one, which is all activation, has that one's."""
     return activation_colour(activation) if recurrence == "vanilla" else _of(CELLS, recurrence)
 
 
+def cell_marker(recurrence: str, activation: str) -> str:
+    """The marker of a recurrent cell, of a vanilla one that of its activation."""
+    kind = recurrence.partition("(")[0]
+    if kind == "vanilla":
+        return activation_marker(activation)
+    return CELL_MARKERS.get(kind) or _of_hash(kind)
+
+
 def game_colour(label: str) -> str:
     """The colour of a GAN's game, the same in every figure of every study."""
     return _of(GAMES, label)
+
+
+def game_marker(label: str) -> str:
+    """The marker of a GAN's game."""
+    kind = label.partition("(")[0]
+    return GAME_MARKERS.get(kind) or _of_hash(kind)
 
 
 def condition_colour(init: str) -> str:
@@ -127,13 +158,43 @@ def condition_colour(init: str) -> str:
 
 def condition_marker(init: str) -> str:
     """The marker of an init where networks of the same kind differ in it alone."""
-    known = CONDITION_MARKERS.get(init.partition("(")[0])
-    return known or MORE_MARKERS[_hash(init) % len(MORE_MARKERS)]
+    return CONDITION_MARKERS.get(init.partition("(")[0]) or _of_hash(init)
+
+
+def remedy_colour(name: str) -> str:
+    """The colour of a remedy: of a norm, a residual or an init; ``plain``, without one, is ink."""
+    return TEXT if name == "none" else _of(REMEDIES, name)
+
+
+def remedy_marker(name: str) -> str:
+    """The marker of a remedy, a norm's being that which it has everywhere."""
+    return REMEDY_MARKERS.get(name.partition("(")[0]) or norm_marker(name)
+
+
+def remedy_look(norm: str = "none", residual: str = "none") -> dict:
+    """Colour, stroke and marker of a network with this norm and this residual.
+
+    With both it has the colour and the marker of its norm, which is open, and the residual's
+    stroke; with a residual alone all three are the residual's.
+    """
+    names = [name for name in (norm, residual) if name != "none"] or ["plain"]
+    colour = remedy_colour(names[0])
+    return {
+        "color": colour,
+        "linestyle": REMEDY_STROKES.get(names[-1].partition("(")[0], "-."),
+        "marker": remedy_marker(names[0]),
+        "markerfacecolor": BACKGROUND if len(names) > 1 else colour,
+    }
 
 
 def _of(colours: dict[str, str], label: str) -> str:
     """The colour of a part, whatever its parameters are; of a part of the user's by its label."""
     return colours.get(label.partition("(")[0]) or PALETTE[_hash(label) % len(PALETTE)]
+
+
+def _of_hash(label: str) -> str:
+    """A marker for a part that has none of its own, such as a user's."""
+    return MORE_MARKERS[_hash(label) % len(MORE_MARKERS)]
 
 
 def norm_marker(name: str) -> str:
@@ -230,6 +291,13 @@ def interval(
     axes.errorbar(x, value, error, **{"linestyle": "none", "elinewidth": 0.7, **look})
 
 
+def bars(axes: Axes, x: object, points: pd.DataFrame, **look: object) -> None:
+    """The intervals alone, from ``low`` to ``high`` of ``points`` at ``x``: all are one path."""
+    ends = points[["low", "high"]].to_numpy(float)
+    heights = np.column_stack([ends, np.full(len(ends), np.nan)]).ravel()
+    axes.plot(np.repeat(np.asarray(x, float), 3), heights, **{"linewidth": 0.7, **look})
+
+
 @dataclass(frozen=True)
 class Saved:
     """A figure on disk; a notebook shows it in the colours of paper."""
@@ -244,11 +312,15 @@ class Saved:
 
 
 def save(drawn: Figure, path: str | Path, data: pd.DataFrame) -> Saved:
-    """Write a figure as SVG to ``path``, and the ``data`` that it shows as CSV beside it."""
+    """Write a figure as SVG to ``path``, and the ``data`` that it shows as CSV beside it.
+
+    Among the results of a study that lacks runs it says so below itself.
+    """
     path, buffer = Path(path), io.StringIO()
     with mpl.rc_context(rc()):
         drawn.savefig(buffer, format="svg", metadata={"Date": None})
+        svg = stamped(buffer.getvalue(), missing(path), BACKGROUND)
     table = data.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_text(path.with_suffix(".csv"), table)
-    write_text(path, buffer.getvalue())
+    write_text(path, svg)
     return Saved(path)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from ..analysis.estimates import fullest
 from ..analysis.survival import kaplan_meier
 from . import style
 from .estimates import one_family
-from .trainability import arm_name, arms_of, look
+from .success import Series
+from .trainability import series_of
 
 ARM = ["activation", "norm", "residual"]
 
@@ -43,40 +44,42 @@ def draw(data: pd.DataFrame) -> Figure:
     """A panel an activation; a line a norm with a residual. The lower, the sooner."""
     if data.empty:
         return style.nothing("This study trains nothing: no times are known.")
-    activations, arms = style.ordered(data["activation"]), arms_of(data)
-    drawn = style.figure(2.6)
+    activations, series = style.ordered(data["activation"]), series_of(data)
+    drawn = style.figure(2.2)
     panels = drawn.subplots(1, len(activations), sharex=True, sharey=True, squeeze=False)[0]
     for axes, activation in zip(panels, activations, strict=True):
-        _panel(axes, data[data["activation"] == activation], arms)
+        _panel(axes, data[data["activation"] == activation], series)
         axes.set_title(activation, color=style.activation_colour(activation), loc="left")
-    panels[0].set_ylabel("share not yet there")
-    panels[0].set(ylim=(-0.03, 1.03), xlim=(0, data["time"].max()))
+    panels[0].set_ylabel("share still above half\nof the loss by chance")
+    panels[0].set(ylim=(-0.03, 1.03), xlim=(0, data["time"].max()), yticks=[0, 0.5, 1])
+    panels[0].yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+    panels[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     drawn.supxlabel("updates; over all inits and depths", fontsize=style.SIZE)
-    drawn.legend(
-        handles=_legend(arms), loc="outside upper right", ncols=min(4, len(arms)), handlelength=2.6
-    )
+    style.label_ends(panels[-1], _ends(data[data["activation"] == activations[-1]], series))
     return drawn
 
 
-def _panel(axes: Axes, panel: pd.DataFrame, arms: list[tuple[str, str]]) -> None:
-    for norm, residual in arms:
-        line = panel[panel["norm"].eq(norm) & panel["residual"].eq(residual)].sort_values("time")
+def _panel(axes: Axes, panel: pd.DataFrame, series: list[Series]) -> None:
+    for one in series:
+        line = one.of(panel, "time")
         if line.empty:
             continue
-        colour = style.activation_colour(line["activation"].iloc[0])
-        stroke = _stroke(norm, residual, colour)
-        axes.step(line["time"], line["survival"], where="post", **stroke)
+        colour = one.look["color"]
         axes.fill_between(
             line["time"], line["low"], line["high"], step="post", color=colour, alpha=0.1,
             linewidth=0,
         )  # fmt: skip
-        # The last marker tells lines of one stroke apart: a residual's is open.
-        axes.plot(line["time"].iloc[-1:], line["survival"].iloc[-1:], clip_on=False, **stroke)
+        axes.step(line["time"], line["survival"], where="post", color=colour, linewidth=1.1,
+                  linestyle=one.look["linestyle"])  # fmt: skip
+        # Where a line ends early, all of its runs are there: its last marker says so.
+        axes.plot(line["time"].iloc[-1:], line["survival"].iloc[-1:], clip_on=False, zorder=3,
+                  **one.look | {"linestyle": "none"})  # fmt: skip
 
 
-def _stroke(norm: str, residual: str, colour: str) -> dict:
-    return {**look(norm, residual, colour), "markevery": [-1]}
-
-
-def _legend(arms: list[tuple[str, str]]) -> list[Line2D]:
-    return [Line2D([], [], label=arm_name(*arm), **_stroke(*arm, style.TEXT)) for arm in arms]
+def _ends(panel: pd.DataFrame, series: list[Series]) -> list[tuple[float, str, str]]:
+    """Heights at which lines end, with names and colours; at a half for what this panel has not."""
+    lasts = {one.name: one.of(panel, "time")["survival"] for one in series}
+    return [
+        (float(lasts[one.name].iloc[-1]) if len(lasts[one.name]) else 0.5, one.name,
+         one.look["color"]) for one in series
+    ]  # fmt: skip

@@ -1,95 +1,125 @@
-"""How deep can a network be and still learn: by activation, norm and residual."""
+"""How deep can a network be and still learn: by activation, init, norm and residual."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from ..analysis.estimates import fullest
-from ..analysis.over_seeds import means, shares
+from ..analysis.frontier import ARM
+from ..analysis.over_seeds import means
 from ..analysis.profiles import TEST_ACCURACY
-from . import style
+from . import style, success
 from .estimates import one_family
 
-ARM = ["activation", "norm", "residual", "depth"]
-OUTCOMES = {"trained": "share trained", "accuracy": "test accuracy"}
-STROKES = {"none": "-", "batch": (0, (4, 1.5)), "layer": (0, (1, 1.2))}
+SKIP = "identity"  # the residual that is meant where none is named
+MOST_INITS = 3  # one above the other
+FEW = 5  # arms: of more, names are shared in a legend
 
 
-def points(runs: pd.DataFrame, profiles: pd.DataFrame) -> pd.DataFrame:
-    """By depth and arm, all inits and judged seeds pooled, each with its interval over runs.
+def points(runs: pd.DataFrame, profiles: pd.DataFrame, frontiers: pd.DataFrame) -> pd.DataFrame:
+    """By depth and arm, of judged seeds, each with its interval over runs.
 
     Of the battery with most remedies.
 
-    ``trained``: the share of runs with that outcome, Wilson's interval. ``accuracy``: the mean test
-    accuracy at the end with Student's, a diverged run at chance as it is logged. ``untrained``: the
-    mean accuracy of all networks before their first update, which is chance.
+    ``trained``: the share of runs with that outcome, Wilson's interval, with the curve and L_50 of
+    :func:`vanishing.figures.success.points`. ``accuracy``: the mean test accuracy at the end with
+    Student's, a diverged run at chance as it is logged. ``untrained``: the mean accuracy of all
+    networks before their first update, which is chance.
     """
     data = runs[runs["steps"].gt(0) & runs["split"].eq("judged") & runs["outcome"].notna()]
     data = fullest(one_family(data))
-    trained = shares(data.assign(trained=data["outcome"].eq("trained")), ARM, "trained")
-    accuracy = means(data, ARM, "final_test_accuracy")
+    trained = success.points(data, frontiers)
+    accuracy = means(data, [*ARM, "depth"], "final_test_accuracy")
     found = pd.concat([trained.assign(outcome="trained"), accuracy.assign(outcome="accuracy")])
     cells = data[["cell", "lr_policy"]].drop_duplicates()
     first = profiles[profiles["quantity"].eq(TEST_ACCURACY) & profiles["step"].eq(0)]
     first = first.merge(cells, on=["cell", "lr_policy"])
     untrained = (first["mean"] * first["n"]).sum() / first["n"].sum() if len(first) else np.nan
-    return found.assign(untrained=untrained).sort_values(["outcome", *ARM], ignore_index=True)
+    found = found.assign(untrained=untrained)
+    return found.sort_values(["outcome", *ARM, "depth"], ignore_index=True)
 
 
 @style.styled
 def draw(data: pd.DataFrame) -> Figure:
-    """Rows: share trained, accuracy; a column an activation; a line a norm with a residual."""
+    """Share trained by depth: a row an init, a column an activation, a line a remedy; L_50."""
+    data = data[data["outcome"] == "trained"]
     if data.empty:
         return style.nothing("This study trains nothing: how deep a network can be is not known.")
-    activations, arms = style.ordered(data["activation"]), arms_of(data)
-    drawn = style.figure(3.7)
-    grid = drawn.subplots(len(OUTCOMES), len(activations), sharex=True, sharey=True, squeeze=False)
-    for row, (outcome, label) in zip(grid, OUTCOMES.items(), strict=True):
-        rows = data[data["outcome"] == outcome]
-        for axes, activation in zip(row, activations, strict=True):
-            _panel(axes, rows[rows["activation"] == activation], arms, data["depth"])
-        row[0].set_ylabel(label)
-    for axes in grid[1]:
-        axes.axhline(
-            data["untrained"].iloc[0], color=style.TEXT, linewidth=0.7, linestyle=style.BY_CHANCE
-        )
-    for axes, activation in zip(grid[0], activations, strict=True):
-        axes.set_title(activation, color=style.activation_colour(activation), loc="left")
-    drawn.supxlabel("depth (hidden layers); over all inits and seeds", fontsize=style.SIZE)
-    columns = 5 if len(arms) < 5 else 3
-    drawn.legend(handles=_legend(arms), loc="outside upper right", ncols=columns, handlelength=2.6)
+    return grid(data)
+
+
+def grid(data: pd.DataFrame) -> Figure:
+    """A panel an init and activation, a line a remedy, and lanes where an arm has its L_50."""
+    arms, lanes = series_of(data), bool(data["beyond"].notna().any())
+    rows, depths = inits_of(data), np.sort(data["depth"].unique())
+    drawn, panels = _panels(data, rows, success.height(lanes * len(arms)))
+    for init, row in zip(rows, panels, strict=True):
+        for activation, axes in zip(style.ordered(data["activation"]), row, strict=True):
+            mine = data[data["init"].eq(init) & data["activation"].eq(activation)]
+            success.panel(axes, mine, arms, depths, lanes)
+        success.name_lanes(row[0], arms, lanes)
+    plain = "depth (hidden layers)"
+    drawn.supxlabel((success.IN_WORDS if lanes else plain) + _more(data, rows), fontsize=style.SIZE)
+    if not lanes:
+        _legend(drawn, arms)
     return drawn
 
 
-def _panel(axes: Axes, panel: pd.DataFrame, arms: list[tuple], depths: pd.Series) -> None:
-    levels = np.sort(depths.unique())
-    place = {depth: i for i, depth in enumerate(levels)}
-    for i, (norm, residual) in enumerate(arms):
-        line = panel[panel["norm"].eq(norm) & panel["residual"].eq(residual)].sort_values("depth")
-        if len(line):
-            x = line["depth"].map(place) + 0.07 * (i - (len(arms) - 1) / 2)
-            colour = style.activation_colour(line["activation"].iloc[0])
-            style.interval(axes, x, line, **look(norm, residual, colour))
-    axes.xaxis.set_major_locator(FixedLocator(range(len(levels))))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda x, _: f"{levels[round(x)]:g}")
-    axes.set(xlim=(-0.4, len(levels) - 0.6), ylim=(-0.04, 1.04))
+@style.styled
+def draw_accuracy(data: pd.DataFrame) -> Figure:
+    """Test accuracy at the end, panels as of :func:`draw`; dotted is that before training."""
+    data = data[data["outcome"] == "accuracy"]
+    if data.empty:
+        return style.nothing("This study trains nothing: no accuracy is known.")
+    chance = data["untrained"].iloc[0] if "untrained" in data else np.nan
+    arms, rows, depths = series_of(data), inits_of(data), np.sort(data["depth"].unique())
+    drawn, panels = _panels(data, rows, 1.15)
+    for init, row in zip(rows, panels, strict=True):
+        for activation, axes in zip(style.ordered(data["activation"]), row, strict=True):
+            mine = data[data["init"].eq(init) & data["activation"].eq(activation)]
+            success.panel(axes, mine.assign(intercept=np.nan, slope=np.nan), arms, depths, False)
+            axes.axhline(chance, color=style.TEXT, linewidth=0.7, linestyle=style.BY_CHANCE)
+        success.name_lanes(row[0], arms, False)
+        row[0].set_ylabel("test accuracy")
+    drawn.supxlabel("depth (hidden layers)" + _more(data, rows), fontsize=style.SIZE)
+    _legend(drawn, arms)
+    return drawn
 
 
-def look(norm: str, residual: str, colour: str) -> dict:
-    """Marker and stroke say the norm; a residual's marker is open."""
-    return {
-        "color": colour,
-        "linewidth": 1.0,
-        "linestyle": STROKES.get(norm, "-."),
-        "marker": style.norm_marker(norm),
-        "markerfacecolor": colour if residual == "none" else style.BACKGROUND,
-    }
+def _panels(data: pd.DataFrame, rows: list[str], height: float) -> tuple[Figure, np.ndarray]:
+    """An empty panel for each init and activation, named after both, of ``height`` inches."""
+    activations = style.ordered(data["activation"])
+    drawn = style.figure(0.42 + height * len(rows))
+    panels = drawn.subplots(len(rows), len(activations), sharex=True, sharey=True, squeeze=False)
+    for init, row in zip(rows, panels, strict=True):
+        for activation, axes in zip(activations, row, strict=True):
+            axes.set_title(
+                f"{activation}, {init}", color=style.activation_colour(activation), loc="left"
+            )
+    return drawn, panels
+
+
+def _more(data: pd.DataFrame, rows: list[str]) -> str:
+    more = data["init"].nunique() - len(rows)
+    return f"; {more} more inits are in the table" if more else ""
+
+
+def inits_of(data: pd.DataFrame) -> list[str]:
+    """The inits that have a row, torch's own first."""
+    known = sorted(data["init"].unique(), key=lambda init: (init != "torch_default", init))
+    return known[:MOST_INITS]
+
+
+def series_of(data: pd.DataFrame) -> list[success.Series]:
+    """A series for each norm with a residual, in the colour that this remedy has everywhere."""
+    return [
+        success.Series(arm_name(*arm), dict(zip(("norm", "residual"), arm, strict=True)),
+                       style.remedy_look(*arm))
+        for arm in arms_of(data)
+    ]  # fmt: skip
 
 
 def arms_of(data: pd.DataFrame) -> list[tuple[str, str]]:
@@ -99,12 +129,18 @@ def arms_of(data: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def arm_name(norm: str, residual: str) -> str:
-    """The arm in words: ``plain``, ``batch norm``, ``identity residual``."""
-    parts = [f"{norm} norm"] * (norm != "none") + [f"{residual} residual"] * (residual != "none")
+    """The arm in words: ``plain``, ``batch norm``, ``skip``, ``rezero residual``.
+
+    >>> arm_name("batch", "identity")
+    'batch norm, skip'
+    """
+    parts = [f"{norm} norm"] * (norm != "none")
+    if residual != "none":
+        parts.append("skip" if residual == SKIP else f"{residual} residual".replace("_", " "))
     return ", ".join(parts) or "plain"
 
 
-def _legend(arms: list[tuple[str, str]]) -> list[Line2D]:
-    marks = [Line2D([], [], label=arm_name(*arm), **look(*arm, style.TEXT)) for arm in arms]
-    before = {"color": style.TEXT, "linewidth": 0.7, "linestyle": style.BY_CHANCE}
-    return [*marks, Line2D([], [], label="before training", **before)]
+def _legend(drawn: Figure, arms: list[success.Series]) -> None:
+    marks = [Line2D([], [], label=one.name, **one.look) for one in arms]
+    columns = len(arms) if len(arms) <= FEW else 3
+    drawn.legend(handles=marks, loc="outside upper right", ncols=columns, handlelength=2.6)
