@@ -21,6 +21,16 @@ FIGURES = tuple(re.findall(r"\]\(figures/(\w+)\.svg\)", TEXT))
 LONG = "A statement that goes on and on, as the statements of explanations do, " * 4
 DIGEST = "0123456789abcdef" * 4
 
+BATTERY = {
+    "family": "mlp",
+    "task": {"digits": {}},
+    "factors": {"activation": ["tanh"], "init": ["he"], "norm": ["none"], "residual": ["none"],
+                "depth": [10, 20]},
+    "width": 64,
+    "seeds": {"tuning": 0, "judged": 3},
+    "train": {"steps": 0, "optimizer": "sgd"},
+}  # fmt: skip
+
 
 def drawing(name: str) -> str:
     """A small SVG as a figure's is, in the figures' sentinel colours."""
@@ -68,7 +78,8 @@ def run_rows(ids: list[str]) -> pd.DataFrame:
 def fact(value, precision=3, unit="decades/layer", low=None, high=None) -> dict:
     """A fact as facts.json holds it."""
     return {"value": value, "unit": unit, "precision": precision, "low": low, "high": high,
-            "query": 'runs: init = "he" & <all>'}  # fmt: skip
+            "query": 'runs: init = "he" & <all>',
+            "rows": {"table": "runs", "where": {"battery": ["signal"]}}}  # fmt: skip
 
 
 def every_fact_of(text: str) -> dict:
@@ -87,7 +98,7 @@ def study_in(folder: Path) -> Path:
     ids = [f"run{i}" for i in range(6)]
     plan = {
         "study": "laptop",
-        "config": {"verdicts": True, "batteries": {"signal": {"depth": [10, 20]}}},
+        "config": {"verdicts": True, "batteries": {"signal": BATTERY}},
         "batteries": {
             "signal": {
                 "excluded": [

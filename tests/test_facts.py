@@ -12,13 +12,14 @@ from scipy import stats
 from vanishing.analysis.claims import read_claims
 from vanishing.analysis.controls import false_positives
 from vanishing.analysis.estimates import signal_class, signals, success, summary
+from vanishing.analysis.fact_depths import depths
 from vanishing.analysis.fact_remedies import tuned_rates
 from vanishing.analysis.facts import facts
 from vanishing.analysis.frontier import frontiers
 from vanishing.analysis.ledger import judge
 from vanishing.analysis.proportions import wilson
 from vanishing.analysis.study_tables import Tables
-from vanishing.tables import SUMMARY
+from vanishing.tables import FRONTIERS, SUMMARY, TABLES
 
 from .planted import agreed, members, normal, runs_of
 
@@ -50,6 +51,14 @@ NAMES = {
     *(f"control.{c}" for c in ("aa.p", "aa.interval", "aa.supported", "aa.draws", "linear.v",
       "shuffled.accuracy", "shuffled.train", "shuffled.chance")),
     *(f"frontier.{f}" for f in ("arms", "slope", "factor", "ratio")),
+    *(f"head.{of}{c}" for of in ("", "deep.") for c in ("cells", "vanishing.cells",
+      "vanishing.share", "healthy.cells", "healthy.share", "exploding.cells", "exploding.share")),
+    *(f"head.{f}" for f in ("depth", "v.smallest", "v.largest", "v.smallest.network",
+      "v.largest.network", "saturation.sigmoid", "saturation.tanh", "claims.decided")),
+    *(f"head.imbalance.{arm}" for arm in ("plain", "batch", "layer", "residual")),
+    *(f"head.depth_50.{a}.{i}.{arm}" for a in ("sigmoid", "tanh", "relu")
+      for i in ("torch_default", "he") for arm in ("plain", "batch", "layer", "residual")),
+    "effect.C01",
     "robustness.share", "robustness.claims",
     *(f"slope.{a}.{i}" for a in ("sigmoid", "tanh", "relu", "gelu")
       for i in ("torch_default", "xavier", "he", "orthogonal")),
@@ -81,27 +90,34 @@ def training() -> pd.DataFrame:
     return runs_of("training", factors, 10, truth, steps=200)
 
 
-def facts_of(runs: pd.DataFrame, agreement: pd.DataFrame | None = None, **more) -> dict:
-    agreement = agreed(runs[:0], lambda row: 0.0) if agreement is None else agreement
-    planned = members(runs)
-    registry = read_claims(REGISTRY)
-    tables = Tables(runs, **more)
-    ledger = judge(tables, registry, planned, True, 0)
-    plan = {"study": "planted", "members": planned, "cores": 2}
-    concluded = {
-        "agreement": agreement,
-        "ledger": ledger,
+def concluded_of(runs: pd.DataFrame, agreement: pd.DataFrame | None = None) -> dict:
+    registry, tables = read_claims(REGISTRY), Tables(runs)
+    return {
+        "agreement": agreed(runs[:0], lambda row: 0.0) if agreement is None else agreement,
+        "ledger": judge(tables, registry, members(runs), True, 0),
         "false_positives": false_positives(tables, registry, 0, 2),
         "frontiers": frontiers(tables, 0),
     }
-    return facts(tables, concluded, plan)
+
+
+def facts_of(runs: pd.DataFrame, concluded: dict | None = None) -> dict:
+    concluded = concluded_of(runs) if concluded is None else concluded
+    return facts(
+        Tables(runs), concluded, {"study": "planted", "members": members(runs), "cores": 2}
+    )
 
 
 @pytest.fixture(scope="module")
-def study() -> tuple[pd.DataFrame, dict]:
+def tables() -> dict[str, pd.DataFrame]:
+    """The tables of a planted study, by name."""
     runs = pd.concat([signal(), training()], ignore_index=True)
     theory = agreed(runs[runs["battery"] == "signal"], lambda row: -0.301)
-    return runs, facts_of(runs, theory)
+    return {"runs": runs, **concluded_of(runs, theory)}
+
+
+@pytest.fixture(scope="module")
+def study(tables) -> tuple[pd.DataFrame, dict]:
+    return tables["runs"], facts_of(tables["runs"], tables)
 
 
 def test_every_fact_of_the_paper_exists_whatever_the_study(study):
@@ -115,7 +131,95 @@ def test_every_fact_of_the_paper_exists_whatever_the_study(study):
 
 def test_facts_are_json_and_have_the_agreed_keys(study):
     for one in json.loads(json.dumps(study[1], allow_nan=False)).values():
-        assert set(one) == {"value", "unit", "precision", "low", "high", "query"}
+        assert set(one) == {"value", "unit", "precision", "low", "high", "query", "rows"}
+
+
+# What plan.json and the code say, and no table.
+WITHOUT_ROWS = {
+    "study.name", "study.cores", "runs.planned", "agreement.known", "control.shuffled.chance",
+}  # fmt: skip
+
+
+def test_every_fact_names_its_rows(study):
+    for name, one in study[1].items():
+        if one["query"].startswith("not in this study") or name in WITHOUT_ROWS:
+            assert one["rows"] is None
+            continue
+        assert set(one["rows"]) == {"table", "where"}, name
+        assert set(one["rows"]["where"]) <= set(TABLES[one["rows"]["table"]].columns)
+        assert all(isinstance(levels, list) for levels in one["rows"]["where"].values())
+
+
+def rows_of(tables: dict[str, pd.DataFrame], fact: dict) -> pd.DataFrame:
+    """The rows that a fact names, as facts.json has it."""
+    rows = json.loads(json.dumps(fact))["rows"]
+    data = tables[rows["table"]]
+    for column, levels in rows["where"].items():
+        data = data[data[column].isin(levels)]
+    return data
+
+
+ROWS_GIVE = {
+    "runs.total": lambda rows: rows["run_id"].nunique(),
+    "runs.trained": lambda rows: rows["run_id"].nunique(),
+    "runs.diverged": len,
+    "cells.total": lambda rows: rows["cell"].nunique(),
+    "seeds.init": lambda rows: rows.groupby("cell")["seed"].nunique().min(),
+    "seeds.judged": lambda rows: rows.groupby("cell")["seed"].nunique().min(),
+    "study.seconds": lambda rows: rows["seconds"].sum(),
+    "slope.tanh.he": lambda rows: rows["slope"].mean(),
+    "v.relu_he.deepest": lambda rows: rows["vanishing_index"].mean(),
+    "success.batch.deep": lambda rows: (rows["outcome"] == "trained").mean(),
+    "success.plain.deep": lambda rows: (rows["outcome"] == "trained").mean(),
+    "claims.total": len,
+    "claims.supported": len,
+    "head.claims.decided": len,
+    "verdict.C01": lambda rows: rows["verdict"].item(),
+    "effect.C01": lambda rows: rows["value"].item(),
+    "robustness.claims": len,
+    "agreement.pairs": len,
+    "agreement.inside": lambda rows: rows["inside"].mean(),
+    "calibration.cells": len,
+    "calibration.max_error": lambda rows: rows["distance"].abs().max(),
+    "control.aa.draws": len,
+    "control.aa.p": lambda rows: (rows["p"] < 0.05).mean(),
+    "head.cells": lambda rows: rows["cell"].nunique(),
+    "head.deep.cells": lambda rows: rows["cell"].nunique(),
+    "head.v.smallest": lambda rows: rows["vanishing_index"].mean(),
+}
+
+
+@pytest.mark.parametrize("name", list(ROWS_GIVE))
+def test_the_rows_of_a_fact_give_its_value(study, tables, name):
+    fact = study[1][name]
+    if fact["value"] is None:
+        assert fact["rows"] is None
+    else:
+        rows = rows_of(tables, fact)
+        assert len(rows)
+        given = ROWS_GIVE[name](rows)
+        known = given if isinstance(given, str) else pytest.approx(given)
+        assert fact["value"] == known
+
+
+def test_a_frontiers_rows_are_its_arms():
+    plain = {"battery": "training", "norm": "none", "residual": "none", "n": 5}
+    inside = {"beyond": "inside", "low": 4.0, "high": 40.0}
+    deep = {"depth_50": None, "low": None, "high": None, "beyond": "deeper"}
+    arms = [
+        plain | inside | {"activation": "tanh", "init": i, "depth_50": 2.0 * xi, "xi": xi}
+        for i, xi in (("he", 3.0), ("xavier", 5.0), ("lecun", 9.0))
+    ]
+    arms += [
+        plain | deep | {"activation": "relu", "init": "he", "xi": 4.0},
+        plain | inside | {"activation": "tanh", "init": "orthogonal", "depth_50": 9.0, "xi": None},
+        plain | inside | arms[0] | {"battery": "other"},
+    ]
+    found = FRONTIERS.frame(arms)
+    fact = depths(found)["frontier.ratio"]
+    rows = rows_of({"frontiers": found}, fact)
+    assert np.exp(np.log(rows["depth_50"] / rows["xi"]).mean()) == pytest.approx(fact["value"])
+    assert set(rows["init"]) == {"he", "xavier", "lecun"}
 
 
 def test_a_mean_is_that_of_plain_pandas_at_the_middle_depth(study):

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vanishing.analysis.fact import mean_of, selected, share_of
+from vanishing.analysis.fact import mean_of, share_of
 from vanishing.analysis.fact_adversarial import adversarial
 from vanishing.analysis.fact_cases import cases
 from vanishing.analysis.fact_recurrent import recurrent as of_recurrent
+from vanishing.analysis.fact_rows import Selection, selected, taken, words
 from vanishing.analysis.proportions import wilson
 from vanishing.analysis.study_tables import Tables
 
@@ -71,17 +72,23 @@ def test_who_learns_to_add_is_counted_at_the_longest_length(task):
 def test_tuning_runs_and_other_batteries_are_not_selected():
     runs = recurrent({"recurrence": ["lstm"]}, 4, nothing)
     runs = runs.assign(split=["tuning", "judged", "judged", "judged"])
-    assert len(selected(Tables(runs), "rnn_init", recurrence="lstm")[0].runs) == 3
-    assert selected(Tables(runs), "rnn", recurrence="lstm")[0].runs.empty
+    assert len(selected(Tables(runs), "rnn_init", recurrence="lstm").runs) == 3
+    assert selected(Tables(runs), "rnn", recurrence="lstm").runs.empty
 
 
 def test_a_part_at_its_defaults_goes_before_one_with_parameters():
     forms = ["lstm", "lstm(forget_bias=0.0)"]
     runs = recurrent({"recurrence": forms}, 2, nothing)
-    chosen = selected(Tables(runs), "rnn_init", recurrence="lstm")[0].runs
-    assert set(chosen["recurrence"]) == {"lstm"}
-    other = selected(Tables(runs[2:]), "rnn_init", recurrence="lstm")[0].runs
-    assert set(other["recurrence"]) == {"lstm(forget_bias=0.0)"}
+    chosen = selected(Tables(runs), "rnn_init", recurrence="lstm")
+    assert set(chosen.runs["recurrence"]) == {"lstm"}
+    other = selected(Tables(runs[2:]), "rnn_init", recurrence="lstm")
+    assert set(other.runs["recurrence"]) == {"lstm(forget_bias=0.0)"}
+    assert other.rows["where"]["recurrence"] == ["lstm(forget_bias=0.0)"]
+    assert "recurrence lstm(forget_bias=0.0)" in other.query
+
+
+def of_b(runs: pd.DataFrame) -> Selection:
+    return Selection(Tables(runs), {"battery": ["b"]})
 
 
 def test_a_mean_takes_seeds_that_have_every_cell_and_says_what_is_lacking():
@@ -90,17 +97,17 @@ def test_a_mean_takes_seeds_that_have_every_cell_and_says_what_is_lacking():
 
     runs = runs_of("b", {"depth": [2, 4]}, 3, truth, **TRAINED)
     runs.loc[0, "final_test_accuracy"] = None
-    fact = mean_of(Tables(runs), "test_accuracy", 2, "battery b")
+    fact = mean_of(of_b(runs), "test_accuracy", 2)
     assert fact["value"] == pytest.approx(0.3)
     assert fact["query"].endswith("; 1 of 6 runs have no value")
-    none = mean_of(Tables(runs.assign(final_test_accuracy=np.nan)), "test_accuracy", 2, "battery b")
+    none = mean_of(of_b(runs.assign(final_test_accuracy=np.nan)), "test_accuracy", 2)
     assert none["value"] is None
     assert none["query"] == "not in this study: a value of test_accuracy for runs of battery b"
 
 
 def test_a_share_of_runs_without_an_outcome_is_none():
     runs = gans({}, 3, nothing)
-    assert share_of(Tables(runs), "stagnation", "battery gan_live")["value"] is None
+    assert share_of(selected(Tables(runs), "gan_live"), "stagnation")["value"] is None
 
 
 def test_a_fixed_generators_gradient_and_its_judge_are_told_game_by_game():
@@ -220,3 +227,51 @@ def test_the_lag_slope_of_a_sentence_task_is_told_beside_its_error():
     found = cases(Tables(runs))
     assert found["w01.slope.agreement.vanilla"]["value"] == pytest.approx(-0.3)
     assert found["w01.slope.transduction.vanilla"]["value"] is None
+
+
+def rows_of(runs: pd.DataFrame, fact: dict) -> pd.DataFrame:
+    """The runs that a fact names."""
+    assert fact["rows"]["table"] == "runs"
+    for column, levels in fact["rows"]["where"].items():
+        runs = runs[runs[column].isin(levels)]
+    return runs
+
+
+def test_the_rows_of_a_share_are_the_runs_that_it_counts():
+    def truth(cell, _):
+        return {"outcome": "trained" if cell["recurrence"] == "gru" else "stalled"}
+
+    factors = {"recurrence": ["vanilla", "gru", "leaky(alpha=0.02)"], "length": [10, 50]}
+    runs = recurrent(factors, 5, truth, battery="rnn_training", **TRAINED)
+    runs = runs.assign(split=runs["split"].where(runs["seed"] > 0, "tuning"))
+    found = of_recurrent(Tables(runs.assign(task="adding(samples=9)")))
+    rows = rows_of(runs.assign(task="adding(samples=9)"), found["adding.success.leaky"])
+    assert len(rows) == 4
+    assert set(rows["length"]) == {50}
+    gru = rows_of(runs.assign(task="adding(samples=9)"), found["adding.success.gru"])
+    assert (gru["outcome"] == "trained").mean() == found["adding.success.gru"]["value"] == 1
+    length = rows_of(runs.assign(task="adding(samples=9)"), found["adding.length"])
+    assert set(length["length"]) == {found["adding.length"]["value"]}
+
+
+def test_the_rows_of_two_batteries_are_those_of_both():
+    runs = pd.concat(
+        [
+            recurrent({"recurrence": ["vanilla", "lstm"]}, 3, nothing, battery=b, task=b, **TRAINED)
+            for b in ("rnn_agreement", "rnn_transduction")
+        ],
+        ignore_index=True,
+    )
+    scores = scores_of(runs, "error_by_level", lambda run: {9: {1: 0.0, 8: 0.5}})
+    found = cases(Tables(runs, scores=scores))
+    rows = rows_of(runs, found["w01.far.lstm"])
+    assert (len(rows), set(rows["recurrence"])) == (6, {"lstm"})
+    assert len(rows_of(runs, found["w01.far.agreement.lstm"])) == 3
+
+
+def test_rows_have_a_level_in_every_column_and_are_said_in_words():
+    data = pd.DataFrame({"a": [1, 2, 3, 1], "b": ["x", "x", "x", "y"]})
+    assert list(taken(data, {"a": [1, 3], "b": ["x"]}).index) == [0, 2]
+    assert len(taken(data, {})) == 4
+    assert words({"a": [1, 3], "b": ["x"]}) == "a 1 or 3, b x"
+    assert words({"a": range(9)}) == "a one of 9 levels"

@@ -10,6 +10,7 @@ import yaml
 
 from vanishing.analysis.estimates import summary
 from vanishing.analysis.fact import mean_over_seeds
+from vanishing.analysis.fact_rows import Selection
 from vanishing.analysis.study_tables import Tables
 from vanishing.engine import job
 from vanishing.engine.forward import forward
@@ -204,7 +205,7 @@ def test_a_fact_counts_a_cell_once_at_each_rate(at_rates):
     runs = at_rates.runs
     values = runs["lr"].eq(0.01).astype(float)
     values[runs["lr"].eq(1e20) & runs["seed"].eq(0)] = np.nan  # seed 0 lacks a rate
-    found = mean_over_seeds(runs, values, "m", "1", 2, "these")
+    found = mean_over_seeds(Selection(at_rates, {}), values, "m", "1", 2)
     assert found["value"] == pytest.approx(0.5)  # and not the 2/3 of which seed 0 gives 1
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from .fact_rows import Selection
 from .measures import MEASURES
 from .proportions import wilson
 from .statistics import Estimate, mean_interval
-from .study_tables import Tables
 
 
 def fact(
@@ -21,10 +20,16 @@ def fact(
     query: str,
     low: float | None = None,
     high: float | None = None,
+    *,
+    rows: dict | None,
 ) -> dict:
-    """One fact; what is not finite is null (JSON has no other word for it)."""
+    """One fact; what is not finite is null (JSON has no other word for it).
+
+    ``rows``: the rows of a table that it rests on, by :func:`.fact_rows.rows`; the fewest that
+    levels can tell, where the query says more. None for what comes from the plan or from code.
+    """
     known = {"value": _plain(value), "unit": unit, "precision": precision}
-    return known | {"low": _plain(low), "high": _plain(high), "query": query}
+    return known | {"low": _plain(low), "high": _plain(high), "query": query, "rows": rows}
 
 
 def _plain(value: object) -> object:
@@ -37,34 +42,18 @@ def _plain(value: object) -> object:
 
 
 def absent(unit: str, why: str) -> dict:
-    """A fact that this study cannot give, and why."""
-    return fact(None, unit, 0, f"not in this study: {why}")
+    """A fact that this study cannot give, and why: there are no rows."""
+    return fact(None, unit, 0, f"not in this study: {why}", rows=None)
 
 
-def selected(tables: Tables, battery: str, **levels: object) -> tuple[Tables, str]:
-    """The judged runs of a battery at these levels, and a query that says so.
-
-    A part is taken at its defaults, and where the battery has it with other parameters alone, with
-    those.
-    """
-    runs = tables.runs
-    part = runs[(runs["battery"] == battery) & (runs["split"] != "tuning")]
-    for name, level in levels.items():
-        exact = part[name] == level
-        named = part[name].map(lambda label: str(label).partition("(")[0]) == level
-        part = part[exact if exact.any() else named]
-    said = [f"battery {battery}", *(f"{name} {level}" for name, level in levels.items())]
-    return replace(tables, runs=part.reset_index(drop=True)), ", ".join(said)
-
-
-def mean_of(tables: Tables, measure: str, precision: int, query: str) -> dict:
+def mean_of(part: Selection, measure: str, precision: int) -> dict:
     """The mean of a measure over the seeds of these runs, as :func:`mean_over_seeds` takes it."""
-    values = MEASURES[measure].of(tables)
-    return mean_over_seeds(tables.runs, values, measure, MEASURES[measure].unit, precision, query)
+    values = MEASURES[measure].of(part.tables)
+    return mean_over_seeds(part, values, measure, MEASURES[measure].unit, precision)
 
 
 def mean_over_seeds(
-    runs: pd.DataFrame, values: pd.Series, measure: str, unit: str, precision: int, query: str
+    part: Selection, values: pd.Series, measure: str, unit: str, precision: int
 ) -> dict:
     """The mean of ``values`` (a number a run) over seeds, each the mean over its cells.
 
@@ -72,24 +61,25 @@ def mean_over_seeds(
     cell in which any seed has one; how many runs have no
     value is said.
     """
+    runs = part.runs
     if runs.empty:
-        return absent(unit, f"runs of {query}")
+        return absent(unit, f"runs of {part.query}")
     lacking = int(values.isna().sum())
     cells = values.groupby([runs["seed"], runs["cell"], runs["lr_policy"]]).mean().unstack([1, 2])
     per_seed = cells.dropna(axis=1, how="all").dropna().mean(axis=1)
     if not len(per_seed.dropna()):
-        return absent(unit, f"a value of {measure} for runs of {query}")
+        return absent(unit, f"a value of {measure} for runs of {part.query}")
     mean: Estimate = mean_interval(per_seed)
     less = f"; {lacking} of {len(runs)} runs have no value" if lacking else ""
-    query = f"runs: {query}; mean {measure} over seeds{less}"
-    return fact(mean.value, unit, precision, query, mean.low, mean.high)
+    query = f"runs: {part.query}; mean {measure} over seeds{less}"
+    return fact(mean.value, unit, precision, query, mean.low, mean.high, rows=part.rows)
 
 
-def share_of(tables: Tables, measure: str, query: str) -> dict:
+def share_of(part: Selection, measure: str) -> dict:
     """The share of these runs for which a measure is 1, with Wilson's interval."""
-    values: pd.Series = MEASURES[measure].of(tables).dropna()
+    values: pd.Series = MEASURES[measure].of(part.tables).dropna()
     if values.empty:
-        return absent("1", f"runs of {query}")
+        return absent("1", f"runs of {part.query}")
     found = wilson(int(values.sum()), len(values))
-    query = f"runs: {query}; share with {measure}, of {found.n} runs; Wilson's interval"
-    return fact(found.value, "1", 2, query, found.low, found.high)
+    query = f"runs: {part.query}; share with {measure}, of {found.n} runs; Wilson's interval"
+    return fact(found.value, "1", 2, query, found.low, found.high, rows=part.rows)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .fact import mean_of, mean_over_seeds, selected, share_of
+from .fact import mean_of, mean_over_seeds, share_of
+from .fact_rows import Selection, selected
 from .study_tables import Tables
 
 GAMES = ("saturating", "non_saturating", "least_squares", "hinge", "wgan", "wgan_gp")
@@ -20,34 +21,30 @@ def adversarial(tables: Tables) -> dict[str, dict]:
     ``gan.quality.<game>``: the share of its samples then that lie close to a mode.
     ``gan.modes.start`` and ``gan.quality.start`` are those of all live games before training.
     """
-    every, query = selected(tables, "gan_fixed", generator="fixed")
-    found = {"gan.accuracy.fixed": mean_of(every, "discriminator_accuracy", 3, query)} | _start(
-        tables
-    )
+    every = selected(tables, "gan_fixed", generator="fixed")
+    live = selected(tables, "gan_live", generator="live")
+    found = {"gan.accuracy.fixed": mean_of(every, "discriminator_accuracy", 3)} | _start(live)
     for game in GAMES:
-        fixed, query = selected(tables, "gan_fixed", generator="fixed", game=game)
-        found[f"gan.decades.{game}"] = mean_of(fixed, "generator_decades", 2, query)
-        found[f"gan.accuracy.{game}"] = mean_of(fixed, "discriminator_accuracy", 3, query)
-        live, query = selected(tables, "gan_live", generator="live", game=game)
-        found[f"gan.stalled.{game}"] = share_of(live, "stagnation", query)
-        found[f"gan.modes.{game}"] = mean_of(live, "modes", 1, query)
-        found[f"gan.quality.{game}"] = _quality(live, query)
+        fixed, played = every.at(game=game), live.at(game=game)
+        found[f"gan.decades.{game}"] = mean_of(fixed, "generator_decades", 2)
+        found[f"gan.accuracy.{game}"] = mean_of(fixed, "discriminator_accuracy", 3)
+        found[f"gan.stalled.{game}"] = share_of(played, "stagnation")
+        found[f"gan.modes.{game}"] = mean_of(played, "modes", 1)
+        found[f"gan.quality.{game}"] = _quality(played)
     return found
 
 
-def _start(tables: Tables) -> dict[str, dict]:
-    live, query = selected(tables, "gan_live", generator="live")
-    live = replace(live, scores=live.scores[live.scores["step"] == 0])
-    query = f"{query}, step 0"
-    return {
-        "gan.modes.start": mean_of(live, "modes", 1, query),
-        "gan.quality.start": _quality(live, query),
-    }
+def _start(live: Selection) -> dict[str, dict]:
+    scores = live.tables.scores
+    first = replace(live.tables, scores=scores[scores["step"] == 0])
+    start = replace(live, tables=first, also="step 0")
+    return {"gan.modes.start": mean_of(start, "modes", 1), "gan.quality.start": _quality(start)}
 
 
-def _quality(live: Tables, query: str) -> dict:
+def _quality(live: Selection) -> dict:
     """The score high_quality at the last of the steps that are here."""
-    rows = live.scores[live.scores["score"] == "high_quality"].sort_values("step")
+    scores = live.tables.scores
+    rows = scores[scores["score"] == "high_quality"].sort_values("step")
     last = rows.drop_duplicates("run_id", keep="last").set_index("run_id")["value"]
     values = live.runs["run_id"].map(last).astype(float)
-    return mean_over_seeds(live.runs, values, "high_quality", "1", 3, query)
+    return mean_over_seeds(live, values, "high_quality", "1", 3)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pandas as pd
 
-from .fact import mean_of, mean_over_seeds, selected
+from .fact import mean_of, mean_over_seeds
+from .fact_rows import Selection, selected
 from .measures import MEASURES
 from .study_tables import Tables
 
@@ -34,45 +36,44 @@ def cases(tables: Tables) -> dict[str, dict]:
     """
     found = {}
     for recurrence in RECURRENCES:
-        parts = [_sentences(tables, battery, recurrence) for battery in SENTENCES.values()]
-        for task, part in zip(SENTENCES, parts, strict=True):
-            found[f"w01.far.{task}.{recurrence}"] = _far(*part)
-            found[f"w01.slope.{task}.{recurrence}"] = mean_of(part[0], "lag_slope", 3, part[1])
-        found[f"w01.far.{recurrence}"] = _far(*_both(*parts))
+        parts = {
+            task: selected(tables, battery, recurrence=recurrence)
+            for task, battery in SENTENCES.items()
+        }
+        for task, part in parts.items():
+            found[f"w01.far.{task}.{recurrence}"] = _far(part)
+            found[f"w01.slope.{task}.{recurrence}"] = mean_of(part, "lag_slope", 3)
+        both = selected(tables, tuple(SENTENCES.values()), recurrence=recurrence)
+        found[f"w01.far.{recurrence}"] = _far(_if_all(both, parts.values()))
     for name, battery, measure in IMAGES:
         for condition in CONDITIONS:
-            part, query = selected(tables, battery, init=condition)
-            found[f"{name}.{condition}"] = mean_of(part, measure, 3, query)
+            part = selected(tables, battery, init=condition)
+            found[f"{name}.{condition}"] = mean_of(part, measure, 3)
     for condition in CONDITIONS:
-        part, query = selected(tables, "w03", init=condition)
-        found[f"w03.train.{condition}"] = _mean(part, _fitted(part), "final_train_accuracy", query)
-        found[f"w03.clear.{condition}"] = _mean(part, _clear(part), "clear sensitivity", query)
+        part = selected(tables, "w03", init=condition)
+        found[f"w03.train.{condition}"] = _mean(part, _fitted(part), "final_train_accuracy")
+        found[f"w03.clear.{condition}"] = _mean(part, _clear(part.tables), "clear sensitivity")
     return found
 
 
-def _fitted(part: Tables) -> pd.Series:
+def _fitted(part: Selection) -> pd.Series:
     return part.runs["final_train_accuracy"].astype(float)
 
 
-def _clear(part: Tables) -> pd.Series:
+def _clear(tables: Tables) -> pd.Series:
     """What faintness costs is clear less faint: so clear is what it costs and faint together."""
-    return MEASURES["contrast_cost"].of(part) + MEASURES["faint_sensitivity"].of(part)
+    return MEASURES["contrast_cost"].of(tables) + MEASURES["faint_sensitivity"].of(tables)
 
 
-def _mean(part: Tables, values: pd.Series, measure: str, query: str) -> dict:
-    return mean_over_seeds(part.runs, values, measure, "1", 3, query)
+def _mean(part: Selection, values: pd.Series, measure: str) -> dict:
+    return mean_over_seeds(part, values, measure, "1", 3)
 
 
-def _sentences(tables: Tables, battery: str, recurrence: str) -> tuple[Tables, str]:
-    return selected(tables, battery, recurrence=recurrence)
+def _if_all(whole: Selection, parts: Iterable[Selection]) -> Selection:
+    """The whole of these parts; no runs where one of them has none."""
+    runs = whole.runs if all(len(part.runs) for part in parts) else whole.runs[:0]
+    return replace(whole, tables=replace(whole.tables, runs=runs))
 
 
-def _both(one: tuple[Tables, str], other: tuple[Tables, str]) -> tuple[Tables, str]:
-    """The runs of two selections; none where one of them is empty."""
-    runs = [part.runs for part, _ in (one, other)]
-    whole = pd.concat(runs, ignore_index=True) if all(map(len, runs)) else runs[0][:0]
-    return replace(one[0], runs=whole), f"{one[1]} and {other[1]}"
-
-
-def _far(part: Tables, query: str) -> dict:
-    return mean_of(part, "far_error", 3, query)
+def _far(part: Selection) -> dict:
+    return mean_of(part, "far_error", 3)

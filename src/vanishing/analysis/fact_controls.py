@@ -5,17 +5,20 @@ from __future__ import annotations
 import pandas as pd
 
 from ..parts.tasks import digits
-from .controls import Rate, rates
+from ..tables import FALSE_POSITIVES
+from .controls import LEAST_FOR_INTERVAL, LEAST_FOR_P, Rate, rates
 from .effects import ALL
-from .fact import absent, fact, mean_of, mean_over_seeds, selected
+from .fact import absent, fact, mean_of, mean_over_seeds
+from .fact_rows import levels, rows, selected
 from .study_tables import Tables
+from .verdicts import LEAST_SEEDS
 
 LINEAR = {"activation": "linear", "init": "orthogonal", "norm": "none", "residual": "none"}
-# Fact, false alarm of :func:`.controls.rates`, what it is.
+# False alarm of :func:`.controls.rates`, what it is, and from how many pairs on it is possible.
 ALARMS = (
-    ("control.aa.p", "p", "one-sided p below .05"),
-    ("control.aa.interval", "interval", "a 95 % interval without 0"),
-    ("control.aa.supported", "supported", "SUPPORTED, by p before Holm's correction"),
+    ("p", "one-sided p below .05", LEAST_FOR_P),
+    ("interval", "a 95 % interval without 0", LEAST_FOR_INTERVAL),
+    ("supported", "SUPPORTED, by p before Holm's correction", LEAST_SEEDS),
 )
 
 
@@ -27,10 +30,10 @@ def controls(
     Orthogonal linear networks keep every gradient: V is 0. Labels dealt out anew can be learnt by
     heart (``control.shuffled.train``), and tell nothing of others (``control.shuffled.accuracy``).
     """
-    linear, query = selected(tables, "signal", **LINEAR)
+    linear = selected(tables, "signal", **LINEAR)
     return {
         **_against_itself(false_positives, ledger),
-        "control.linear.v": mean_of(linear, "vanishing_index", 3, query),
+        "control.linear.v": mean_of(linear, "vanishing_index", 3),
         **_shuffled(tables),
     }
 
@@ -38,15 +41,20 @@ def controls(
 def _against_itself(false_positives: pd.DataFrame, ledger: pd.DataFrame) -> dict[str, dict]:
     of = int((ledger["stratum"] == ALL).sum())
     claims = false_positives["claim"].nunique()
-    found = rates(false_positives)
-    draws = fact(len(false_positives), "draws", 0, f"false_positives: {claims} of {of} claims")
+    query = f"false_positives: {claims} of {of} claims"
+    every = rows(FALSE_POSITIVES.name, {})
+    found, n = rates(false_positives), false_positives["n"]
     return {
-        "control.aa.draws": draws,
-        **{name: _alarm(found[alarm], what) for name, alarm, what in ALARMS},
+        "control.aa.draws": fact(len(false_positives), "draws", 0, query, rows=every),
+        **{
+            f"control.aa.{name}": _alarm(found[name], what, levels(n[n >= least]))
+            for name, what, least in ALARMS
+        },
     }
 
 
-def _alarm(rate: Rate | None, what: str) -> dict:
+def _alarm(rate: Rate | None, what: str, pairs: list[int]) -> dict:
+    """``pairs``: of how many pairs the draws are that could err."""
     if rate is None:
         return absent("1", "a contrast of which a half of the control's seeds would be enough")
     share = rate.share
@@ -54,18 +62,19 @@ def _alarm(rate: Rate | None, what: str) -> dict:
         f"false_positives: share of {share.n} draws of {rate.claims} claims with {what}; Wilson's "
         f"interval over draws; the largest of a claim is {rate.largest:.2f} ({rate.worst})"
     )
-    return fact(share.value, "1", 3, query, share.low, share.high)
+    could = rows(FALSE_POSITIVES.name, {"n": pairs})
+    return fact(share.value, "1", 3, query, share.low, share.high, rows=could)
 
 
 def _shuffled(tables: Tables) -> dict[str, dict]:
-    part, query = selected(tables, "shuffled")
+    part = selected(tables, "shuffled")
     trained = part.runs["final_train_accuracy"].astype(float)
     classes = digits(shuffled=True).outputs
-    chance = fact(1 / classes, "1", 2, f"one over the {classes} classes of digits")
+    chance = fact(1 / classes, "1", 2, f"one over the {classes} classes of digits", rows=None)
     return {
-        "control.shuffled.accuracy": mean_of(part, "test_accuracy", 3, query),
-        "control.shuffled.train": mean_over_seeds(
-            part.runs, trained, "final_train_accuracy", "1", 3, query
-        ),
-        "control.shuffled.chance": chance if len(part.runs) else absent("1", f"runs of {query}"),
+        "control.shuffled.accuracy": mean_of(part, "test_accuracy", 3),
+        "control.shuffled.train": mean_over_seeds(part, trained, "final_train_accuracy", "1", 3),
+        "control.shuffled.chance": chance
+        if len(part.runs)
+        else absent("1", f"runs of {part.query}"),
     }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from .fact import absent, fact, mean_of, selected, share_of
+from .fact import absent, fact, mean_of, share_of
+from .fact_rows import Selection, selected
 from .study_tables import Tables
 
 # Recurrence, activation, init.
@@ -38,43 +37,44 @@ def recurrent(tables: Tables) -> dict[str, dict]:
 
 def _slope(tables: Tables, *cell: str) -> dict:
     """The lag slope at init of the shallowest nets at the longest sequences."""
-    part, query = _of_cell(tables, "rnn_init", *cell)
-    runs = part.runs
-    if len(runs):
-        depth, length = runs["depth"].min(), runs["length"].max()
-        runs = runs[(runs["depth"] == depth) & (runs["length"] == length)]
-        query = f"{query}, depth {depth}, length {length}"
-    return mean_of(replace(part, runs=runs), "lag_slope", 3, query)
+    part = _of_cell(tables, "rnn_init", *cell)
+    if len(part.runs):
+        runs = part.runs
+        part = part.at(depth=int(runs["depth"].min()), length=int(runs["length"].max()))
+    return mean_of(part, "lag_slope", 3)
 
 
 def _adding(tables: Tables) -> dict:
-    battery = selected(tables, "rnn_training", task="adding")[0].runs
-    if battery.empty:
+    battery = selected(tables, "rnn_training", task="adding")
+    if battery.runs.empty:
         none = absent("1", "judged runs of battery rnn_training on the task adding")
         steps = absent("time steps", "battery rnn_training on the task adding")
         names = [f"adding.success.{name}" for name in (*LEARNERS, "vanilla.short")]
         lengths = dict.fromkeys(("adding.length", "adding.shortest"), steps)
         return dict.fromkeys(names, none) | lengths
-    shortest, length = int(battery["length"].min()), int(battery["length"].max())
+    shortest, length = int(battery.runs["length"].min()), int(battery.runs["length"].max())
     found = {
-        f"adding.success.{name}": share_of(*_success(tables, length, *cell))
-        for name, cell in LEARNERS.items()
+        f"adding.success.{name}": _success(tables, length, *cell) for name, cell in LEARNERS.items()
     }
-    query = "runs: battery rnn_training, judged, task adding"
     return found | {
-        "adding.success.vanilla.short": share_of(*_success(tables, shortest, *LEARNERS["vanilla"])),
-        "adding.length": fact(length, "time steps", 0, f"{query}: largest length"),
-        "adding.shortest": fact(shortest, "time steps", 0, f"{query}: smallest length"),
+        "adding.success.vanilla.short": _success(tables, shortest, *LEARNERS["vanilla"]),
+        "adding.length": _steps(battery, length, "largest"),
+        "adding.shortest": _steps(battery, shortest, "smallest"),
     }
 
 
-def _success(tables: Tables, length: int, *cell: str) -> tuple[Tables, str, str]:
-    part, query = _of_cell(tables, "rnn_training", *cell, task="adding", length=length)
-    return part, "success", query
+def _steps(battery: Selection, length: int, which: str) -> dict:
+    query = f"runs: {battery.query}: {which} length"
+    return fact(length, "time steps", 0, query, rows=battery.at(length=length).rows)
+
+
+def _success(tables: Tables, length: int, *cell: str) -> dict:
+    part = _of_cell(tables, "rnn_training", *cell, task="adding", length=length)
+    return share_of(part, "success")
 
 
 def _of_cell(
     tables: Tables, battery: str, recurrence: str, activation: str, init: str, **more: object
-) -> tuple[Tables, str]:
+) -> Selection:
     levels = {"recurrence": recurrence, "activation": activation, "init": init, "norm": "none"}
     return selected(tables, battery, **levels, **more)

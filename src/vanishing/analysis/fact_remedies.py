@@ -7,10 +7,12 @@ import re
 
 import pandas as pd
 
+from ..tables import RUNS
 from .claims import Analysis, Contrast
 from .effects import observed, seed_difference
 from .estimates import fullest
 from .fact import absent, fact
+from .fact_rows import JUDGED, Where, levels, rows, taken, words
 from .proportions import share_over_seeds
 from .study_tables import Tables
 
@@ -22,6 +24,7 @@ ARMS = {
 }
 # By remedy: its factor, its level, and the factor that must be none beside it.
 HARMS = {"batch": ("norm", "batch", "residual"), "residual": ("residual", "identity", "norm")}
+REMEDIES = "remedies_init"
 HARM = 1.0  # decades of |V|
 TUNED = re.compile(r"tuned\((?P<rates>[^;()]+); \d+ seeds\)")
 
@@ -32,20 +35,30 @@ def successes(runs: pd.DataFrame) -> dict[str, dict]:
     Of the battery with most remedies.
     """
     training = fullest(_judged_trainings(runs))
-    deep = training[training["depth"] == training["depth"].max()]
-    return {f"success.{arm}.deep": _success(deep, *levels) for arm, levels in ARMS.items()}
+    where = {
+        "battery": levels(training["battery"]),
+        **_trained(training),
+        "depth": levels(training["depth"])[-1:],
+    }
+    return {
+        f"success.{arm}.deep": _success(training, where | {"norm": [norm], "residual": [residual]})
+        for arm, (norm, residual) in ARMS.items()
+    }
 
 
-def _success(deep: pd.DataFrame, norm: str, residual: str) -> dict:
-    rows = deep[(deep["norm"] == norm) & (deep["residual"] == residual)]
-    query = f"the battery with most remedies, largest depth, norm {norm}, residual {residual}"
-    each = [rows[name] for name in ("seed", "cell", "lr_policy")]
-    trained = (rows["outcome"] == "trained").groupby(each).first()
+def _trained(training: pd.DataFrame) -> Where:
+    return {"split": JUDGED, "steps": levels(training["steps"])}
+
+
+def _success(training: pd.DataFrame, where: Where) -> dict:
+    deep = taken(training, where)
+    each = [deep[name] for name in ("seed", "cell", "lr_policy")]
+    trained = (deep["outcome"] == "trained").groupby(each).first()
     if trained.empty:
-        return absent("1", query)
+        return absent("1", f"the battery with most remedies, largest depth: {words(where)}")
     done, interval = share_over_seeds(trained.astype(float).unstack([1, 2]).dropna().to_numpy())
-    query = f"runs: {query}; share trained: mean over cells, then over seeds; {interval}"
-    return fact(done.value, "1", 2, query, done.low, done.high)
+    query = f"runs: {words(where)}; share trained: mean over cells, then over seeds; {interval}"
+    return fact(done.value, "1", 2, query, done.low, done.high, rows=rows(RUNS.name, where))
 
 
 def harms(tables: Tables) -> dict[str, dict]:
@@ -55,17 +68,21 @@ def harms(tables: Tables) -> dict[str, dict]:
     """
     found = {}
     for remedy, (factor, level, other) in HARMS.items():
-        query = f"battery remedies_init, {factor} {level} less none, {other} none"
+        where = {"battery": [REMEDIES], "split": JUDGED, factor: [level, "none"], other: ["none"]}
         rises = _rises(tables, factor, level, other)
         if rises.empty:
-            none = absent("cells", f"pairs of {query}")
+            none = absent("cells", f"pairs of {words(where)}")
             found |= {f"harm.{remedy}": none, f"harm.{remedy}.cells": none}
             continue
-        query = f"runs: {query}; difference of |V| paired by seed, mean by cell"
-        harmed = int((rises > HARM).sum())
+        query = (
+            f"runs: {words(where)}; difference of |V|, {level} less none, paired by seed, mean by "
+            "cell"
+        )
+        both = rows(RUNS.name, where)
+        above = f"{query}; cells above {HARM:g} decade"
         found |= {
-            f"harm.{remedy}": fact(harmed, "cells", 0, f"{query}; cells above {HARM:g} decade"),
-            f"harm.{remedy}.cells": fact(len(rises), "cells", 0, f"{query}; cells"),
+            f"harm.{remedy}": fact(int((rises > HARM).sum()), "cells", 0, above, rows=both),
+            f"harm.{remedy}.cells": fact(len(rises), "cells", 0, f"{query}; cells", rows=both),
         }
     return found
 
@@ -73,7 +90,7 @@ def harms(tables: Tables) -> dict[str, dict]:
 def _rises(tables: Tables, factor: str, level: str, other: str) -> pd.Series:
     """By how many decades \\|V\\| rises with a remedy, cell by cell."""
     analysis = Analysis(
-        batteries=("remedies_init",),
+        batteries=(REMEDIES,),
         measure="imbalance",
         test="seed_difference",
         side="greater",
@@ -105,10 +122,11 @@ def tuning(runs: pd.DataFrame) -> dict[str, dict]:
         return {"tuning.cells": absent("cells", none), "tuning.edge": absent("1", none)}
     at_edge = [_at_edge(*c) for c in zip(cells["lr"], cells["lr_policy"], strict=True)]
     query = "runs: judged, lr_policy tuned"
-    share = sum(at_edge) / len(cells)
+    edge = f"{query}: share with lr at an end of its grid"
+    chosen = rows(RUNS.name, _trained(tuned) | {"lr_policy": levels(tuned["lr_policy"])})
     return {
-        "tuning.cells": fact(len(cells), "cells", 0, f"{query}: number of cell"),
-        "tuning.edge": fact(share, "1", 2, f"{query}: share with lr at an end of its grid"),
+        "tuning.cells": fact(len(cells), "cells", 0, f"{query}: number of cell", rows=chosen),
+        "tuning.edge": fact(sum(at_edge) / len(cells), "1", 2, edge, rows=chosen),
     }
 
 

@@ -1,10 +1,12 @@
 """Facts bound into the text: every ``{{name}}`` becomes the number that the run gave.
 
-A fact is an entry of ``claims/facts.json``: value, unit, precision, interval and the query that
-gave it. ``{{name}}`` prints the value, ``{{name|unit|interval}}`` adds to it (see ``FORMATS``),
-``{{verdict:C01}}`` prints the verdict of a claim and ``{{table:config}}`` a generated table. What
-stands between ``:::: {.needs facts="gan. w01."}`` and ``::::`` is left out of the paper of a study
-that has no fact whose name begins so.
+A fact is an entry of ``claims/facts.json``: value, unit, precision, interval, the query that gave
+it and the rows that it rests on. ``{{name}}`` prints the value, ``{{name|unit|interval}}`` adds to
+it (see ``FORMATS``), ``{{verdict:C01}}`` prints the verdict of a claim and ``{{table:config}}`` a
+generated table. In a paper that asks for ``{{table:numbers}}`` every number leads to its entry
+there, and with ``{{table:claims}}`` a verdict to its claim's section. What stands between
+``:::: {.needs facts="gan. w01."}`` and ``::::`` is left out of the paper of a study that has no
+fact whose name begins so.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ..errors import UserError, unknown
@@ -20,10 +22,13 @@ from ..errors import UserError, unknown
 MINUS, NARROW_SPACE = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}"
 MISSING = "n/a"
 SLOT = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
-# Code is left alone; in formulas and in quoted attributes (alt texts) a fact is bare text.
+# Code is left alone; in formulas, quoted attributes (alt texts), headings and titles a fact is bare
+# text, and in the text of a link it is no link of its own.
 TOKENS = re.compile(
     r"(?P<code>^```.*?^```|<!--.*?-->|`[^`\n]+`)"
-    r'|(?P<bare>\$\$.*?\$\$|\$[^$\n]+\$|\b[\w-]+="(?:[^"\\]|\\.)*")'
+    r'|(?P<bare>\$\$.*?\$\$|\$[^$\n]+\$|\b[\w-]+="(?:[^"\\]|\\.)*"'
+    r"|^#{1,6}\s[^\n]*|^(?:title|subtitle|running):[^\n]*)"
+    r"|(?P<link>(?<!!)\[(?:[^\[\]]|\[[^\[\]]*\])*\]\([^()\n]*\))"
     r"|(?P<slot>\{\{[^{}]+\}\})",
     re.M | re.S,
 )
@@ -119,44 +124,65 @@ def bind(
     source: Path,
 ) -> str:
     """``text`` (Markdown) with every ``{{...}}`` replaced; what is unknown is refused by line."""
-    text = _without_needless(text, facts, source)
+    text = needed(text, facts, source)
+    numbers, claims = asks(text, "numbers"), asks(text, "claims")
+    shown: set[str] = set()  # the facts that have been a link
 
     def replace(match: re.Match) -> str:
         if match["code"]:
             return match["code"]
+        kind = match.lastgroup
         try:
-            if match["bare"]:
-                return SLOT.sub(lambda slot: _expand(slot[1], bare=True), match["bare"])
-            return _expand(SLOT.fullmatch(match["slot"])[1], bare=False)
+            return SLOT.sub(lambda slot: expand(slot[1], kind), match[0])
         except UserError as error:
             line = text.count("\n", 0, match.start()) + 1
             raise UserError(f"{source}:{line}: {error}") from None
 
-    def _expand(slot: str, *, bare: bool) -> str:
+    def expand(slot: str, kind: str) -> str:
         name, *formats = (part.strip() for part in slot.split("|"))
-        kind, _, key = name.partition(":")
-        if kind == "table" and key:
+        what, _, key = name.partition(":")
+        linked = kind == "slot"
+        if what == "table" and key:
             return _known("table", key, tables)
-        if kind == "verdict" and key:
+        if what == "verdict" and key:
             word = _known("claim", key, verdicts)
-            return word if bare else badge(word)
+            return word if kind == "bare" else badge(word, key if linked and claims else "")
         fact = _known("fact", name, facts)
-        shown = formatted(fact, formats)
-        return shown if bare else _span(name, fact, shown)
+        said = formatted(fact, formats)
+        if kind == "bare":
+            return said
+        first = linked and name not in shown
+        shown.update([name] if linked else [])
+        return _span(name, fact, said, link=linked and numbers, first=first)
 
     return TOKENS.sub(replace, text)
 
 
-def _without_needless(text: str, facts: Mapping[str, Mapping], source: Path) -> str:
+def asks(text: str, table: str) -> bool:
+    """Whether the paper ``text`` has a place for the generated table of this name."""
+    slots = (match["slot"] for match in TOKENS.finditer(text) if match["slot"])
+    return any(SLOT.fullmatch(slot)[1] == f"table:{table}" for slot in slots)
+
+
+def printed(text: str, facts: Mapping[str, Mapping]) -> Iterator[tuple[str, bool]]:
+    """The facts that ``text`` prints, in its order, and whether as a link to their entry."""
+    for match in TOKENS.finditer(text):
+        for slot in () if match["code"] else SLOT.finditer(match[0]):
+            name = slot[1].partition("|")[0].strip()
+            if name in facts:
+                yield name, match.lastgroup == "slot"
+
+
+def needed(text: str, facts: Mapping[str, Mapping], source: Path) -> str:
     """``text`` less the passages whose facts are all missing; every line keeps its number."""
 
     def kept(match: re.Match) -> str:
-        needed = match["needed"].split()
-        for start in needed:
+        starts = match["needed"].split()
+        for start in starts:
             if not any(name.startswith(start) for name in facts):
                 line = text.count("\n", 0, match.start()) + 1
                 raise UserError(f"{source}:{line}: {unknown('fact', start, facts)}")
-        mine = [fact for name, fact in facts.items() if name.startswith(tuple(needed))]
+        mine = [fact for name, fact in facts.items() if name.startswith(tuple(starts))]
         if any(fact["value"] is not None for fact in mine):
             return f"\n{match['passage']}"
         return f"\n{NO_SUCH}" + "\n" * match["passage"].count("\n")
@@ -170,14 +196,30 @@ def _known(kind: str, name: str, known: Mapping[str, object]) -> object:
     return known[name]
 
 
-def _span(name: str, fact: Mapping, shown: str) -> str:
+def _span(name: str, fact: Mapping, shown: str, *, link: bool, first: bool) -> str:
+    """A number with its query; as a link it leads to its entry, which leads back to the first."""
     title = f"{name}: {fact.get('query', '')}".replace("\\", "\\\\").replace('"', '\\"')
-    return f'[{escaped(shown)}]{{.fact title="{" ".join(title.split())}"}}'
+    known = f'.fact title="{" ".join(title.split())}"'
+    if not link:
+        return f"[{escaped(shown)}]{{{known}}}"
+    place = f"#{used(name)} " if first else ""
+    return f"[{escaped(shown)}](#{anchor(name)}){{{place}{known}}}"
 
 
-def badge(verdict: str) -> str:
-    """A verdict as a Markdown span that the theme draws as a badge."""
-    return f"[{verdict}]{{.verdict .{verdict.lower().replace(' ', '-')}}}"
+def anchor(name: str) -> str:
+    """The id of a fact's entry."""
+    return f"fact-{name}"
+
+
+def used(name: str) -> str:
+    """The id of the first place in the text that prints a fact."""
+    return f"use-{name}"
+
+
+def badge(verdict: str, claim: str = "") -> str:
+    """A verdict as a span that the theme draws as a badge; it leads to its claim's section."""
+    drawn = f"[{verdict}]{{.verdict .{verdict.lower().replace(' ', '-')}}}"
+    return f"[{drawn}](#claim-{claim})" if claim else drawn
 
 
 def escaped(text: str) -> str:

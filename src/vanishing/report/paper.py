@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..table import atomic, write_text
 from ..tables import LEDGER
-from . import blocks, checks, facts, findings, html, lint, pdf, progress
+from . import blocks, checks, facts, findings, html, lint, numbers, pdf, progress
 
 
 def build(
@@ -48,6 +48,9 @@ def bound(source: Path, results: Path, tables: Mapping[str, str] | None = None) 
     verdicts = progress.verdicts(plan, ledger)
     text = findings.bind(text, ledger, progress.judges(plan), source)
     known = facts.load(results / "claims" / "facts.json")
+    text = facts.needed(text, known, source)
+    if facts.asks(text, "numbers"):  # of what the text prints, and so the last
+        tables = {**tables, "numbers": numbers.section(text, known, results)}
     return facts.bind(text, known, verdicts, tables, source), progress.stamp(plan, runs)
 
 
