@@ -8,11 +8,10 @@ import os
 import re
 from pathlib import Path
 
-from . import pandoc, svg
+from . import accessible, pandoc, svg
+from .svg_compact import Sheet
 
 EMBEDDED_DATA = 200_000  # bytes; a larger table is linked, not carried
-# A table that a narrow screen must scroll can be reached by keyboard.
-SCROLLED = r'<div class="wide" tabindex="0" role="region" aria-label="Table">\g<0></div>'
 IMAGE = re.compile(r"<img\b(?P<attributes>[^>]*)/?>(?P<between>.*?)</figcaption>", re.S)
 
 
@@ -27,10 +26,15 @@ def render(text: str, source: Path, theme: Path, results: Path, out: Path, stamp
         *([f"--variable=stamp:{stamp}"] if stamp else []),
     ]
     page = pandoc.convert(text, source, theme, "html5", options)
-    page = IMAGE.sub(lambda match: _figure(match, results, out), page)
-    page = _scoped_headers(_spaced_functions(page))
-    page = re.sub(r"<table\b.*?</table>", SCROLLED, page, flags=re.S)
-    return page.replace("/*style*/", style(theme)).replace("/*script*/", script(theme))
+    sheet = Sheet()
+    page = IMAGE.sub(lambda match: _figure(match, results, out, sheet), page)
+    page = accessible.mended(_spaced_functions(page))
+    parts = {
+        "/*style*/": style(theme),
+        "/*script*/": script(theme),
+        "<!--sheet-->": sheet.drawing(),
+    }
+    return re.sub("|".join(map(re.escape, parts)), lambda match: parts[match[0]], page)
 
 
 def script(theme: Path) -> str:
@@ -49,14 +53,14 @@ def style(theme: Path) -> str:
     return re.sub(r"url\((fonts/[\w.-]+)\)", embedded, css)
 
 
-def _figure(match: re.Match, results: Path, out: Path) -> str:
+def _figure(match: re.Match, results: Path, out: Path, sheet: Sheet) -> str:
     """An image's place, taken by the drawing itself; below the caption, its data and notebook."""
     attributes = {
         key: html.unescape(value)
         for key, value in re.findall(r'([\w-]+)="([^"]*)"', match["attributes"])
     }
     path = results / attributes["src"]
-    drawing = svg.for_screen(path.read_text(encoding="utf-8"), path.stem, attributes["alt"])
+    drawing = svg.for_screen(path.read_text(encoding="utf-8"), path.stem, attributes["alt"], sheet)
     links = _links(path, results, out, attributes.get("data-notebook"))
     return f"{drawing}{match['between']}{links}</figcaption>"
 
@@ -80,18 +84,6 @@ def _relative(path: Path, out: Path) -> str:
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
-
-
-def _scoped_headers(page: str) -> str:
-    """Every header cell says whether it heads a column or a row."""
-    for part, scope in (("thead", "col"), ("tbody", "row")):
-        page = re.sub(
-            rf"<{part}>.*?</{part}>",
-            lambda match, scope=scope: re.sub(r"<th(?=[ >])", f'<th scope="{scope}"', match[0]),
-            page,
-            flags=re.S,
-        )
-    return page
 
 
 def _spaced_functions(page: str) -> str:
