@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from vanishing.errors import UserError
-from vanishing.report import blocks, facts, progress, rulegraph, svg
+from vanishing.report import blocks, design, facts, progress, rulegraph, svg
+from vanishing.report.svg_compact import Sheet
 from vanishing.study.config import read
 from vanishing.tables import AGREEMENT, LEDGER, RUNS
 
@@ -40,11 +41,13 @@ def source(tmp_path) -> Path:
 
 
 def test_figures_follow_the_page_in_html_and_are_ink_in_pdf():
-    screen = svg.for_screen(drawing("a"), "a", 'an "alt" text')
+    sheet = Sheet()
+    screen = svg.for_screen(drawing("a"), "a", 'an "alt" text', sheet)
     assert 'aria-label="an &quot;alt&quot; text"' in screen
-    assert "var(--plot-text)" in screen
-    assert 'clip-path="url(#a-p1)"' in screen
-    assert '<style type="text/css">#plot-a *{' in screen
+    assert 'clip-path="url(#s0)"' in screen
+    assert '<clipPath id="s0">' in sheet.drawing()
+    assert "fill:var(--plot-text)" in sheet.drawing()
+    screen += sheet.drawing()
     for sentinel in (svg.TEXT, svg.GRID, svg.BACKGROUND):
         assert sentinel not in screen + svg.for_paper(drawing("a"))
 
@@ -149,7 +152,7 @@ batteries:
 def test_the_config_lacks_what_stands_at_its_default_and_resolves_to_the_same(tmp_path):
     (tmp_path / "own.yaml").write_text(BATTERY)
     study = read(tmp_path / "own.yaml")
-    shown = blocks.config({"config": study.model_dump(exclude_none=True)})
+    shown = design.config({"config": study.model_dump(exclude_none=True)})
     assert not any(name in shown for name in ("instance_noise", "padding", "tuning", "schedule"))
     assert all(name in shown for name in ("length: 20", "recurrence: [gru, skip(steps=7)]"))
     assert shown.startswith("```yaml\n# What stands at its default is left out.\n")
@@ -162,15 +165,35 @@ def test_the_config_lacks_what_stands_at_its_default_and_resolves_to_the_same(tm
 def test_rules_name_parts_by_their_labels():
     rule = {"when": {"recurrence": ["gru", {"skip": {"steps": 5}}], "depth": 2}, "cells": 3}
     battery = {"excluded": [rule | {"because": "short"}]}
-    [row] = blocks.excluded({"batteries": {"gates": battery}}).splitlines()[2:]
+    [row] = design.excluded({"batteries": {"gates": battery}}).splitlines()[2:]
     assert row == "| gates | recurrence gru or skip(steps=5), depth 2 | 3 | short |"
 
 
-def test_completeness_counts_planned_done_and_diverged(results):
+def test_a_battery_has_its_networks_training_seeds_and_runs(results):
     rows = run_rows(["run0", "run1"]).assign(outcome=["diverged", "trained"])
     RUNS.write(RUNS.frame(rows), results / "tables" / "runs.parquet")
-    made = blocks.completeness(progress.batteries(*progress.read(results)))
-    assert made.endswith("| signal | 6 | 2 | 1 |")
+    plan, runs = progress.read(results)
+    made = design.batteries(plan, progress.batteries(plan, runs)).splitlines()[-1]
+    networks = "MLP on digits; activation tanh; init he; depth 10, 20; width 64"
+    assert made == f"| signal | {networks} | none | 3 | 2 of 6 | 1 |"
+
+
+@pytest.mark.parametrize(
+    ("lr", "vary", "said"),
+    [
+        ([0.1, 0.3], {}, "80 updates, adam, the best of 2 rates"),
+        ([0.1], {}, "80 updates, adam, rate 0.1"),
+        (0.1, {"lr": [0.1, 1, 10]}, "80 updates, adam, each of 3 rates"),
+    ],
+)
+def test_a_trained_battery_says_how_its_rates_were_chosen(results, lr, vary, said):
+    plan, runs = progress.read(results)
+    plan["config"]["batteries"]["signal"] |= {
+        "train": {"steps": 80, "optimizer": "adam", "lr": lr}, "vary": vary,
+        "seeds": {"tuning": 2, "judged": 9},
+    }  # fmt: skip
+    made = design.batteries(plan, progress.batteries(plan, runs)).splitlines()[-1]
+    assert f"| {said} | 2 + 9 | 6 |" in made
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 -- Numbers sections, figures, tables and equations, and turns @fig:x, @tbl:x, @eq:x, @sec:x into
 -- links. Runs before citeproc, for HTML and Typst alike: the numbers are text from here on, so the
--- two cannot differ.
+-- two cannot differ. What is for the screen alone (see screen.lua) counts by itself: S1, S2, ...
 
+local SCREEN = dofile(pandoc.path.join {pandoc.path.directory(PANDOC_SCRIPT_FILE), 'screen.lua'})
 local NAMES = {fig = 'Figure', tbl = 'Table', eq = 'Equation'}
 local labels = {}                              -- id -> 'Figure 3'
 local counts = {fig = 0, tbl = 0, eq = 0}
+local screen_counts = {fig = 0, tbl = 0, eq = 0}
+local on_screen = {}                           -- the ids that are for the screen alone
 local sections = {0, 0, 0, 0, 0, 0}
 local appendix = false
 
@@ -14,9 +17,11 @@ end
 
 -- The next number of a kind, remembered under the id.
 local function take(kind, id)
-  counts[kind] = counts[kind] + 1
-  labels[id] = NAMES[kind] .. '\u{a0}' .. counts[kind]
-  return counts[kind]
+  local mine = on_screen['#' .. id] and screen_counts or counts
+  mine[kind] = mine[kind] + 1
+  local number = (mine == screen_counts and 'S' or '') .. mine[kind]
+  labels[id] = NAMES[kind] .. '\u{a0}' .. number
+  return number
 end
 
 local function labelled(caption, id)
@@ -86,7 +91,7 @@ end
 local function number_equation(div)
   local number = take('eq', div.identifier)
   div.classes:insert 'equation'
-  div.attributes.number = tostring(number)
+  div.attributes.number = number
   if not FORMAT:match 'typst' then
     div.attributes.alt = nil
     local tag = pandoc.Span({pandoc.Str('(' .. number .. ')')}, {class = 'number'})
@@ -127,16 +132,20 @@ local function link_references(cite)
 end
 
 function Pandoc(doc)
+  on_screen = SCREEN.ids(doc.blocks)
   doc.blocks = doc.blocks:walk {
     traverse = 'topdown',
     Header = number_header,
     Figure = number_figure,
     Div = number_div,
   }
-  local linked = {Cite = link_references}
-  doc.blocks = doc.blocks:walk(linked)
+  local function finished(blocks)
+    local linked = blocks:walk {Cite = link_references}
+    return FORMAT:match 'html' and linked or SCREEN.without(linked, on_screen)
+  end
+  doc.blocks = finished(doc.blocks)
   if doc.meta.abstract then
-    doc.meta.abstract = pandoc.MetaBlocks(pandoc.Blocks(doc.meta.abstract):walk(linked))
+    doc.meta.abstract = pandoc.MetaBlocks(finished(pandoc.Blocks(doc.meta.abstract)))
   end
   return doc
 end

@@ -1,9 +1,7 @@
--- What stands under a heading of the class `screen` is for the screen alone: other formats than
--- HTML go without it, and links into it become text. Runs behind the numbering, so that a number is
--- the same everywhere; such a part comes last.
+-- What is for the screen alone: a Div of the class `screen`, or all under a heading of that class.
+-- Other formats than HTML go without it, and links into it become text. A module of article.lua.
 
-if FORMAT:match 'html' then return {} end
-
+-- The top-level blocks that stay in every format, and those under headings for the screen.
 local function parted(blocks)
   local kept, dropped, level = pandoc.Blocks {}, pandoc.Blocks {}, nil
   for _, block in ipairs(blocks) do
@@ -16,20 +14,28 @@ local function parted(blocks)
   return kept, dropped
 end
 
-local function ids_of(blocks)
-  local ids = {}
-  local function note(element) ids['#' .. element.identifier] = true end
-  blocks:walk {Header = note, Div = note, Span = note, Figure = note}
-  return ids
+local function is_screen(div)
+  return div.classes:includes 'screen'
 end
 
-function Pandoc(doc)
-  local kept, dropped = parted(doc.blocks)
-  local gone = ids_of(dropped)
-  doc.blocks = kept:walk {
-    Link = function(link)
-      if gone[link.target] then return link.content end
-    end
-  }
-  return doc
+-- The ids of all that is for the screen alone, as a set of '#id'.
+local function ids(blocks)
+  local found = {}
+  local function note(element) found['#' .. element.identifier] = true end
+  local all = {Header = note, Div = note, Span = note, Figure = note}
+  local kept, dropped = parted(blocks)
+  dropped:walk(all)
+  kept:walk {Div = function(div) if is_screen(div) then pandoc.Blocks({div}):walk(all) end end}
+  return found
 end
+
+-- The blocks of a format that is no screen; `gone`: the ids of what it goes without.
+local function without(blocks, gone)
+  return parted(blocks):walk {
+    Div = function(div) if is_screen(div) then return {} end end
+  }:walk {
+    Link = function(link) if gone[link.target] then return link.content end end
+  }
+end
+
+return {ids = ids, without = without}

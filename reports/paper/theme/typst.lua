@@ -93,7 +93,26 @@ local function set_table(found)
   return found:walk {Str = break_long_words}
 end
 
--- A short table stays on one page; a long one breaks between its rows.
+local PRINTS = {'dense', 'small'}
+
+local function print_of(div)
+  for _, kind in ipairs(PRINTS) do
+    if div.classes:includes(kind) then return kind end
+  end
+end
+
+-- Tables in small print stay in their place.
+local function stay(div)
+  if not print_of(div) then return nil end
+  return div:walk {
+    Div = function(found)
+      if found.identifier:match '^tbl:' then found.classes:insert 'stays' end
+      return found
+    end
+  }
+end
+
+-- A short table floats, as figures do; a long one breaks between its rows.
 local function set_table_div(div)
   if not div.identifier:match '^tbl:' then return nil end
   local rows = 0
@@ -103,9 +122,14 @@ local function set_table_div(div)
     end
   }
   div.attributes['typst:breakable'] = rows > 8 and 'true' or 'false'
-  div.attributes['typst:above'] = '1.7em'
-  div.attributes['typst:below'] = '1.7em'
-  return div
+  div.attributes['typst:above'] = '1.2em'
+  div.attributes['typst:below'] = '1.2em'
+  if rows > 8 or div.classes:includes 'stays' then return div end
+  div.attributes['typst:width'] = '100%'
+  return {
+    pandoc.RawBlock('typst', '#place(auto, float: true, clearance: 1.2em)['), div,
+    pandoc.RawBlock('typst', ']')
+  }
 end
 
 local function set_references(div)
@@ -113,9 +137,18 @@ local function set_references(div)
   return {pandoc.RawBlock('typst', '#references['), div, pandoc.RawBlock('typst', ']')}
 end
 
+-- Small print, in two columns or over the whole width: functions of the template.
+local function set_print(div)
+  local kind = print_of(div)
+  if not kind then return nil end
+  local start, stop = pandoc.RawBlock('typst', '#' .. kind .. '['), pandoc.RawBlock('typst', ']')
+  return pandoc.Blocks {start} .. div.content .. {stop}
+end
+
 return {
+  {Div = stay},
   {traverse = 'topdown', Div = set_equation},
   {Math = set_math, Span = set_span, Table = set_table},
   {Figure = set_figure},
-  {Div = function(div) return set_table_div(div) or set_references(div) end},
+  {Div = function(div) return set_table_div(div) or set_references(div) or set_print(div) end},
 }

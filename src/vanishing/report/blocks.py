@@ -6,30 +6,26 @@ The paper asks for one by ``{{table:verdicts}}``; :func:`standard` makes all of 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from ..errors import UserError
-from ..study.config import Battery, Probes, Seeds, Study, Train
-from ..study.description import rule_in_words
-from ..study.fields import Block
 from ..table import provenance_of
-from ..tables import AGREEMENT, LEDGER
-from . import progress
+from ..tables import AGREEMENT, LEDGER, TABLES
+from . import design, explorer, progress
 from .claim_record import estimate, p_value, records
 from .claim_section import anchor, sections
 from .facts import badge, escaped, number
+from .markdown import NONE, cell, table
+
+UNIT = re.compile(r"\[([^\]]+)\]")  # of a statistic
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pydantic.fields import FieldInfo
 
-NONE = "*none*"
 _WORDS = {"True": "yes", "False": "no", "None": "unknown"}
-BLOCKS = {"seeds": Seeds, "train": Train, "probes": Probes}  # of a battery
 
 
 def standard(results: Path, claims: Path, bibliography: str) -> dict[str, str]:
@@ -44,11 +40,14 @@ def standard(results: Path, claims: Path, bibliography: str) -> dict[str, str]:
     return {
         "verdicts": verdicts(judged, statements(claims)),
         "claims": claim_by_claim(results, claims),
+        "explorer": explorer.section(results),
         "reasons": reasons(judged),
         "provenance": provenance(provenance_of(ledger) | verified(results)),
-        "config": config(plan),
-        "excluded": excluded(plan),
-        "completeness": completeness(progress.batteries(plan, runs)),
+        "config": design.config(plan),
+        "excluded": design.excluded(plan),
+        "batteries": design.batteries(plan, progress.batteries(plan, runs)),
+        "dictionary": dictionary(),
+        "columns": columns(),
         "agreement": agreement(agreed),
         "outside": outside(agreed),
         **parts(bibliography),
@@ -77,7 +76,7 @@ def claim_by_claim(results: Path, claims: Path) -> str:
 
 
 def verdicts(ledger: pd.DataFrame, said: Mapping[str, str]) -> str:
-    """A row a claim: its id, what it says, the verdict, the effect with its interval, the seeds.
+    """A row a claim: its id, what it says, the verdict with the effect, its interval, the seeds.
 
     A verdict leads to the claim's section among those of :func:`claim_by_claim`.
     """
@@ -88,14 +87,12 @@ def verdicts(ledger: pd.DataFrame, said: Mapping[str, str]) -> str:
     rows = [
         (
             row.claim,
-            f"{_cell(said[row.claim])} [{escaped(_measure(row.statistic))}]{{.statistic}}",
-            f"[{badge(row.verdict)}](#{anchor(row.claim)})",
-            _effect(row),
-            number(row.n),
+            cell(said[row.claim]),
+            f"[{badge(row.verdict)}](#{anchor(row.claim)}) {_effect(row)}".strip(),
         )
         for row in overall.itertuples()
     ]
-    return table(("Claim", "Statement", "Verdict", "Effect [95 % interval]", "n"), rows, "lllrr")
+    return table(("Claim", "Statement", "Verdict, effect [95 % interval]"), rows, "lll")
 
 
 def reasons(ledger: pd.DataFrame) -> str:
@@ -112,14 +109,13 @@ def reasons(ledger: pd.DataFrame) -> str:
     return table(("Claim", "Estimated", "*p*", "Because"), rows, "llrl")
 
 
-def _measure(statistic: str) -> str:
-    """What is estimated, without the stratum that decided it: that is among the reasons."""
-    return statistic.partition(" (deciding stratum")[0]
-
-
 def _effect(row: object) -> str:
-    """Value and interval as Markdown."""
-    return escaped(" ".join(filter(None, estimate(row))))
+    """Value, interval, unit and seeds as Markdown, on a line of their own; nothing without runs."""
+    if not (shown := " ".join(filter(None, estimate(row)))):
+        return ""
+    unit = UNIT.search(row.statistic)
+    words = f" {unit[1]}" if unit and unit[1] != "1" else ""
+    return f"[{escaped(shown + words)}, *n* = {number(row.n)}]{{.statistic}}"
 
 
 def provenance(entries: Mapping) -> str:
@@ -144,65 +140,32 @@ def _flat(entries: Mapping, prefix: str = "") -> Iterable[tuple[str, str]]:
             yield prefix + key, _WORDS.get(repr(value), str(value))  # 1 == True, but is a number
 
 
-def config(plan: Mapping) -> str:
-    """The resolved config as YAML; what stands at its default is left out."""
-    resolved = plan["config"]
-    batteries = {
-        name: {
-            key: _chosen(value, BLOCKS[key]) if key in BLOCKS else value
-            for key, value in _chosen(battery, Battery).items()
-        }
-        for name, battery in resolved.get("batteries", {}).items()
-    }
-    shown = _chosen(resolved, Study) | ({"batteries": batteries} if batteries else {})
-    text = yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=84)
-    return f"```yaml\n# What stands at its default is left out.\n{text}```"
-
-
-def _chosen(given: Mapping, model: type[Block]) -> dict:
-    """``given`` without the settings that stand at the default of the ``model``."""
-    fields = model.model_fields
-    return {
-        name: value
-        for name, value in given.items()
-        if name not in fields or value != _default(fields[name])
-    }
-
-
-def _default(field: FieldInfo) -> object:
-    default = field.get_default(call_default_factory=True)
-    return default.model_dump(exclude_none=True) if isinstance(default, Block) else default
-
-
-def excluded(plan: Mapping) -> str:
-    """A row a rule that takes cells out of a battery's grid: which, how many, why."""
+def dictionary() -> str:
+    """A row a table of the study: what a row of it is, its key, and how many columns it has."""
     rows = [
         (
             escaped(name),
-            escaped(rule_in_words(rule["when"])),
-            number(rule["cells"]),
-            _cell(rule["because"]),
+            escaped(known.row),
+            escaped(", ".join(known.key)),
+            number(len(known.columns)),
         )
-        for name, battery in plan["batteries"].items()
-        for rule in battery.get("excluded", [])
+        for name, known in TABLES.items()
     ]
-    return table(("Battery", "Excluded", "Cells", "Because"), rows or [(NONE,) * 4], "llrl")
+    return table(("Table", "A row is", "Key", "Columns"), rows, "lllr")
 
 
-def completeness(rows: Sequence[Mapping]) -> str:
-    """A row a battery: runs planned, done and, of these, diverged."""
-    cells = [
-        (escaped(row["battery"]), *(number(row[key]) for key in ("planned", "done", "diverged")))
-        for row in rows
-    ]
-    return table(("Battery", "Runs planned", "Done", "Of these diverged"), cells, "lrrr")
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
-    """A pipe table; ``align`` has a letter a column, ``l`` or ``r``."""
-    rules = [{"l": ":---", "r": "---:"}[side] for side in align]
-    lines = [head, rules, *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def columns() -> str:
+    """A heading and a table of columns for every table of the study."""
+    head = ("Column", "Type", "Unit", "Meaning", "Missing means")
+    parts = []
+    for name, known in TABLES.items():
+        rows = [
+            (escaped(column), c.dtype, escaped(c.unit), escaped(c.meaning), escaped(c.null or "–"))
+            for column, c in known.columns.items()
+        ]
+        heading = f"## {name} {{#columns-{name} .unnumbered .unlisted}}"
+        parts += [heading, escaped(f"A row is {known.row}."), table(head, rows, "lllll")]
+    return "\n\n".join(parts)
 
 
 def agreement(agreed: pd.DataFrame) -> str:
@@ -217,7 +180,7 @@ def agreement(agreed: pd.DataFrame) -> str:
         shown = [f"{v:.1%}" if quantity.relative else f"{v:.3g}" for v in limits]
         unit = "" if quantity.unit == "1" else f" ({quantity.unit})"
         rows.append(
-            (_cell(quantity.says + unit), number(row.cells), number(row.inside), *map(_cell, shown))
+            (cell(quantity.says + unit), number(row.cells), number(row.inside), *map(cell, shown))
         )
     head = ("Quantity", "Cells", "Inside", "Tolerance", "Kept by 95 %", "Largest")
     return table(head, rows or [(NONE, *["–"] * 5)], "lrrrrr")
@@ -235,7 +198,7 @@ def outside(agreed: pd.DataFrame) -> str:
     cells = cells.sort_values("quantity", key=lambda names: names.map(order), kind="stable")
     rows = [
         (
-            _cell(QUANTITIES[row.quantity].short),
+            cell(QUANTITIES[row.quantity].short),
             escaped(_network(row)),
             number(row.predicted, 3),
             f"{number(row.measured, 3)} \\[{number(row.low, 3)},\N{NO-BREAK SPACE}"
@@ -261,8 +224,3 @@ def _network(row: object) -> str:
         words.append(f"RNN, {row.recurrence}, length {row.length}{cut}")
     size = [f"depth {row.depth}", f"width {row.width}"]
     return ", ".join([*words, *size, *([] if row.task == "digits" else [f"task {row.task}"])])
-
-
-def _cell(text: str) -> str:
-    """Markdown of one line that no pipe cuts."""
-    return " ".join(str(text).split()).replace("|", "\\|")

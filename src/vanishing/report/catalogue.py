@@ -23,9 +23,9 @@ from ..parts.residuals import RESIDUALS, Residual
 from ..parts.schedules import CLIPS, SCHEDULES
 from ..theory.catalogue import WIDTH, chi_1_of_init, chi_1_of_norm, gradient_growth
 from ..theory.fixed_points import critical_point
-from .blocks import table
 from .combining import FAMILIES, combines, families, parameters
 from .facts import escaped
+from .markdown import table
 from .sources import Work, cited
 
 REGISTRIES = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .claim_record import Record, behind, concluded, estimate, p_value, registered, said
 from .facts import badge, escaped, number
+from .markdown import table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +76,6 @@ def _figure(found: Record) -> str:
 
 def _table(title: str, part: pd.DataFrame, name: str, p: str | None) -> str:
     """A table of estimates under its title, folded where it is long; ``p``: of which column."""
-    from .blocks import table
-
     if part.empty:
         return ""
     head = [title, "Value", "95 % interval", "n", *(["*p*"] if p else []), "Verdict"]

@@ -36,7 +36,6 @@ def convert(text: str, source: Path, theme: Path, to: str, options: list[str]) -
         "--columns=100000",  # else a long line makes all columns of a table equal
         f"--data-dir={theme}",  # a user's own templates stay out
         f"--lua-filter={theme / 'article.lua'}",
-        f"--lua-filter={theme / 'screen.lua'}",
         "--citeproc",
         f"--lua-filter={theme / 'typst.lua'}",
         f"--bibliography={source.parent / 'references.bib'}",

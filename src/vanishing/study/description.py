@@ -23,13 +23,13 @@ def rule_in_words(when: Mapping[str, object]) -> str:
     'recurrence gru or skip(steps=5), depth 2'
     """
     named = {
-        axis: " or ".join(map(_as_label, given if isinstance(given, list) else [given]))
+        axis: " or ".join(map(label, given if isinstance(given, list) else [given]))
         for axis, given in when.items()
     }
     return ", ".join(f"{axis} {values}" for axis, values in named.items())
 
 
-def _as_label(value: object) -> str:
+def label(value: object) -> str:
     """A part with its parameters as they were given, like its label; all else as it is."""
     if not isinstance(value, Mapping):
         return str(value)
