@@ -11,7 +11,7 @@ STAMP := $(VENV)/requirements.lock
 LOG := $(VENV)/install.log
 UV := uv==0.13.8
 
-.PHONY: help study test lint publish docs lock clean always
+.PHONY: help study paper report test lint publish docs lock clean always
 
 help:  ## say what make can do
 	@echo 'make TARGET, where TARGET is one of'
@@ -19,6 +19,12 @@ help:  ## say what make can do
 
 study: $(STAMP)  ## run a study and write its paper [STUDY=laptop, or the path of a config] [PROFILE=default]
 	@exec $(BIN)/vanishing study "$(STUDY)" --profile "$(PROFILE)"
+
+paper: $(STAMP)  ## write the paper of what is done so far, while a study may run [STUDY=laptop]
+	@exec $(BIN)/vanishing paper "$(STUDY)"
+
+report: $(STAMP)  ## write Snakemake's own report of a study: which rule made what [STUDY=laptop]
+	@exec $(BIN)/vanishing report "$(STUDY)" --profile "$(PROFILE)"
 
 test: lint  ## check the style, then run all tests, among them a small study from end to end
 	@OMP_NUM_THREADS=1 exec $(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist worksteal
@@ -29,7 +35,7 @@ lint: $(STAMP)  ## check the style of the code and of the workflow
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakefmt --check Snakefile workflow/rules
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint --config study=smoke
 
-publish: $(STAMP)  ## copy the verdicts of a finished study to README.md and reports/published [STUDY=laptop]
+publish: $(STAMP)  ## copy paper and verdicts of a finished study to reports/published and README.md [STUDY=laptop]
 	@$(BIN)/vanishing publish "results/$(STUDY)"
 
 docs: $(STAMP)  ## write the data dictionary and the schema of the configs anew

@@ -8,6 +8,12 @@ localrules:
     notebook,
     rulegraph,
     paper,
+    bundle,
+    figures,
+    technical,
+
+
+report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
@@ -22,8 +28,16 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
-    """The paper, as HTML and PDF."""
+    """The paper, as HTML and PDF, and a bundle of it with all that it rests on."""
     default_target: True
     input:
         f"{RESULTS}/report/paper.html",
         f"{RESULTS}/report/paper.pdf",
+        f"{RESULTS}/report/bundle.zip",
+
+
+rule technical:
+    """All that Snakemake's own report shows: `make report` asks for it."""
+    input:
+        rules.all.input,
+        rules.figures.output,

@@ -11,7 +11,7 @@ import pytest
 from vanishing.study.processes import below
 
 from .test_workflow import BIN, CONFIG, FACTORS, run, write_config
-from .workplaces import workplace
+from .workplaces import PAPER, workplace
 
 RESULTS = Path("results", Path(CONFIG).stem)
 RUNS = RESULTS / "logs/runs"
@@ -27,7 +27,7 @@ def lay_out(folder: Path, judged: int = 2) -> Path:
     folder.mkdir()
     snakefile = workplace(folder) / "Snakefile"
     rules = snakefile.read_text()
-    for paper in ("report/paper.html", "report/paper.pdf"):
+    for paper in PAPER:
         assert paper in rules
         rules = rules.replace(paper, "tables/runs.parquet")
     snakefile.write_text(rules)

@@ -1,4 +1,4 @@
-"""What is published of the laptop study: README, table and figure say the same."""
+"""What is published of the laptop study: README, table, figures and paper say the same."""
 
 import re
 
@@ -7,10 +7,13 @@ import pytest
 
 from vanishing.analysis.claims import read_claims
 from vanishing.errors import UserError
-from vanishing.report.publish import COLUMNS, FIGURES, publish, verdict_table, with_table
+from vanishing.report.paper import build
+from vanishing.report.publish import FIGURES, publish, verdict_table, with_table
+from vanishing.report.seal import COLUMNS, as_csv, pages_of, seal, seals_of, verdicts
 from vanishing.tables import LEDGER
 
 from .conftest import ROOT
+from .papers import paper_in, study_in
 
 PUBLISHED = ROOT / "reports" / "published"
 CLAIMS = ROOT / "reports" / "claims.yaml"
@@ -41,6 +44,15 @@ def test_every_file_that_the_readme_names_is_there():
     assert all((ROOT / link).exists() for link in links)
 
 
+def test_the_published_paper_is_of_the_published_verdicts():
+    table = (PUBLISHED / "verdicts.csv").read_text()
+    assert seals_of((PUBLISHED / "paper.pdf").read_bytes()) == {seal(table)}
+
+
+def test_the_published_paper_has_the_length_of_a_paper():
+    assert 12 <= pages_of((PUBLISHED / "paper.pdf").read_bytes()) <= 20
+
+
 @pytest.fixture
 def results(tmp_path):
     """A results folder with a ledger of one claim, and a project to publish it in."""
@@ -53,6 +65,9 @@ def results(tmp_path):
     (tmp_path / "results/figures").mkdir()
     for name in FIGURES:
         (tmp_path / f"results/figures/{name}.svg").write_text('<svg fill="#010203"></svg>')
+    (tmp_path / "results/report").mkdir()
+    keyword = seal(as_csv(verdicts(tmp_path / "results")))
+    (tmp_path / "results/report/paper.pdf").write_bytes(b"%PDF " + keyword.encode())
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports/claims.yaml").write_text(CLAIMS.read_text())
     (tmp_path / "README.md").write_text("a\n<!-- verdicts -->\nold\n<!-- /verdicts -->\nb\n")
@@ -68,6 +83,9 @@ def test_publishing_writes_table_figure_and_readme(results, tmp_path):
     assert readme.startswith("a\n")
     assert readme.endswith("b\n")
     assert "#010203" not in (tmp_path / "reports/published/ledger.svg").read_text()
+    paper = (tmp_path / "reports/published/paper.pdf").read_bytes()
+    assert paper == (results / "report/paper.pdf").read_bytes()
+    assert seals_of(paper) == {seal((tmp_path / "reports/published/verdicts.csv").read_text())}
     publish(results, tmp_path)
     assert (tmp_path / "README.md").read_text() == readme
 
@@ -78,3 +96,26 @@ def test_an_unfinished_study_is_not_published(results, tmp_path):
     with pytest.raises(UserError, match="finish the study"):
         publish(results, tmp_path)
     assert not (tmp_path / "reports/published").exists()
+
+
+@pytest.mark.parametrize("pdf", [b"%PDF of an older version", b"%PDF " + seal("other").encode()])
+def test_a_paper_of_other_verdicts_is_not_published(results, tmp_path, pdf):
+    (results / "report/paper.pdf").write_bytes(pdf)
+    with pytest.raises(UserError, match="was built from other verdicts"):
+        publish(results, tmp_path)
+    assert not (tmp_path / "reports/published").exists()
+
+
+def test_a_study_without_a_paper_is_not_published(results, tmp_path):
+    (results / "report/paper.pdf").unlink()
+    with pytest.raises(UserError, match=r"no .*paper\.pdf: finish the study"):
+        publish(results, tmp_path)
+
+
+def test_a_built_paper_carries_the_seal_of_its_verdicts_and_its_pages(tmp_path):
+    study, source = study_in(tmp_path), paper_in(tmp_path)
+    source.write_text("---\ntitle: A paper\nauthor: [A. Nobody]\nabstract: So.\n---\n\n# Results\n")
+    build(source, study, tmp_path / "paper.html", tmp_path / "paper.pdf", tables={})
+    pdf = (tmp_path / "paper.pdf").read_bytes()
+    assert seals_of(pdf) == {seal(as_csv(verdicts(study)))}
+    assert pages_of(pdf) == 1

@@ -8,13 +8,15 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from vanishing.tables import CURVES, LAYERS, LEDGER, RUNS
+from vanishing.tables import CURVES, LAYERS, LEDGER, OF_CLAIMS, RUNS
+from vanishing.tables import TABLES as DECLARED
 
 from .conftest import ROOT
 from .workplaces import workplace
@@ -256,12 +258,34 @@ def test_a_second_study_has_nothing_to_do_and_says_so(smoke):
 @pytest.mark.slow
 def test_every_table_says_where_it_comes_from(smoke):
     from vanishing.table import provenance_of
-    from vanishing.tables import TABLES as DECLARED
 
     tables = sorted(smoke[0].glob("results/smoke/tables/*.parquet"))
     assert {file.stem for file in tables} <= set(DECLARED)
     for file in tables:
         assert provenance_of(file)["packages"]["torch"]
+
+
+@pytest.mark.slow
+def test_the_smoke_study_ends_in_a_bundle(smoke):
+    with zipfile.ZipFile(smoke[0] / "results/smoke/report/bundle.zip") as bundle:
+        names = set(bundle.namelist())
+    assert {f"tables/{name}.parquet" for name in DECLARED if name not in OF_CLAIMS} <= names
+    assert {f"claims/{name}.parquet" for name in OF_CLAIMS} <= names
+    assert {"report/paper.pdf", "config/smoke.yaml", "notebooks/signal.ipynb"} <= names
+
+
+@pytest.mark.slow
+def test_snakemakes_own_report_is_written_without_a_network(smoke):
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+    done = run("vanishing", "report", "smoke", at=smoke[0], **nowhere)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(smoke[0] / done.stdout.splitlines()[-1]) as report:
+        shown = {Path(name).name for name in report.namelist()}
+        page = report.read("technical/report.html").decode()
+    assert {"report.html", "paper.pdf", "ledger.parquet", "runs.parquet", "signal.ipynb"} <= shown
+    assert {"profiles.svg", "ledger.svg", "rulegraph.svg"} <= shown
+    assert "The ledger: a row for each claim" in page
+    assert not re.search(r'<(?:script|link|img)[^>]* (?:src|href)="http', page)
 
 
 def test_the_workflow_is_formatted_and_has_no_lint():

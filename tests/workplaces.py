@@ -5,13 +5,14 @@ from pathlib import Path
 
 from .conftest import ROOT
 
-PAPER = ("report/paper.html", "report/paper.pdf")
+PAPER = ("report/paper.html", "report/paper.pdf", "report/bundle.zip")
 
 
 def workplace(folder: Path) -> Path:
     """An empty folder with what a clone has, but for the package, which is installed."""
     folder.mkdir(exist_ok=True)
-    for name in ("Snakefile", "environment.yml"):
+    files = ("Snakefile", "environment.yml", "requirements.lock", "CITATION.cff", "LICENSE")
+    for name in files:
         shutil.copy(ROOT / name, folder)
     for name in ("workflow", "reports"):
         shutil.copytree(ROOT / name, folder / name)

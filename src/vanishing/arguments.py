@@ -61,6 +61,14 @@ def _add_studies(verb: Verb) -> None:
     rehearse.add_argument("--seed", type=int, default=0, help="draws the cohorts")
     rehearse.add_argument("--device", default="auto", choices=DEVICES)
 
+    says = "Write the paper of what is done, into results/<study>/partial, while a study may run."
+    paper = verb("paper", says)
+    paper.add_argument("config", **CONFIG)
+
+    report = verb("report", "Finish a study, and write Snakemake's own report of how it was made.")
+    report.add_argument("config", **CONFIG)
+    report.add_argument("--profile", default="default", help="name or path of a profile")
+
     status = verb("status", "Say what of a study is done, from its files alone.")
     status.add_argument("config", **CONFIG)
     says = "draw it anew every two seconds, until the study has ended or Ctrl-C"
@@ -146,10 +154,16 @@ def _add_stations(verb: Verb) -> None:
     judge.add_argument("results", **RESULTS)
     judge.add_argument("--claims", type=Path, default=Path("reports/claims.yaml"))
 
-    render = verb("render", "Execute a notebook (.py), or build the paper (.md).")
-    render.add_argument("source", type=Path, help="a notebook .py, or paper.md")
+    says = "Execute a notebook (.py), build the paper (.md), or set figures in ink on white."
+    render = verb("render", says)
+    render.add_argument("source", type=Path, help="a notebook .py, paper.md, or folder of figures")
     render.add_argument("--results", **RESULTS, required=True)
     render.add_argument("--out", type=Path, required=True, help="an .ipynb, or a folder")
+
+    says = "Put paper, tables, notebooks and figures into report/bundle.zip, an RO-Crate."
+    bundle = verb("bundle", says)
+    bundle.add_argument("results", **RESULTS)
+    bundle.add_argument("--root", type=Path, default=Path(), help="the project's folder (here)")
 
 
 def _add_reference(verb: Verb) -> None:

@@ -152,6 +152,10 @@ def _render(a: argparse.Namespace) -> None:
         from .report.rulegraph import write
 
         write(a.source, a.out)
+    elif a.source.is_dir():
+        from .report.technical import set_figures
+
+        set_figures(a.results, a.out)
     else:
         from .report.paper import build
 
@@ -207,6 +211,24 @@ def _publish(a: argparse.Namespace) -> None:
     publish(a.results, a.root)
 
 
+def _report(a: argparse.Namespace) -> int:
+    from .report.technical import report
+
+    return report(a.config, a.profile, _say)
+
+
+def _paper(a: argparse.Namespace) -> None:
+    from .report.partial import write
+
+    _say("\n".join(write(a.config, _say).lines()))
+
+
+def _bundle(a: argparse.Namespace) -> None:
+    from .report.bundle import write
+
+    _say(str(write(a.results, a.root)))
+
+
 def _parts(a: argparse.Namespace) -> None:
     from .report.listing import text
 
@@ -249,6 +271,8 @@ VERBS = {
     "study": _study,
     "plan": _plan,
     "rehearse": _rehearse,
+    "paper": _paper,
+    "report": _report,
     "status": _status,
     "compare": _compare,
     "claim": _claim,
@@ -260,6 +284,7 @@ VERBS = {
     "predict": _predict,
     "judge": _judge,
     "render": _render,
+    "bundle": _bundle,
     "parts": _parts,
     "check": _check,
     "docs": _schema,

@@ -21,16 +21,31 @@ rule judge:
         claims="reports/claims.yaml",
     output:
         agreement=f"{RESULTS}/tables/agreement.parquet",
-        summary=f"{RESULTS}/tables/summary.parquet",
+        summary=report(
+            f"{RESULTS}/tables/summary.parquet",
+            caption="../report/conclusions.rst",
+            category="Tables",
+            labels={"table": "summary"},
+        ),
         importance=f"{RESULTS}/tables/importance.parquet",
         interactions=f"{RESULTS}/tables/interactions.parquet",
         cases=f"{RESULTS}/tables/cases.parquet",
         frontiers=f"{RESULTS}/tables/frontiers.parquet",
-        ledger=f"{RESULTS}/claims/ledger.parquet",
+        ledger=report(
+            f"{RESULTS}/claims/ledger.parquet",
+            caption="../report/ledger.rst",
+            category="Claims",
+            labels={"table": "ledger"},
+        ),
         evidence=f"{RESULTS}/claims/evidence.parquet",
         specifications=f"{RESULTS}/claims/specifications.parquet",
         controls=f"{RESULTS}/claims/false_positives.parquet",
-        facts=f"{RESULTS}/claims/facts.json",
+        facts=report(
+            f"{RESULTS}/claims/facts.json",
+            caption="../report/facts.rst",
+            category="Claims",
+            labels={"table": "facts"},
+        ),
     log:
         f"{RESULTS}/logs/judge.log",
     conda:

@@ -32,12 +32,25 @@ rule paper:
         evidence=f"{RESULTS}/claims/evidence.parquet",
         specifications=f"{RESULTS}/claims/specifications.parquet",
         facts=f"{RESULTS}/claims/facts.json",
-        runs=f"{RESULTS}/tables/runs.parquet",
+        tables=expand(
+            f"{RESULTS}/tables/{{table}}.parquet",
+            table=["runs", "curves", "layers", "lags", "predictions", "agreement"],
+        ),
         verified=f"{RESULTS}/claims/verified.json",
         plan=f"{RESULTS}/plan.json",
     output:
-        html=f"{RESULTS}/report/paper.html",
-        pdf=f"{RESULTS}/report/paper.pdf",
+        html=report(
+            f"{RESULTS}/report/paper.html",
+            caption="../report/paper.rst",
+            category="Paper",
+            labels={"form": "HTML"},
+        ),
+        pdf=report(
+            f"{RESULTS}/report/paper.pdf",
+            caption="../report/paper.rst",
+            category="Paper",
+            labels={"form": "PDF"},
+        ),
     log:
         f"{RESULTS}/logs/paper.log",
     conda:
@@ -57,3 +70,26 @@ rule paper:
     shell:
         "vanishing render reports/paper/paper.md --results {params.results:q} --out {params.out:q}"
         " 2> {log:q}"
+
+
+rule bundle:
+    """Put the paper and all that it rests on into one file that says what is in it."""
+    input:
+        paper=rules.paper.output,
+        notebooks=rules.paper.input.notebooks,
+        tables=[*rules.gather.output, *rules.predict.output, *rules.judge.output],
+        verified=f"{RESULTS}/claims/verified.json",
+        plan=f"{RESULTS}/plan.json",
+        config=INDEX.config_path,
+        project=["reports/claims.yaml", "requirements.lock", "CITATION.cff", "LICENSE"],
+    output:
+        f"{RESULTS}/report/bundle.zip",
+    log:
+        f"{RESULTS}/logs/bundle.log",
+    conda:
+        "../../environment.yml"
+    params:
+        code=code("report", "table", "tables", packages=["rocrate"]),
+        results=subpath(input.plan, parent=True),
+    shell:
+        "vanishing bundle {params.results:q} > {log:q} 2>&1"

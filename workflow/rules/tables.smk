@@ -4,7 +4,17 @@ rule gather:
         plan=f"{RESULTS}/plan.json",
         logs=[f"{RESULTS}/logs/runs/{cohort}.parquet" for cohort in INDEX.jobs],
     output:
-        expand(f"{RESULTS}/tables/{{table}}.parquet", table=[*LOGS, "profiles"]),
+        runs=report(
+            f"{RESULTS}/tables/runs.parquet",
+            caption="../report/runs.rst",
+            category="Tables",
+            labels={"table": "runs"},
+        ),
+        others=[
+            f"{RESULTS}/tables/{table}.parquet"
+            for table in [*LOGS, "profiles"]
+            if table != "runs"
+        ],
     log:
         f"{RESULTS}/logs/gather.log",
     conda:

@@ -3,7 +3,12 @@ rule predict:
     input:
         plan=f"{RESULTS}/plan.json",
     output:
-        layers=f"{RESULTS}/tables/predictions.parquet",
+        layers=report(
+            f"{RESULTS}/tables/predictions.parquet",
+            caption="../report/predictions.rst",
+            category="Tables",
+            labels={"table": "predictions"},
+        ),
         networks=f"{RESULTS}/tables/expected.parquet",
         lags=f"{RESULTS}/tables/lag_predictions.parquet",
     log:

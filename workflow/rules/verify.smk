@@ -4,7 +4,12 @@ rule verify:
         plan=f"{RESULTS}/plan.json",
         tables=expand(f"{RESULTS}/tables/{{table}}.parquet", table=LOGS),
     output:
-        f"{RESULTS}/claims/verified.json",
+        report(
+            f"{RESULTS}/claims/verified.json",
+            caption="../report/verified.rst",
+            category="Claims",
+            labels={"table": "verified"},
+        ),
     log:
         f"{RESULTS}/logs/verify.log",
     conda:

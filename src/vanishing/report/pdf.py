@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from . import pandoc, svg
+from .seal import as_csv, seal, verdicts
 
 STANDARD = "ua-1"
 # Written into the file in place of the hour, so that the same paper is the same bytes.
@@ -15,9 +16,10 @@ TIMESTAMP = 946684800  # 2000-01-01
 
 
 def render(text: str, source: Path, theme: Path, results: Path, stamp: str) -> bytes:
-    """The PDF of the bound Markdown ``text``."""
+    """The PDF of the bound Markdown ``text``, sealed with the verdicts in ``results``."""
     options = [
         f"--template={theme / 'paper.typ'}",
+        f"--variable=keywords:{seal(as_csv(verdicts(results)))}",
         *([f"--variable=stamp:{stamp}"] if stamp else []),
     ]
     body = pandoc.convert(text, source, theme, "typst-citations", options)

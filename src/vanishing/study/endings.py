@@ -55,8 +55,9 @@ def last_words(
 
 def finished(said: snakemake_log.Log, results: Path, seconds: float) -> list[str]:
     """The last words of a run that went well."""
-    papers = [results / "report" / name for name in ("paper.html", "paper.pdf")]
-    where = [f"  {path}" for path in papers if path.exists()]
+    names = ("paper.html", "paper.pdf", "bundle.zip")
+    made = [results / "report" / name for name in names]
+    where = [f"  {path}" for path in made if path.exists()]
     if said.nothing_to_do:
         return [f"nothing to do: {results} is up to date", *where]
     return [f"done in {duration(seconds)}", *where]

@@ -34,7 +34,10 @@ STATIONS = {
     "theory": (("predict",), ("tables/predictions.parquet",)),
     "claims": (("judge",), ("claims/ledger.parquet", "claims/facts.json")),
     "notebooks": (("notebook",), ("notebooks",)),
-    "paper": (("rulegraph", "paper"), ("report/paper.html", "report/paper.pdf")),
+    "paper": (
+        ("rulegraph", "paper", "bundle"),
+        ("report/paper.html", "report/paper.pdf", "report/bundle.zip"),
+    ),
 }
 STATES = ("done", "running", "failed", "interrupted", "left")
 SLOWEST = 0.01  # seconds of estimated work a second: a slower pace is a clock that has jumped
