@@ -181,7 +181,7 @@ def test_a_battery_has_its_networks_training_seeds_and_runs(results):
 @pytest.mark.parametrize(
     ("lr", "vary", "said"),
     [
-        ([0.1, 0.3], {}, "80 updates, adam, the best of 2 rates"),
+        ([0.1, 0.3], {}, "80 updates, adam, best of 2 rates"),
         ([0.1], {}, "80 updates, adam, rate 0.1"),
         (0.1, {"lr": [0.1, 1, 10]}, "80 updates, adam, each of 3 rates"),
     ],

@@ -34,6 +34,7 @@ def drawing(inside: str) -> str:
         ("M 0 0 Q 1 1 2 0 C 3 1 3 2 2 2", "M0 0q1 1 2 0c1 1 1 2 0 2"),
         ("M 0 0 A 1 1 0 0 1 2 2", "M 0 0 A 1 1 0 0 1 2 2"),
         ("m 0 0 l 1 1", "m 0 0 l 1 1"),
+        ("", ""),
     ],
 )
 def test_a_path_is_rounded_and_relative_where_it_is_lines_and_curves(long, short):

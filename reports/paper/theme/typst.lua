@@ -132,8 +132,17 @@ local function set_table_div(div)
   }
 end
 
+-- The address of a work as one writes it in print; it stays a link.
+local function short_address(link)
+  local text = pandoc.utils.stringify(link.content)
+  text = text:gsub('^https://doi%.org/', 'doi:'):gsub('^https://arxiv%.org/abs/', 'arXiv:')
+  link.content = {pandoc.Str(text)}
+  return link
+end
+
 local function set_references(div)
   if div.identifier ~= 'refs' then return nil end
+  div = div:walk {Link = short_address}
   return {pandoc.RawBlock('typst', '#references['), div, pandoc.RawBlock('typst', ']')}
 end
 

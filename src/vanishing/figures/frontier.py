@@ -111,7 +111,7 @@ def draw_scales(data: pd.DataFrame) -> Figure:
             "No plain network of this study has its L_50 inside the depths that were trained, "
             "and a depth scale by theory."
         )
-    drawn = style.figure(2.3)
+    drawn = style.figure(2.0, 0.7 * style.WIDTH)
     axes = drawn.subplots()
     axes.set(xscale="log", yscale="log")
     first, x = data.iloc[0], np.geomspace(data["xi"].min() / 1.5, data["xi"].max() * 1.5, 2)

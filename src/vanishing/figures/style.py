@@ -105,10 +105,10 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return drawn
 
 
-def figure(height: float) -> Figure:
-    """An empty figure of the text's width and ``height`` inches, apart from any window."""
+def figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure of ``height`` and ``width`` (the text's) inches, apart from any window."""
     # At a low resolution letters are measured narrower than an SVG draws them.
-    return Figure(figsize=(WIDTH, height), layout="constrained", dpi=288)
+    return Figure(figsize=(width, height), layout="constrained", dpi=288)
 
 
 def activation_colour(label: str) -> str:

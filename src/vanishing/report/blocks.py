@@ -132,7 +132,9 @@ def verified(results: Path) -> dict:
 
 def _flat(entries: Mapping, prefix: str = "") -> Iterable[tuple[str, str]]:
     for key, value in sorted(entries.items()):
-        if isinstance(value, Mapping):
+        if key == "packages":
+            yield prefix + key, ", ".join(f"{name} {value[name]}" for name in sorted(value))
+        elif isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         elif isinstance(value, list | tuple):
             yield prefix + key, ", ".join(map(str, value))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from ..study.config import Battery, Probes, Seeds, Study, Train
 from ..study import description
+from ..study.config import Battery, Probes, Seeds, Study, Train
 from ..study.description import rule_in_words
 from ..study.fields import Block
 from .combining import FAMILIES
@@ -77,7 +77,7 @@ def _training(battery: Mapping) -> str:
         return "none"
     rates = varied.get("lr") or train["lr"]
     rates = rates if isinstance(rates, list) else [rates]
-    which = "each of" if "lr" in varied else "the best of"
+    which = "each of" if "lr" in varied else "best of"
     chosen = f"rate {rates[0]:g}" if len(rates) == 1 else f"{which} {len(rates)} rates"
     return f"{train['steps']} updates, {label(train['optimizer'])}, {chosen}"
 

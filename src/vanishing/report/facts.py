@@ -82,10 +82,17 @@ def _p(fact: Mapping) -> str:
     return f"{'<' if small else '='} {number(least if small else fact['value'], fact['precision'])}"
 
 
+def _hundredfold(fact: Mapping) -> dict:
+    """A share with its interval in per cent."""
+    parts = {end: fact.get(end) for end in ("value", "low", "high")}
+    scaled = {end: None if part is None else 100 * part for end, part in parts.items()}
+    return {**fact, **scaled, "precision": max(0, fact["precision"] - 2)}
+
+
 def _percent(fact: Mapping) -> str:
     if fact["value"] is None:
         return MISSING
-    return number(100 * fact["value"], max(0, fact["precision"] - 2)) + f"{NARROW_SPACE}%"
+    return number(fact["value"], fact["precision"]) + f"{NARROW_SPACE}%"
 
 
 MAIN: dict[str, Callable[[Mapping], str]] = {
@@ -104,14 +111,15 @@ FORMATS = (*MAIN, *ADDED)
 def formatted(fact: Mapping, formats: list[str]) -> str:
     """``fact`` as text: one of ``value``, ``signed``, ``percent``, ``p``, then unit and interval.
 
-    >>> fact = {"value": -0.5, "precision": 2, "unit": "decades", "low": -0.6, "high": -0.4}
-    >>> formatted(fact, ["interval"]), formatted({"value": 0.93, "precision": 2}, ["percent"])
-    ('−0.50 [−0.60,\xa0−0.40]', '93\u202f%')
+    >>> fact = {"value": 0.5, "precision": 2, "unit": "1", "low": 0.4, "high": 0.6}
+    >>> formatted(fact, ["interval"]), formatted(fact, ["percent", "interval"])
+    ('0.50 [0.40,\xa00.60]', '50\u202f% [40,\xa060]')
     """
     for name in formats:
         if name not in FORMATS:
             raise UserError(unknown("format of a fact", name, FORMATS))
     main = [name for name in formats if name in MAIN] or ["value"]
+    fact = _hundredfold(fact) if main[0] == "percent" else fact
     text = MAIN[main[0]](fact)
     return text + "".join(ADDED[name](fact) for name in formats if name in ADDED)
 

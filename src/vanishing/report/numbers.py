@@ -99,7 +99,7 @@ def explored(where: Mapping[str, Sequence]) -> str:
 
 
 def _level(level: object) -> str:
-    """As JavaScript prints it, so that the two can be compared as text; what is missing is empty."""
+    """As JavaScript prints it, to be compared as text; nothing for what is missing."""
     if level is None:
         return ""
     whole = isinstance(level, float) and level.is_integer()

@@ -62,7 +62,7 @@ def _steps(path: str) -> list[tuple[str, list[float]]] | None:
         else:
             steps[-1][1].append(float(token))
     whole = all(len(xs) == 2 * PAIRS[command] for command, xs in steps)
-    return steps if whole else None
+    return steps if whole and steps else None
 
 
 def _written(steps: list[tuple[str, list[int]]], digits: int) -> str:
