@@ -100,7 +100,7 @@ def _plain(title: str) -> str:
 @pytest.fixture
 def cited_keys(monkeypatch) -> set[str]:
     """The keys that the paper or the source of a part cites."""
-    monkeypatch.setattr(catalogue, "COLUMNS", {})  # the numbers of a part cost seconds
+    monkeypatch.setattr(catalogue, "_numbers", lambda kind, name: ())  # they cost seconds
     works = sources.works(BIBLIOGRAPHY)
     parts = (row for kind in catalogue.REGISTRIES for row in catalogue.rows(kind))
     named = [sources.cited(part.source, works) for part in parts]

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -10,9 +9,11 @@ import pytest
 from vanishing.report import explorer, html, numbers
 
 from . import explored
+from .browser import browser
 from .papers import PAPER
 
 THEME = PAPER / "theme"
+__all__ = ["browser"]
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +34,6 @@ def page(section, tmp_path_factory):
         "</script></html>"
     )
     return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not (chromium := shutil.which("chromium")):
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
-"""Facts, summaries, classes and calibration: against plain pandas, and where there is nothing."""
+"""Facts and calibration: against plain pandas, and where there is nothing."""
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from scipy import stats
 
 from vanishing.analysis.claims import read_claims
 from vanishing.analysis.controls import false_positives
-from vanishing.analysis.estimates import signal_class, signals, success, summary
 from vanishing.analysis.fact_depths import depths
 from vanishing.analysis.fact_remedies import tuned_rates
 from vanishing.analysis.facts import facts
@@ -19,7 +17,7 @@ from vanishing.analysis.frontier import frontiers
 from vanishing.analysis.ledger import judge
 from vanishing.analysis.proportions import wilson
 from vanishing.analysis.study_tables import Tables
-from vanishing.tables import FRONTIERS, SUMMARY, TABLES
+from vanishing.tables import FRONTIERS, TABLES
 
 from .planted import agreed, members, normal, runs_of
 
@@ -357,54 +355,3 @@ def test_calibration_is_equivalent_where_theory_is_right_and_not_where_it_is_off
 def test_a_cell_without_theory_is_not_calibrated():
     assert agreed(signal(2), lambda row: np.nan).empty
     assert facts_of(signal(2))["calibration.p_tost"]["value"] is None
-
-
-@pytest.mark.parametrize(
-    ("centre", "expected"),
-    [
-        (0, "healthy"),
-        (-2, "vanishing"),
-        (-9, "severely vanishing"),
-        (2, "exploding"),
-        (9, "severely exploding"),
-        (-1, "borderline"),
-    ],
-)
-def test_classes_of_signal(centre, expected):
-    v = centre + np.array([-0.1, 0, 0.1, -0.05, 0.05])
-    assert signal_class(v) == expected
-
-
-def test_one_seed_has_no_class_and_learning_rates_do_not_multiply_seeds():
-    assert signal_class(np.array([-9.0])) == "borderline"
-    runs = runs_of("training", {"init": ["he"]}, 1, normal(-0.3), steps=10)
-    rates = pd.concat(
-        [runs.assign(run_id=lambda t, r=r: t["run_id"] + r) for r in "abc"], ignore_index=True
-    )
-    assert set(signals(Tables(rates))) == {"borderline"}
-
-
-def test_summary_is_a_checked_table_of_interquartile_means(study):
-    runs = study[0]
-    table = summary(Tables(runs), 0)
-    SUMMARY.check(table)
-    row = table.query("battery == 'signal' and outcome == 'slope'").iloc[0]
-    values = runs[(runs["cell"] == row["cell"])]["slope"]
-    assert row["value"] == pytest.approx(stats.trim_mean(values, 0.25))
-    assert row["low"] <= row["value"] <= row["high"]
-    pd.testing.assert_frame_equal(table, summary(Tables(runs), 0))
-
-
-def test_summary_ranks_a_diverged_run_worst_and_gives_no_loss_to_init_runs(study):
-    table = summary(Tables(study[0]), 0).set_index(["battery", "cell", "outcome"])["value"]
-    losses = table.xs("final_loss", level="outcome")
-    assert set(losses.index.get_level_values("battery")) == {"training"}
-    assert losses.isna().sum() == 1
-    assert math.isclose(table.xs("final_test_accuracy", level="outcome").min(), 0.1)
-
-
-def test_success_is_the_share_of_trainings(study):
-    table = success(study[0], ["norm", "depth"]).set_index(["norm", "depth"])
-    assert table.loc[("none", 32), "value"] == 0
-    assert table.loc[("batch", 32), "value"] == 1
-    assert (table["n"] == 10).all()

@@ -27,6 +27,7 @@ from vanishing.tables import AGREEMENT, CURVES, FRONTIERS, LEDGER, PREDICTIONS, 
 
 from . import planted
 from .aggregated import profiles_of
+from .drawn import smallest_letters
 
 OUTCOMES = {"none": "stalled", "batch": "trained", "layer": "diverged"}
 
@@ -136,16 +137,13 @@ def words(figure: mpl.figure.Figure) -> str:
 def test_every_figure_is_as_wide_as_the_text_and_shows_data(drawn: dict) -> None:
     for figure, points in drawn.values():
         assert figure.get_figwidth() == style.WIDTH
-        texts = [t for t in figure.findobj(mpl.text.Text) if t.get_text() and t.get_visible()]
-        assert min(text.get_fontsize() for text in texts) >= 7
         assert len(points) > 0
         assert figure.axes
 
 
 def test_no_text_is_small(drawn: dict) -> None:
     for figure, _ in drawn.values():
-        texts = [t for t in figure.findobj(mpl.text.Text) if t.get_text() and t.get_visible()]
-        assert min(text.get_fontsize() for text in texts) >= 7
+        assert smallest_letters(figure) >= 7
 
 
 def test_empty_tables_give_a_figure_that_says_what_is_missing() -> None:

@@ -13,6 +13,7 @@ from vanishing.figures import dynamics, style
 from vanishing.tables import LAYERS, PROFILES, RUNS
 
 from .aggregated import profiles_of
+from .drawn import overflow, smallest_letters
 from .planted import runs_of
 
 TRAINED = {"optimizer": "sgd", "lr_policy": "fixed(0.1)", "lr": 0.1, "steps": 4}
@@ -87,7 +88,7 @@ def words(axes: mpl.axes.Axes) -> list[str]:
 
 
 def class_colour(decades: float) -> str:
-    return dynamics.colours().colors[dynamics.class_of(pd.Series([decades]))[0]]
+    return dynamics.CLASSES.colours.colors[dynamics.CLASSES.of([decades])[0]]
 
 
 def test_followed_are_one_remedy_at_a_time_at_the_first_init_and_the_deepest_that_train(runs):
@@ -163,10 +164,9 @@ def test_an_arm_that_the_study_does_not_have_is_said_to_be_missing(data):
 
 
 def test_colours_of_classes_grow_lighter_in_grey_with_the_gradient():
-    grey = [
-        mpl.colors.to_rgb(c) @ np.array([0.299, 0.587, 0.114]) for c in dynamics.colours().colors
-    ]
-    assert len(grey) == len(dynamics.BOUNDS) + 1
+    shades = dynamics.CLASSES.colours.colors
+    grey = [mpl.colors.to_rgb(c) @ np.array([0.299, 0.587, 0.114]) for c in shades]
+    assert len(grey) == len(dynamics.CLASSES.bounds) + 1
     assert (np.diff(grey) > 0).all()
 
 
@@ -185,15 +185,10 @@ def test_many_probe_steps_keep_names_apart():
 
 
 def test_the_figure_keeps_to_its_page_and_letters_are_no_smaller_than_7(figure):
-    texts = [t for t in figure.findobj(mpl.text.Text) if t.get_text() and t.get_visible()]
     assert figure.get_figwidth() == style.WIDTH
     assert figure.get_figheight() <= 3.4
-    assert min(text.get_fontsize() for text in texts) >= 7
-    box = figure.get_tightbbox()
-    assert box.x0 >= -0.01
-    assert box.y0 >= -0.01
-    assert box.x1 <= style.WIDTH + 0.01
-    assert box.y1 <= figure.get_figheight() + 0.01
+    assert smallest_letters(figure) >= 7
+    assert overflow(figure) <= 0.01
 
 
 def test_the_same_data_give_the_same_bytes(data, figure, tmp_path):

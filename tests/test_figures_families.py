@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vanishing.analysis.estimates import one_family
 from vanishing.figures import adversarial, cases, lags, memory, style
-from vanishing.figures.estimates import one_family
 from vanishing.tables import CASES, LAG_PREDICTIONS, PROFILES, RUNS
 
 from . import planted_families as planted
 from .aggregated import case_scores, profiles_of
+from .drawn import overflow, smallest_letters
 from .planted_cases import at, scored
 from .planted_cases import proxies as of_cases
 
@@ -119,20 +120,14 @@ def words(figure: mpl.figure.Figure) -> str:
 
 def test_every_figure_is_as_wide_as_the_text_and_its_letters_are_no_smaller_than_7(drawn) -> None:
     for figure, points in drawn.values():
-        texts = [t for t in figure.findobj(mpl.text.Text) if t.get_text() and t.get_visible()]
         assert figure.get_figwidth() == style.WIDTH
-        assert min(text.get_fontsize() for text in texts) >= 7
+        assert smallest_letters(figure) >= 7
         assert len(points) > 0
 
 
 def test_nothing_that_is_drawn_leaves_the_page(drawn) -> None:
     for name, (figure, _) in drawn.items():
-        box = figure.get_tightbbox()
-        width, height = figure.get_size_inches()
-        assert box.x0 >= -0.01, name
-        assert box.y0 >= -0.01, name
-        assert box.x1 <= width + 0.01, name
-        assert box.y1 <= height + 0.01, name
+        assert overflow(figure) <= 0.01, name
 
 
 def test_empty_tables_give_a_figure_that_says_what_is_missing() -> None:

@@ -10,9 +10,11 @@ from vanishing.parts.activations import ACTIVATIONS
 from vanishing.tables import RUNS
 from vanishing.theory.fixed_points import chi_1_star, critical_sigma_w
 
+from .drawn import overflow, smallest_letters
 from .planted import predicted, runs_of
 
 ACTIVATION = ["tanh", "relu"]
+SHADES = phase.CLASSES.colours.colors
 PAIRS = [(0.5, 0.0), (1.0, 0.0), (2.0, 0.0), (1.0, 1.0), (2.0, 1.0)]
 
 
@@ -93,15 +95,15 @@ def test_a_point_has_the_fields_colour_for_its_own_slope(figure, plane):
               and not isinstance(c, mpl.contour.ContourSet)]  # fmt: skip
     np.testing.assert_allclose(dots.get_offsets(), plane[["sigma_w", "sigma_b"]])
     drawn = [mpl.colors.to_hex(colour) for colour in dots.get_facecolors()]
-    assert drawn == [phase.colours().colors[kind] for kind in phase.class_of(plane["value"])]
+    assert drawn == [SHADES[kind] for kind in phase.CLASSES.of(plane["value"])]
     assert len(set(drawn)) > 2
     filled = next(c for c in axes.collections if getattr(c, "filled", False))
-    assert [mpl.colors.to_hex(c) for c in filled.get_facecolors()] == phase.colours().colors
+    assert [mpl.colors.to_hex(c) for c in filled.get_facecolors()] == SHADES
 
 
 def test_classes_are_cut_at_the_bounds_and_grow_lighter_in_grey():
-    assert phase.class_of([-9, -1, -0.03, 0.0, 0.019, 0.02, 9]).tolist() == [0, 1, 5, 6, 6, 7, 11]
-    shades = [mpl.colors.to_rgb(colour) for colour in phase.colours().colors]
+    assert phase.CLASSES.of([-9, -1, -0.03, 0.0, 0.019, 0.02, 9]).tolist() == [0, 1, 5, 6, 6, 7, 11]
+    shades = [mpl.colors.to_rgb(colour) for colour in SHADES]
     assert (np.diff([np.dot(shade, (0.299, 0.587, 0.114)) for shade in shades]) > 0).all()
 
 
@@ -119,15 +121,10 @@ def test_without_biases_that_vary_the_curves_stand_alone(runs, curves):
 
 
 def test_the_figure_keeps_to_its_page_and_letters_are_no_smaller_than_7(figure):
-    texts = [t for t in figure.findobj(mpl.text.Text) if t.get_text() and t.get_visible()]
     assert figure.get_figwidth() == style.WIDTH
     assert figure.get_figheight() <= 2.9
-    assert min(text.get_fontsize() for text in texts) >= 7
-    box = figure.get_tightbbox()
-    assert box.x0 >= -0.01
-    assert box.y0 >= -0.01
-    assert box.x1 <= style.WIDTH + 0.01
-    assert box.y1 <= figure.get_figheight() + 0.01
+    assert smallest_letters(figure) >= 7
+    assert overflow(figure) <= 0.01
 
 
 def test_the_same_data_give_the_same_bytes(curves, plane, field, figure, tmp_path):

@@ -13,6 +13,7 @@ from vanishing.figures import saturation, style
 from vanishing.tables import LAYERS, PREDICTIONS, PROFILES, RUNS
 
 from .aggregated import profiles_of
+from .drawn import overflow, smallest_letters
 from .planted import predicted, runs_of
 
 SIGMAS = [0.5, 1, 4]
@@ -152,16 +153,11 @@ def test_a_mark_of_growing_weights_is_filled_and_the_others_are_open(figure):
 
 
 def test_the_figure_says_how_to_read_it_and_keeps_to_its_page(figure):
-    texts = [t for t in figure.findobj(mpl.text.Text) if t.get_text() and t.get_visible()]
     assert "if saturation were" in words(figure)
     assert figure.get_figwidth() == style.WIDTH
     assert figure.get_figheight() <= 2.5
-    assert min(text.get_fontsize() for text in texts) >= 7
-    box = figure.get_tightbbox()
-    assert box.x0 >= -0.01
-    assert box.y0 >= -0.01
-    assert box.x1 <= style.WIDTH + 0.01
-    assert box.y1 <= figure.get_figheight() + 0.01
+    assert smallest_letters(figure) >= 7
+    assert overflow(figure) <= 0.01
 
 
 def test_the_same_data_give_the_same_bytes(data, figure, tmp_path):

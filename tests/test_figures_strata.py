@@ -124,3 +124,9 @@ def test_every_claim_with_an_estimate_is_drawn_the_same_twice(ledger, claims, tm
     for one, other in zip(first, again, strict=True):
         assert one.path.read_bytes() == other.path.read_bytes()
         assert len(pd.read_csv(one.path.with_suffix(".csv"))) in (1, 5)
+
+
+def test_figures_of_claims_that_have_no_estimate_any_more_are_removed(ledger, claims, tmp_path):
+    strata.save_each(ledger, claims, tmp_path)
+    strata.save_each(ledger[ledger["claim"] == "C01"], claims, tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"C01.svg", "C01.csv"}

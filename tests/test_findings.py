@@ -126,3 +126,48 @@ def test_every_finding_of_the_paper_agrees_with_the_published_verdicts():
     text = source.read_text()
     bound = bind(text, published, True, source)
     assert len(re.findall(r"\{\.finding title=", bound)) == len(findings(text, source))
+
+
+def parts() -> pd.DataFrame:
+    """A claim with two strata and a secondary analysis, of which a study has enough seeds."""
+    verdicts = {
+        "all": "CONDITIONAL",
+        "init=he, control=tanh": "REFUTED",
+        "init=he, control=sigmoid": "SUPPORTED",
+        "init=xavier, control=tanh": "REFUTED",
+        "secondary at_equal_weights": "SUPPORTED",
+    }
+    row = LEDGER.frame(ledger(["REFUTED"]).iloc[:1])
+    rows = [row.assign(stratum=name, verdict=word) for name, word in verdicts.items()]
+    return pd.concat(rows, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        "C01/at_equal_weights SUPPORTED",
+        "C01/control=tanh REFUTED, C01 CONDITIONAL",
+        "C01/control=sigmoid&init=he SUPPORTED",
+    ],
+)
+def test_a_sentence_rests_on_parts_of_a_claim(claims):
+    text = f'[So it is.]{{.finding claims="{claims}"}}'
+    assert bind(text, parts(), True, SOURCE).startswith("[So it is.]{.finding")
+
+
+@pytest.mark.parametrize("claims", ["C01/control=gelu REFUTED", "C01/init=lecun SUPPORTED"])
+def test_a_sentence_about_strata_that_a_study_lacks_is_left_out(claims):
+    assert bind(f'[So.]{{.finding claims="{claims}"}}', parts(), True, SOURCE) == ""
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ("C01/at_equal_wieghts SUPPORTED", r":1: no claim of the ledger is called"),
+        ("C01/contrl=tanh REFUTED", r":1: no claim of the ledger is called"),
+        ("C01/init=he REFUTED", r"the ledger says REFUTED and SUPPORTED"),
+    ],
+)
+def test_a_part_that_no_study_has_or_that_is_otherwise_is_refused(claims, message):
+    with pytest.raises(UserError, match=message):
+        bind(f'[So.]{{.finding claims="{claims}"}}', parts(), True, SOURCE)

@@ -95,9 +95,9 @@ def test_reasons_give_holms_p_of_a_primary_test_and_hochbergs_of_a_secondary_one
 def test_verdict_table_has_a_row_a_claim():
     lines = blocks.verdicts(ledger(), dict.fromkeys(CLAIMS, "It | shrinks.")).splitlines()
     assert len(lines) == 2 + len(CLAIMS)
-    assert lines[2].startswith("| C01 | It \\| shrinks. [slope")
-    assert "| [[SUPPORTED]{.verdict .supported}](#claim-C01) |" in lines[2]
-    assert "| −0.250 \\[−0.500,\xa00.000\\] | 20 |" in lines[2]
+    badge = "[[SUPPORTED]{.verdict .supported}](#claim-C01)"
+    effect = "−0.250 \\[−0.500,\xa00.000\\] decades/layer, *n* = 20"
+    assert lines[2] == f"| C01 | It \\| shrinks. | {badge} [{effect}]{{.statistic}} |"
 
 
 def test_agreement_counts_cells_within_tolerance_by_quantity():

@@ -154,11 +154,11 @@ def _add_stations(verb: Verb) -> None:
     judge.add_argument("results", **RESULTS)
     judge.add_argument("--claims", type=Path, default=Path("reports/claims.yaml"))
 
-    says = "Execute a notebook (.py), build the paper (.md), or set figures in ink on white."
+    says = "Execute a notebook, build the paper, draw the rules, or set figures in ink on white."
     render = verb("render", says)
-    render.add_argument("source", type=Path, help="a notebook .py, paper.md, or folder of figures")
+    render.add_argument("source", type=Path, help="notebook .py, paper.md, graph .dot, or figures/")
     render.add_argument("--results", **RESULTS, required=True)
-    render.add_argument("--out", type=Path, required=True, help="an .ipynb, or a folder")
+    render.add_argument("--out", type=Path, required=True, help="an .ipynb, an .svg, or a folder")
 
     says = "Put paper, tables, notebooks and figures into report/bundle.zip, an RO-Crate."
     bundle = verb("bundle", says)

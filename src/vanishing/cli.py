@@ -155,7 +155,7 @@ def _render(a: argparse.Namespace) -> None:
     elif a.source.is_dir():
         from .report.technical import set_figures
 
-        set_figures(a.results, a.out)
+        set_figures(a.source, a.results / "notebooks", a.out)
     else:
         from .report.paper import build
 

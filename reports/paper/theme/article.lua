@@ -131,6 +131,11 @@ local function link_references(cite)
   return out
 end
 
+-- Small print is a matter of paper; and headings inside of a Div are in no table of contents.
+local function unwrapped(div)
+  if div.classes:includes 'dense' or div.classes:includes 'small' then return div.content end
+end
+
 function Pandoc(doc)
   on_screen = SCREEN.ids(doc.blocks)
   doc.blocks = doc.blocks:walk {
@@ -141,7 +146,8 @@ function Pandoc(doc)
   }
   local function finished(blocks)
     local linked = blocks:walk {Cite = link_references}
-    return FORMAT:match 'html' and linked or SCREEN.without(linked, on_screen)
+    if FORMAT:match 'html' then return linked:walk {Div = unwrapped} end
+    return SCREEN.without(linked, on_screen)
   end
   doc.blocks = finished(doc.blocks)
   if doc.meta.abstract then

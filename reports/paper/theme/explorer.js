@@ -263,6 +263,7 @@ function view(place, study) {
   }
   function share(hash) { history.replaceState(null, "", hash) }
   function changed() {
+    for (const [name, options] of state.filters) if (!options.size) state.filters.delete(name)
     Object.assign(state, {unknown: [], page: 0})
     refresh()
     share(hashOf(study, state.filters))

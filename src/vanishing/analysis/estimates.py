@@ -1,4 +1,4 @@
-"""What each cell's runs show: classes of signal, summaries over seeds."""
+"""What each cell's runs show: classes of signal, summaries over seeds; which cells are shown."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pandas as pd
 
 from ..tables import SUMMARY
 from .measures import MEASURES, signal_index
-from .proportions import wilson
-from .statistics import Estimate, interquartile_mean, mean_interval
+from .statistics import interquartile_mean, mean_interval
 from .study_tables import Tables
 
 HEALTHY, SEVERE = 1.0, 3.0  # decades of |V|
@@ -116,21 +115,3 @@ def fullest(runs: pd.DataFrame) -> pd.DataFrame:
     sizes = batteries.agg(arms=("arm", "nunique"), cells=("cell", "nunique"))
     first = sizes.sort_values(["arms", "cells"], ascending=False, kind="stable").index[0]
     return runs[runs["battery"] == first]
-
-
-def success(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Share of judged trainings that end as trained, by the columns ``by``: Wilson interval."""
-    trained = runs[(runs["split"] != "tuning") & runs["outcome"].notna()]
-    rows = [
-        dict(zip(by, key, strict=True)) | _numbers(share(part)) for key, part in trained.groupby(by)
-    ]
-    return pd.DataFrame(rows, columns=[*by, "value", "low", "high", "n"])
-
-
-def share(runs: pd.DataFrame) -> Estimate:
-    """Share of these trainings whose outcome is trained; one that diverged is not."""
-    return wilson(int((runs["outcome"] == "trained").sum()), len(runs))
-
-
-def _numbers(estimate: Estimate) -> dict:
-    return {name: getattr(estimate, name) for name in ("value", "low", "high", "n")}

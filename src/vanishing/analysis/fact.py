@@ -58,8 +58,7 @@ def mean_over_seeds(
     """The mean of ``values`` (a number a run) over seeds, each the mean over its cells.
 
     A cell counts once at each policy of learning rates. A seed counts that has a value in every
-    cell in which any seed has one; how many runs have no
-    value is said.
+    cell in which any seed has one; how many runs have no value is said.
     """
     runs = part.runs
     if runs.empty:

@@ -30,9 +30,9 @@ def cases(tables: Tables) -> dict[str, dict]:
     """``w01.far.<recurrence>`` and, condition by condition, the facts in ``IMAGES``.
 
     ``w01.far.<recurrence>`` is the error at the greatest distance, over the cells of two tasks;
-    ``w01.far.<task>.<recurrence>`` are those of one, ``w01.slope.<task>.<recurrence>`` the
-    lag slopes at init. ``w03.train.<condition>`` is the accuracy on
-    the training samples, ``w03.clear.<condition>`` the sensitivity in the upper half of contrasts.
+    ``w01.far.<task>.<recurrence>`` are those of one, ``w01.slope.<task>.<recurrence>`` the lag
+    slopes at init. ``w03.train.<condition>`` is the accuracy on the training samples,
+    ``w03.clear.<condition>`` the sensitivity in the upper half of contrasts.
     """
     found = {}
     for recurrence in RECURRENCES:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 
 import pandas as pd
 
 from .effects import ALL
 from .fact import absent, fact
 from .fact_rows import rows, words
+from .ledger import unit_of
 
-UNIT = re.compile(r"\[([^\]]+)\]")
 DIGITS = 3  # of an effect that are printed, behind the point at most
 
 
@@ -25,8 +24,7 @@ def effects(ledger: pd.DataFrame) -> dict[str, dict]:
 
 
 def _effect(row: object) -> dict:
-    unit = UNIT.search(row.statistic)
-    unit = unit[1] if unit else "1"
+    unit = unit_of(row.statistic)
     if pd.isna(row.value):
         return absent(unit, f"an estimate for claim {row.claim}")
     where = {"claim": [row.claim], "stratum": [ALL]}

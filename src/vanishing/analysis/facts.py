@@ -43,9 +43,8 @@ VERDICTS = (SUPPORTED, REFUTED, CONDITIONAL, INCONCLUSIVE, INCOMPLETE, NOT_TESTA
 def facts(tables: Tables, concluded: Mapping[str, pd.DataFrame], plan: dict) -> dict[str, dict]:
     """The content of ``facts.json``: the same names for every study.
 
-    ``concluded``: the tables agreement, ledger, false_positives and frontiers, by name.
-
-    A fact that this study cannot give has the value null, and its query says why.
+    ``concluded``: the tables agreement, ledger, false_positives and frontiers, by name. A fact that
+    this study cannot give has the value null, and its query says why.
     """
     runs = tables.runs
     tables = replace(tables, layers=tables.layers[tables.layers["step"] == 0])  # for speed

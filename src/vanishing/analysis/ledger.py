@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -257,6 +258,16 @@ def _statistic(j: Judged) -> str:
     over = "smaller of the two extremes" if analysis.side == "both" else holds[analysis.holds]
     unit = "" if analysis.regress and analysis.test != "seed_thirds" else f" [{measure.unit}]"
     return f"{what}{unit}, {over}{stratum}"
+
+
+def unit_of(statistic: str) -> str:
+    """The unit that the words of a statistic in the ledger name; 1 where they name none.
+
+    >>> unit_of("slope at init [decades/layer], mean over cells"), unit_of("none")
+    ('decades/layer', '1')
+    """
+    found = re.search(r"\[([^\]]+)\]", statistic)
+    return found[1] if found else "1"
 
 
 def _against(analysis: Analysis, what: str) -> str:

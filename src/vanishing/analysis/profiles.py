@@ -21,7 +21,7 @@ from .over_seeds import moments, united
 KEY, CELL = list(PROFILES.key), ["cell", "lr_policy"]
 WAITING = 100_000  # rows of logs that are summed up together, and of sums that are united
 # Quantities of a profile, as the table calls them; scores go by their own names.
-OF_LAYERS = LOG10_Q, LOG10_DELTA = "log10_q", "log10_delta_rms"
+OF_LAYERS = "log10_q", "log10_delta_rms"
 LAYER_DECAY, SATURATION = "layer_decay", "saturation"
 LAG_DECAY, LAG_SLOPE = "lag_decay", "lag_slope"
 GENERATOR_GRADIENT = "generator_gradient"

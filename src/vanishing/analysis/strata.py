@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 ALL = "all"
+NEXT = re.compile(r", (?=\w+=)")  # between the factors of a stratum
 
 
 def label(row: dict) -> str:
@@ -14,6 +17,22 @@ def label(row: dict) -> str:
     'activation=tanh, sigma_w=0.25'
     """
     return ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items())
+
+
+def levels(stratum: str) -> dict[str, str]:
+    """The levels of a stratum by factor, from its name.
+
+    >>> levels("activation=relu, control=one_layer(layer=2, factor=0.1)")
+    {'activation': 'relu', 'control': 'one_layer(layer=2, factor=0.1)'}
+    """
+    found, depth, start = [], 0, 0
+    for at, letter in enumerate(stratum):
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if depth == 0 and NEXT.match(stratum, at):
+            found.append(stratum[start:at])
+            start = at + 2
+    pairs = (part.partition("=") for part in [*found, stratum[start:]])
+    return {factor: level for factor, _, level in pairs}
 
 
 def labels(data: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:

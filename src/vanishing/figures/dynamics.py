@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
@@ -16,11 +13,11 @@ from ..analysis.dynamics import ARM, followed
 from ..analysis.over_seeds import pooled
 from ..analysis.profiles import LAYER_DECAY
 from . import style
+from .classes import DARK, LIGHT, Classes
 from .trainability import arm_name, arms_of
 
 # Classes of decades: healthy between -1 and 1, severe beyond 3, as everywhere in the study.
-BOUNDS = (-30, -20, -15, -10, -5, -3, -2, -1, 1, 2, 3, 5, 10)
-LIGHT, DARK = "#fcfcfc", "#1c1c1e"  # letters on a cell, which keeps its colour on a dark page
+CLASSES = Classes((-30, -20, -15, -10, -5, -3, -2, -1, 1, 2, 3, 5, 10))
 SMALL = 7.0  # points
 MOST_NAMES = 11  # of probe steps that fit beside each other
 
@@ -72,19 +69,8 @@ def draw(data: pd.DataFrame) -> Figure:
     setting = f"init {first['init']}, depth {first['depth']}"
     drawn.supxlabel(f"updates made; a column a probe step ({setting})", fontsize=style.SIZE)
     drawn.supylabel("layer (1 is next to the input)", fontsize=style.SIZE)
-    _colour_bar(drawn, grid, class_of(data["value"].dropna()))
+    _colour_bar(drawn, grid, CLASSES.of(data["value"].dropna()))
     return drawn
-
-
-def colours() -> ListedColormap:
-    """A colour a class: the darker, in grey too, the more of the gradient is gone."""
-    shades = np.linspace(0, 1, len(BOUNDS) + 1)
-    return ListedColormap([mpl.colors.to_hex(c) for c in mpl.colormaps["viridis"](shades)])
-
-
-def class_of(decades: pd.Series) -> pd.Series:
-    """The number of the class of each value: how many of BOUNDS it is not below."""
-    return pd.Series(np.searchsorted(BOUNDS, decades, side="right"), decades.index)
 
 
 def _panel(axes: Axes, panel: pd.DataFrame, data: pd.DataFrame) -> None:
@@ -104,10 +90,10 @@ def _panel(axes: Axes, panel: pd.DataFrame, data: pd.DataFrame) -> None:
         axes.set_title("not in this study", loc="left", fontsize=SMALL)
         return
     panel = panel.assign(
-        column=np.searchsorted(steps, panel["step"]), kind=class_of(panel["value"])
+        column=np.searchsorted(steps, panel["step"]), kind=CLASSES.of(panel["value"])
     )
     for kind, cells in panel[panel["n"] > 0].groupby("kind"):
-        axes.add_patch(_tiles(cells, colours()(kind)))
+        axes.add_patch(_tiles(cells, CLASSES.colours(kind)))
     trained, runs = panel["trained"].iloc[0], panel["runs"].iloc[0]
     axes.set_title(f"{trained} of {runs} trained", loc="left", fontsize=SMALL, pad=2)
     _numbers(axes, panel)
@@ -162,22 +148,14 @@ def _signed(value: float, digits: int = 1) -> str:
 
 def _letters(kind: int) -> str:
     """Dark letters on a light class, light ones on a dark class."""
-    red, green, blue, _ = colours()(kind)
+    red, green, blue, _ = CLASSES.colours(kind)
     return DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.45 else LIGHT
 
 
-def _colour_bar(drawn: Figure, grid: np.ndarray, kinds: pd.Series) -> None:
+def _colour_bar(drawn: Figure, grid: np.ndarray, kinds: np.ndarray) -> None:
     """The classes that the panels show, with their bounds in decades."""
     low, high = int(kinds.min()), int(kinds.max())
-    scale = BoundaryNorm(np.arange(low, high + 2) - 0.5, high - low + 1)
-    shown = ListedColormap([colours()(kind) for kind in range(low, high + 1)])
-    bar = drawn.colorbar(
-        ScalarMappable(scale, shown), ax=grid, ticks=np.arange(low, high) + 0.5,
-        fraction=0.03, pad=0.015, aspect=28, drawedges=True,
-    )  # fmt: skip
-    names = [_signed(bound, 0) for bound in BOUNDS[low:high]]
+    bar = CLASSES.bar(drawn, grid, low, high, fraction=0.03, pad=0.015, aspect=28)
+    names = [_signed(bound, 0) for bound in CLASSES.bounds[low:high]]
     bar.ax.set_yticklabels(names, fontsize=SMALL)
-    bar.ax.tick_params(length=0)
     bar.set_label("decades against the last layer", fontsize=style.SIZE)
-    bar.outline.set_linewidth(0.5)
-    bar.dividers.set_linewidth(0.3)

@@ -6,8 +6,6 @@ import pandas as pd
 
 from ..analysis.estimates import one_family
 
-__all__ = ["at_init", "one_family"]
-
 
 def at_init(runs: pd.DataFrame) -> pd.DataFrame:
     """The judged runs of a family that show the initial network, each once: the init batteries'.

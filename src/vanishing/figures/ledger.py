@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -16,6 +15,7 @@ from matplotlib.textpath import TextToPath
 from matplotlib.ticker import NullLocator
 
 from ..analysis.claims import Registry
+from ..analysis.ledger import unit_of
 from . import style
 
 COLOURS = {
@@ -83,9 +83,8 @@ def _unit(statistic: str) -> str:
     >>> _unit("slope at init [decades/layer], mean over cells"), _unit("share of runs [1]")
     ('decades/layer', '')
     """
-    found = re.search(r"\[([^\]]+)\]", statistic)
-    unit = found[1] if found and found[1] != "1" else ""
-    return f"({unit})" if unit.startswith("log") else unit
+    unit = unit_of(statistic)
+    return "" if unit == "1" else f"({unit})" if unit.startswith("log") else unit
 
 
 def look(verdict: str) -> dict:

@@ -7,9 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ..analysis.estimates import fullest
+from ..analysis.estimates import fullest, one_family
 from . import style
-from .estimates import one_family
 from .trainability import arm_name
 
 COLOURS = {

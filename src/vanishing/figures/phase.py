@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -16,6 +13,7 @@ from ..analysis.over_seeds import means
 from ..parts.activations import ACTIVATIONS, Activation
 from ..theory.maps import chi_1, q_map
 from . import style
+from .classes import DARK, LIGHT, Classes
 from .estimates import at_init
 
 SETTING = ["depth", "width", "sigma_b"]
@@ -23,9 +21,8 @@ NET = ["depth", "width"]
 PLANES = 2  # activations
 GRID = (48, 32)  # of sigma_w and sigma_b, where theory is asked
 LAYERS, KEPT = 200, (1e-8, 1e6, 200)  # until q has settled; the table of q: from, to, how many
-LIGHT, DARK = "#fcfcfc", "#1c1c1e"  # marks on a colour, which stays as it is on a dark page
 # Decades per layer that one colour stands for; within the middle one a slope is negligible.
-BOUNDS = (-1, -0.5, -0.2, -0.1, -0.05, -0.02, 0.02, 0.05, 0.1, 0.2, 0.5)
+CLASSES = Classes((-1, -0.5, -0.2, -0.1, -0.05, -0.02, 0.02, 0.05, 0.1, 0.2, 0.5))
 
 
 def points(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -86,10 +83,7 @@ def _settled(activation: Activation, sigma_w: np.ndarray, sigma_b: np.ndarray) -
     # Both maps are sigma_w^2 times a mean at q, which is taken once at each q of a table.
     table = np.geomspace(*KEPT)
     nodes = torch.from_numpy(table)
-    square, derivative = (
-        q_map(activation, nodes, 1.0).numpy(),
-        chi_1(activation, nodes, 1.0).numpy(),
-    )
+    square, derivative = (of(activation, nodes, 1.0).numpy() for of in (q_map, chi_1))
     q = np.ones_like(sigma_w)
     for _ in range(LAYERS):
         log_square = np.interp(np.log(q), np.log(table), np.log(square))
@@ -133,31 +127,20 @@ def draw(
     return drawn
 
 
-def colours() -> ListedColormap:
-    """A colour between any two neighbours of BOUNDS: the darker, in grey too, the more vanishes."""
-    shades = np.linspace(0, 1, len(BOUNDS) + 1)
-    return ListedColormap([mpl.colors.to_hex(c) for c in mpl.colormaps["viridis"](shades)])
-
-
-def class_of(slopes: pd.Series | np.ndarray) -> np.ndarray:
-    """The number of the class of each slope: how many of BOUNDS it is not below."""
-    return np.searchsorted(BOUNDS, slopes, side="right")
-
-
 def _plane(axes: Axes, measured: pd.DataFrame, theory: pd.DataFrame) -> None:
     """Theory as a field, the critical line on it; measurements as points in the same colours."""
     grid = theory.pivot(index="sigma_b", columns="sigma_w", values="theory")
-    edges = (-np.inf, *BOUNDS, np.inf)
-    inside = np.clip(grid, 2 * BOUNDS[0], 2 * BOUNDS[-1])
-    levels = np.clip(edges, 2 * BOUNDS[0] - 1, 2 * BOUNDS[-1] + 1)
-    axes.contourf(grid.columns, grid.index, inside, levels, colors=colours().colors)
+    least, *_, most = bounds = CLASSES.bounds
+    inside = np.clip(grid, 2 * least, 2 * most)
+    levels = (2 * least - 1, *bounds, 2 * most + 1)
+    axes.contourf(grid.columns, grid.index, inside, levels, colors=CLASSES.colours.colors)
     axes.set_xscale("log")
     if grid.min(axis=None) < 0 < grid.max(axis=None):
         line = axes.contour(grid.columns, grid.index, grid, [0], colors=LIGHT, linewidths=1.4)
         _say_phases(axes, line.get_paths()[0].vertices)
     axes.scatter(
         measured["sigma_w"], measured["sigma_b"], s=22, edgecolors=LIGHT, linewidths=0.7, zorder=3,
-        c=[colours()(kind) for kind in class_of(measured["value"])], clip_on=False,
+        c=CLASSES.colours(CLASSES.of(measured["value"])), clip_on=False,
     )  # fmt: skip
     axes.grid(visible=False)
     _levels(axes, np.sort(measured["sigma_w"].unique()), 6)
@@ -177,16 +160,10 @@ def _say_phases(axes: Axes, line: np.ndarray) -> None:
 
 
 def _colour_bar(drawn: Figure, planes: list[Axes]) -> None:
-    scale = BoundaryNorm(np.arange(len(BOUNDS) + 2) - 0.5, len(BOUNDS) + 1)
-    bar = drawn.colorbar(
-        ScalarMappable(scale, colours()), ax=planes, ticks=np.arange(len(BOUNDS)) + 0.5,
-        location="bottom", fraction=0.06, pad=0.02, aspect=30, drawedges=True,
-    )  # fmt: skip
-    bar.ax.set_xticklabels([_short(bound) for bound in BOUNDS], fontsize=style.SIZE - 1)
+    bounds, below = CLASSES.bounds, {"location": "bottom", "fraction": 0.06, "pad": 0.02}
+    bar = CLASSES.bar(drawn, planes, 0, len(bounds), aspect=30, **below)
+    bar.ax.set_xticklabels([_short(bound) for bound in bounds], fontsize=style.SIZE - 1)
     bar.set_label("slope (decades/layer): field, theory; points, measured", fontsize=style.SIZE)
-    bar.ax.tick_params(length=0)
-    bar.outline.set_linewidth(0.5)
-    bar.dividers.set_linewidth(0.3)
 
 
 def _curves(axes: Axes, data: pd.DataFrame, narrow: bool = False) -> None:

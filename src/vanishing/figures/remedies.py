@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analysis.effects import paired_by
-from ..analysis.estimates import fullest
+from ..analysis.estimates import fullest, one_family
 from ..analysis.over_seeds import COLUMNS, means
 from ..analysis.proportions import success_bounds
 from . import style
-from .estimates import one_family
 from .trainability import arm_name
 
 # What a remedy is set against.

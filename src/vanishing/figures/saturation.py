@@ -165,7 +165,7 @@ def _name_ends(axes: Axes, weights: pd.DataFrame, colour: str) -> None:
 def _hint(axes: Axes) -> None:
     """What the plane would look like if the textbook were right."""
     axes.annotate(
-        "if saturation were\nthe cause, all points\nwould fall to the right ↘", (0.98, 0.04),
+        "if saturation were the\nwhole cause, all points\nwould fall to the right ↘", (0.98, 0.04),
         xycoords="axes fraction", ha="right", va="bottom", style="italic", fontsize=style.SIZE - 1,
     )  # fmt: skip
 

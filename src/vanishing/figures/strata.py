@@ -172,10 +172,15 @@ def _finish(axes: Axes, data: pd.DataFrame, places: list[float]) -> None:
 
 
 def save_each(ledger: pd.DataFrame, claims: Registry, folder: Path) -> list[style.Saved]:
-    """Draw every claim that has an estimate into ``folder``, as ``C06.svg``; give the figures."""
+    """Draw every claim that has an estimate into ``folder``, as ``C06.svg``; give the figures.
+
+    What an earlier ledger left there of other claims is removed.
+    """
     found = {claim.id: points(ledger, claim) for claim in claims.claims}
+    found = {claim: data for claim, data in found.items() if len(data)}
+    for old in Path(folder).glob("*.*"):
+        if old.stem not in found:
+            old.unlink()
     return [
-        style.save(draw(data), Path(folder) / f"{claim}.svg", data)
-        for claim, data in found.items()
-        if len(data)
+        style.save(draw(data), Path(folder) / f"{claim}.svg", data) for claim, data in found.items()
     ]

@@ -7,10 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..analysis.estimates import fullest
+from ..analysis.estimates import fullest, one_family
 from ..analysis.survival import kaplan_meier
 from . import style
-from .estimates import one_family
 from .success import Series
 from .trainability import series_of
 

@@ -7,12 +7,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..analysis.estimates import fullest
+from ..analysis.estimates import fullest, one_family
 from ..analysis.frontier import ARM
 from ..analysis.over_seeds import means
 from ..analysis.profiles import TEST_ACCURACY
 from . import style, success
-from .estimates import one_family
 
 SKIP = "identity"  # the residual that is meant where none is named
 MOST_INITS = 3  # one above the other

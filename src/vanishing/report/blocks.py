@@ -6,7 +6,6 @@ The paper asks for one by ``{{table:verdicts}}``; :func:`standard` makes all of 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +19,6 @@ from .claim_section import anchor, sections
 from .facts import badge, escaped, number
 from .markdown import NONE, cell, table
 
-UNIT = re.compile(r"\[([^\]]+)\]")  # of a statistic
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -33,6 +30,8 @@ def standard(results: Path, claims: Path, bibliography: str) -> dict[str, str]:
 
     ``bibliography`` (BibTeX) holds what the parts name as their sources.
     """
+    from .conditions import conditions  # brings pandas and scipy
+
     plan, runs = progress.read(results)
     ledger = results / "claims" / "ledger.parquet"
     judged = LEDGER.read(ledger)
@@ -50,6 +49,7 @@ def standard(results: Path, claims: Path, bibliography: str) -> dict[str, str]:
         "columns": columns(),
         "agreement": agreement(agreed),
         "outside": outside(agreed),
+        **{f"condition_{claim}": text for claim, text in conditions(judged).items()},
         **parts(bibliography),
     }
 
@@ -111,10 +111,12 @@ def reasons(ledger: pd.DataFrame) -> str:
 
 def _effect(row: object) -> str:
     """Value, interval, unit and seeds as Markdown, on a line of their own; nothing without runs."""
+    from ..analysis.ledger import unit_of  # brings pandas and scipy
+
     if not (shown := " ".join(filter(None, estimate(row)))):
         return ""
-    unit = UNIT.search(row.statistic)
-    words = f" {unit[1]}" if unit and unit[1] != "1" else ""
+    unit = unit_of(row.statistic)
+    words = f" {unit}" if unit != "1" else ""
     return f"[{escaped(shown + words)}, *n* = {number(row.n)}]{{.statistic}}"
 
 

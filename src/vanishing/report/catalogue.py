@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 from ..errors import UserError, unknown
@@ -135,14 +136,21 @@ def _row(registry: Registry, name: str, entry: object, part: object) -> Row:
     taken = parameters(registry, entry)
     free = any(p.default is p.empty for p in taken)
     written = [p.name if p.default is p.empty else f"{p.name}={plain(p.default)}" for p in taken]
-    columns = COLUMNS.get(registry.kind, [])
     return Row(
         f"{name}({', '.join(written)})" if written else name,
         part.formula,
         part.source,
-        tuple(None if free else column.value(part) for column in columns),
+        (None,) * len(COLUMNS.get(registry.kind, [])) if free else _numbers(registry.kind, name),
         combines(part),
     )
+
+
+@cache  # seconds of theory, for parts that do not change
+def _numbers(kind: str, name: str) -> tuple[float | None, ...]:
+    """The numbers of the registered part ``name`` at its defaults."""
+    registry = _registry(kind)
+    part = _built(registry, registry.entries[name])
+    return tuple(column.value(part) for column in COLUMNS.get(kind, []))
 
 
 def plain(value: float | None) -> str:

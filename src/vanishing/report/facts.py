@@ -137,10 +137,10 @@ def bind(
     shown: set[str] = set()  # the facts that have been a link
 
     def replace(match: re.Match) -> str:
-        if match["code"]:
-            return match["code"]
         kind = match.lastgroup
         try:
+            if kind == "code":
+                return _code(match["code"])
             return SLOT.sub(lambda slot: expand(slot[1], kind), match[0])
         except UserError as error:
             line = text.count("\n", 0, match.start()) + 1
@@ -164,6 +164,13 @@ def bind(
         return _span(name, fact, said, link=linked and numbers, first=first)
 
     return TOKENS.sub(replace, text)
+
+
+def _code(text: str) -> str:
+    """Code as it is; a fact within it would be printed by its name."""
+    if text.startswith("`") and not text.startswith("```") and (slot := SLOT.search(text)):
+        raise UserError(f"{slot[0]} stands in code, which is left as it is: take it out of there")
+    return text
 
 
 def asks(text: str, table: str) -> bool:

@@ -4,6 +4,10 @@
 gives every verdict that it names. It is left out where the study cannot tell: its config has
 ``verdicts: false``, runs are missing, or fewer than :data:`.verdicts.LEAST_SEEDS` seeds are there.
 Else it is refused, by line.
+
+A sentence can rest on parts of a claim too: ``C06/at_equal_weights SUPPORTED`` is a secondary
+analysis of it, ``R01/control=tanh REFUTED`` all strata at these levels (``,`` parts claims, ``&``
+levels).
 """
 
 from __future__ import annotations
@@ -87,31 +91,64 @@ def bind(text: str, ledger: pd.DataFrame, judges: bool, source: Path) -> str:
     ``judges``: the study is large enough to decide, as its config says. Every line keeps its
     number.
     """
-    overall = ledger[ledger["stratum"] == "all"].set_index("claim")
-    rows = overall[["verdict", "n"]].to_dict("index")
     bound = findings(text, source)
-    problems = [problem for one in bound for problem in _problems(one, rows, judges, source)]
+    named = {claim for one in bound for claim in one.claims}
+    rows = {claim: row for claim in named if (row := _row(ledger, claim))}
+    known = sorted(set(ledger["claim"]) | {name for name in named if _may_be(ledger, name)})
+    problems = [problem for one in bound for problem in _problems(one, rows, known, judges, source)]
     if problems:
         raise UserError("\n".join(problems))
     for one in reversed(bound):
-        kept = all(_tells(rows[claim], judges) for claim in one.claims)
+        kept = all(claim in rows and _tells(rows[claim], judges) for claim in one.claims)
         text = text[: one.start] + (_kept if kept else _left_out)(one) + text[one.end :]
     return text
 
 
+def _row(ledger: pd.DataFrame, name: str) -> dict | None:
+    """Verdict and seeds of a claim, or of a part of it; None where the ledger has none of it.
+
+    The verdict of several strata is that of all, or all that there are, in words.
+    """
+    from ..analysis.strata import levels  # brings pandas
+
+    claim, _, part = name.partition("/")
+    rows = ledger[ledger["claim"] == claim]
+    if "=" in part:
+        wanted = dict(level.split("=", 1) for level in part.split("&"))
+        primary = rows[rows["stratum"].ne("all") & ~rows["stratum"].str.startswith("secondary ")]
+        rows = primary[[wanted.items() <= levels(one).items() for one in primary["stratum"]]]
+    else:
+        rows = rows[rows["stratum"] == (f"secondary {part}" if part else "all")]
+    if rows.empty:
+        return None
+    return {"verdict": " and ".join(sorted(set(rows["verdict"]))), "n": int(rows["n"].min())}
+
+
+def _may_be(ledger: pd.DataFrame, name: str) -> bool:
+    """Whether another study could have this part of a claim, which the ledger lacks."""
+    claim, _, part = name.partition("/")
+    names = ledger.loc[ledger["claim"] == claim, "stratum"]
+    if "=" in part:
+        factors = {level.partition("=")[0] for level in part.split("&")}
+        strata = names[names.ne("all") & ~names.str.startswith("secondary ")]
+        return bool(len(names)) and all(f"{factor}=" in one for one in strata for factor in factors)
+    return bool(part and len(names)) and not names.str.startswith("secondary ").any()
+
+
 def _problems(
-    one: Finding, rows: Mapping[str, Mapping], judges: bool, source: Path
+    one: Finding, rows: Mapping[str, Mapping], known: list[str], judges: bool, source: Path
 ) -> Iterator[str]:
     where = f"{source}:{one.line}: "
     for claim, word in one.claims.items():
         if claim not in rows:
-            yield where + unknown("claim of the ledger", claim, rows)
+            if claim not in known:
+                yield where + unknown("claim of the ledger", claim, known)
         elif _tells(rows[claim], judges) and rows[claim]["verdict"] != word:
             row = rows[claim]
             yield (
                 f"{where}the sentence rests on {claim} being {word}, and the ledger says "
                 f"{row['verdict']} (n = {row['n']}): rewrite the sentence, or take it out. "
-                f"`vanishing claim {claim}` shows why."
+                f"`vanishing claim {claim.partition('/')[0]}` shows why."
             )
 
 

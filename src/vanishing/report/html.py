@@ -11,7 +11,9 @@ from pathlib import Path
 from . import accessible, pandoc, svg
 from .svg_compact import Sheet
 
-EMBEDDED_DATA = 200_000  # bytes; a larger table is linked, not carried
+# Bytes of a figure's data that the page carries, and of all figures' together, the smallest first;
+# what is larger is linked. With the rest of a page it stays below 5 MB.
+EMBEDDED_DATA, EMBEDDED_IN_ALL = 200_000, 600_000
 IMAGE = re.compile(r"<img\b(?P<attributes>[^>]*)/?>(?P<between>.*?)</figcaption>", re.S)
 
 
@@ -26,8 +28,8 @@ def render(text: str, source: Path, theme: Path, results: Path, out: Path, stamp
         *([f"--variable=stamp:{stamp}"] if stamp else []),
     ]
     page = pandoc.convert(text, source, theme, "html5", options)
-    sheet = Sheet()
-    page = IMAGE.sub(lambda match: _figure(match, results, out, sheet), page)
+    sheet, carried = Sheet(), _carried(page, results)
+    page = IMAGE.sub(lambda match: _figure(match, results, out, sheet, carried), page)
     page = accessible.mended(_spaced_functions(page))
     parts = {
         "/*style*/": style(theme),
@@ -53,24 +55,39 @@ def style(theme: Path) -> str:
     return re.sub(r"url\((fonts/[\w.-]+)\)", embedded, css)
 
 
-def _figure(match: re.Match, results: Path, out: Path, sheet: Sheet) -> str:
+def _attributes(image: re.Match) -> dict[str, str]:
+    found = re.findall(r'([\w-]+)="([^"]*)"', image["attributes"])
+    return {key: html.unescape(value) for key, value in found}
+
+
+def _carried(page: str, results: Path) -> set[Path]:
+    """The data files of figures that the page carries, and does not only lead to."""
+    images = (results / _attributes(match)["src"] for match in IMAGE.finditer(page))
+    files = {path for image in images if (path := image.with_suffix(".csv")).is_file()}
+    carried, left = set(), EMBEDDED_IN_ALL
+    for size, path in sorted((path.stat().st_size, path) for path in files):
+        if size <= min(EMBEDDED_DATA, left):
+            carried.add(path)
+            left -= size
+    return carried
+
+
+def _figure(match: re.Match, results: Path, out: Path, sheet: Sheet, carried: set[Path]) -> str:
     """An image's place, taken by the drawing itself; below the caption, its data and notebook."""
-    attributes = {
-        key: html.unescape(value)
-        for key, value in re.findall(r'([\w-]+)="([^"]*)"', match["attributes"])
-    }
+    attributes = _attributes(match)
     path = results / attributes["src"]
     drawing = svg.for_screen(path.read_text(encoding="utf-8"), path.stem, attributes["alt"], sheet)
-    links = _links(path, results, out, attributes.get("data-notebook"))
+    if "style" in attributes:  # a width of its own
+        drawing = drawing.replace("<svg", f'<svg style="{attributes["style"]}"', 1)
+    links = _links(path, results, out, attributes.get("data-notebook"), carried)
     return f"{drawing}{match['between']}{links}</figcaption>"
 
 
-def _links(path: Path, results: Path, out: Path, notebook: str | None) -> str:
+def _links(path: Path, results: Path, out: Path, notebook: str | None, carried: set[Path]) -> str:
     links = []
     if (data := path.with_suffix(".csv")).is_file():
-        content = data.read_bytes()
-        inside = len(content) <= EMBEDDED_DATA
-        url = f"data:text/csv;base64,{_base64(content)}" if inside else _relative(data, out)
+        inside = f"data:text/csv;base64,{_base64(data.read_bytes())}" if data in carried else ""
+        url = inside or _relative(data, out)
         links.append(f'<a download="{data.name}" href="{url}">Data (CSV)</a>')
     if notebook:
         file = results / "notebooks" / f"{notebook}.ipynb"

@@ -159,10 +159,8 @@ def _copy_what_is_of_the_whole(planned: plan.Plan, results: Path, folder: Path) 
         _copy(results / RULEGRAPH, folder / RULEGRAPH)
     elif not (folder / RULEGRAPH).exists():
         write_text(folder / RULEGRAPH, rulegraph.draw(_rules(planned, folder)))
-    verified, whole = (
-        Path("claims/verified.json"),
-        set(planned.by_id) <= set(plan.finished(results)),
-    )
+    verified = Path("claims/verified.json")
+    whole = set(planned.by_id) <= set(plan.finished(results))
     if whole and (results / verified).exists():
         _copy(results / verified, folder / verified)
     else:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("claim", "verdict", "value", "low", "high", "n", "p_holm", "statistic", "reason")
 SEAL = re.compile(rb"verdicts-sha256-[0-9a-f]{64}")
-PAGES = re.compile(rb"<xmpTPg:NPages>(\d+)</xmpTPg:NPages>")
 
 
 def verdicts(results: Path) -> pd.DataFrame:
@@ -44,9 +43,3 @@ def seal(csv: str) -> str:
 def seals_of(pdf: bytes) -> set[str]:
     """The seals that a PDF carries, in the metadata that it holds as plain text."""
     return {found.decode() for found in SEAL.findall(pdf)}
-
-
-def pages_of(pdf: bytes) -> int | None:
-    """How many pages a PDF says that it has; None where its metadata does not say."""
-    found = PAGES.search(pdf)
-    return int(found[1]) if found else None

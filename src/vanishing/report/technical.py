@@ -21,16 +21,16 @@ DRAWN = re.compile(r"(\w+)\.svg")
 OF_NO_NOTEBOOK = "workflow"  # the rule graph
 
 
-def set_figures(results: Path, out: Path) -> None:
-    """Write every figure of a study as ink on white to ``out/<notebook>/<figure>.svg``.
+def set_figures(figures: Path, notebooks: Path, out: Path) -> None:
+    """Write every figure below ``figures`` as ink on white to ``out/<notebook>/<figure>.svg``.
 
     The notebook is the one whose cells name the figure; what is drawn a figure a claim, by names
     that no cell spells, is under the name of its folder.
     """
-    owners = _owners(results / "notebooks")
-    for figure in sorted((results / "figures").rglob("*.svg")):
-        folder = figure.parent.name if figure.parent.parent.name == "figures" else OF_NO_NOTEBOOK
-        folder = owners.get(figure.stem, folder)
+    owners = _owners(notebooks)
+    for figure in sorted(figures.rglob("*.svg")):
+        inside = figure.relative_to(figures).parent.name
+        folder = owners.get(figure.stem, inside or OF_NO_NOTEBOOK)
         write_text(out / folder / figure.name, for_paper(figure.read_text(encoding="utf-8")))
 
 
