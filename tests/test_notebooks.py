@@ -112,6 +112,14 @@ def test_failure_keeps_a_copy_and_prints_cell_and_traceback_without_ansi(noteboo
     assert "\x1b" not in log.getvalue()
 
 
+def test_failure_names_file_and_line_also_inside_of_a_longer_cell(notebook, tmp_path):
+    source = notebook("print('before')", "a = 1\nb = 2\nvalue = {}['gone']\nc = 3")
+    lines = source.read_text().splitlines()
+    at = lines.index("value = {}['gone']") + 1
+    with pytest.raises(notebooks.NotebookError, match=rf"tiny\.py:{at}: failed in cell"):
+        notebooks.execute(source, tmp_path / "out.ipynb", GIVEN, io.StringIO())
+
+
 def test_success_removes_the_failed_copy(notebook, tmp_path):
     (tmp_path / "out.failed.ipynb").write_text("old")
     notebooks.execute(notebook("1"), tmp_path / "out.ipynb", GIVEN)

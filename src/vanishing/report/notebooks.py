@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 START_TIMEOUT = 120  # seconds a kernel may take to answer
 CELL_TIMEOUT = 1200  # seconds a cell may take
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+LINE_OF_CELL = re.compile(r"Cell In\s?\[\d+\], line (\d+)")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # What differs between two executions of one cell: addresses, ipykernel's names of its cells.
 ACCIDENTAL = (
@@ -57,8 +58,8 @@ def execute(
     write_text(failed, text)
     print(_explained(source, error), file=log or sys.stderr)
     raise NotebookError(
-        f"{source} failed in cell {error.exec_count}: {error.ename}: {ANSI.sub('', error.evalue)}. "
-        f"What it had done by then is in {failed}."
+        f"{_place(source, error)}: failed in cell {error.exec_count}: {error.ename}: "
+        f"{ANSI.sub('', error.evalue)}. What it had done by then is in {failed}."
     )
 
 
@@ -208,6 +209,16 @@ def _without_accidents(text: str) -> str:
     for pattern, replacement in ACCIDENTAL:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _place(source: Path, error: Exception) -> str:
+    """File and line of what failed: the line within its cell, where the traceback has it."""
+    text = source.read_text(encoding="utf-8")
+    start = text.find(error.source.strip())
+    if start < 0:  # a cell that was put in, such as that of the parameters
+        return str(source)
+    inside = LINE_OF_CELL.search(ANSI.sub("", "\n".join(error.traceback)))
+    return f"{source}:{text.count(chr(10), 0, start) + (int(inside[1]) if inside else 1)}"
 
 
 def _explained(source: Path, error: Exception) -> str:
