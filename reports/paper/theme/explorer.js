@@ -212,7 +212,7 @@ function shares(study, runs) {
     for (const run of runs) for (const o of optionsOf(column, run)) counts.set(o, (counts.get(o) ?? 0) + 1)
     const rows = [...column.options.keys(), MISSING].filter(o => counts.get(o)).map(o => {
       const share = 100 * counts.get(o) / runs.length
-      const label = o === MISSING ? "not trained" : optionText(column, o)
+      const label = o === MISSING ? {outcome: "init only", signal: "no signal"}[name] : optionText(column, o)
       const attributes = {class: `explorer-${label.replaceAll(" ", "-")}`, style: `--share: ${share.toFixed(2)}%`}
       return make("li", attributes, make("span", {}, label),
         make("span", {}, `${counted(counts.get(o))} (${share.toFixed(share < 10 ? 1 : 0)} %)`))

@@ -29,8 +29,8 @@ FIRST = (
 )  # fmt: skip
 # The columns of the table, in this order; a setting that never varies is left out.
 SHOWN = (
-    "activation", "init", "norm", "residual", "depth", "width", "outcome", "signal", "slope",
-    "vanishing_index", "final_loss", "final_test_accuracy", "recurrence", "game", "family", "task",
+    "activation", "init", "norm", "residual", "depth", "outcome", "signal", "vanishing_index",
+    "slope", "width", "final_loss", "final_test_accuracy", "recurrence", "game", "family", "task",
     "optimizer", "lr", "seed", "split", "seconds", "battery",
 )  # fmt: skip
 EMPTY = "No run of this study is finished: there is nothing to explore yet."
