@@ -125,7 +125,9 @@ def test_every_finding_of_the_paper_agrees_with_the_published_verdicts():
     published = pd.read_csv(ROOT / "reports" / "published" / "verdicts.csv").assign(stratum="all")
     text = source.read_text()
     bound = bind(text, published, True, source)
-    assert len(re.findall(r"\{\.finding title=", bound)) == len(findings(text, source))
+    whole = [one for one in findings(text, source) if not any("/" in claim for claim in one.claims)]
+    assert len(whole) > 10  # the published table has claims as wholes, and not their parts
+    assert len(re.findall(r"\{\.finding title=", bound)) == len(whole)
 
 
 def parts() -> pd.DataFrame:

@@ -1,19 +1,18 @@
-"""The workflow: lint, the smoke study end to end, what reruns after a change, and kills."""
+"""The workflow: lint, the smoke study end to end, and what reruns after a change."""
 
 import json
 import os
-import random
 import re
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from filelock import FileLock
 
 from vanishing.tables import CURVES, LAYERS, LEDGER, OF_CLAIMS, RUNS
 from vanishing.tables import TABLES as DECLARED
@@ -196,47 +195,29 @@ def comparable(folder: Path) -> dict[str, pd.DataFrame]:
     }
 
 
-@pytest.mark.slow
-def test_a_study_killed_at_any_moment_ends_with_the_same_tables(finished, tmp_path):
-    """SIGKILL to `vanishing study`, four times, and started again at once."""
-    folder = workplace(tmp_path)
-    write_config(folder)
-    kept: dict[Path, int] = {}
-    for delay in random.Random(0).sample([3.0, 4.5, 6.0, 7.5, 9.0], 4):
-        process = subprocess.Popen(
-            [BIN / "vanishing", "study", CONFIG], cwd=folder,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        time.sleep(delay)
-        process.kill()
-        process.wait()
-        kept |= {file: file.stat().st_mtime_ns for file in finished_logs(folder)}
-    done = run("vanishing", "study", CONFIG, at=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert all(file.stat().st_mtime_ns == then for file, then in kept.items())
-    for name, table in comparable(finished).items():
-        pd.testing.assert_frame_equal(comparable(folder)[name], table)
-    assert (folder / "results/a study/report/paper.pdf").exists()
+@pytest.fixture
+def smoke(tmp_path_factory, worker_id):
+    """The smoke study, from nothing to its paper, as `make study STUDY=smoke` runs it.
 
-
-def finished_logs(folder: Path) -> list[Path]:
-    return sorted(folder.glob("results/a study/logs/runs/*.parquet"))
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    """The smoke study, from nothing to its paper, as `make study STUDY=smoke` runs it."""
-    folder = workplace(tmp_path_factory.mktemp("smoke"))
-    done = run("vanishing", "study", "smoke", at=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder, done
+    One worker makes it for all, and one test at a time works on it: its folder, and what the
+    command printed.
+    """
+    root = tmp_path_factory.getbasetemp()
+    folder = (root if worker_id == "master" else root.parent) / "smoke"
+    said = folder.with_suffix(".txt")
+    with FileLock(folder.with_suffix(".lock")):
+        if not said.exists():
+            done = run("vanishing", "study", "smoke", at=workplace(folder))
+            assert done.returncode == 0, done.stdout + done.stderr
+            said.write_text(done.stdout)
+        yield folder, said.read_text()
 
 
 @pytest.mark.slow
 def test_the_smoke_study_ends_in_a_paper_and_says_where(smoke):
-    folder, done = smoke
+    folder, said = smoke
     for name in ("paper.html", "paper.pdf"):
-        assert f"results/smoke/report/{name}" in done.stdout
+        assert f"results/smoke/report/{name}" in said
         assert (folder / "results/smoke/report" / name).stat().st_size > 50_000
 
 

@@ -92,12 +92,20 @@ def stop(child: subprocess.Popen, results: Path, patience: float) -> bool:
 
 
 def stop_below(results: Path, patience: float = 5) -> None:
-    """End all that works on the study below a head, and what that has begun meanwhile."""
-    for _ in range(5):  # one that even SIGKILL does not end waits for a disk, and stays
-        left = below(results)
-        if not left:
+    """End all that works on the study below a head, and what that has begun meanwhile.
+
+    Where there was something, none is believed to be left only when looked for twice: a process
+    shows no mark while it is turning into another program.
+    """
+    looks, unseen = 1, 0
+    for _ in range(8):  # one that even SIGKILL does not end waits for a disk, and stays
+        if left := below(results):
+            stop_all(left, patience)
+            looks, unseen = 2, 0
+        elif (unseen := unseen + 1) == looks:
             return
-        stop_all(left, patience)
+        else:
+            time.sleep(0.1)
 
 
 def stop_all(processes: list, patience: float = 5) -> None:
