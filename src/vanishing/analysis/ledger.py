@@ -15,6 +15,7 @@ from .coverage import absent_strata
 from .effects import ALL, TESTS, CellEffects, Evidence, by_cell, labels, observed
 from .measures import MEASURES
 from .statistics import benjamini_hochberg, holm
+from .strata import SECONDARY
 from .study_tables import Tables
 from .verdicts import (
     INCOMPLETE,
@@ -308,7 +309,7 @@ def _row(j: Judged, stratum: str, word: str, reason: str, runs: pd.DataFrame) ->
 
 def row_name(j: Judged, stratum: str) -> str:
     """What the ledger calls a stratum of an analysis: ``secondary trained: depth=20``."""
-    prefix = f"secondary {j.name}" if j.name else ""
+    prefix = f"{SECONDARY}{j.name}" if j.name else ""
     return stratum if not prefix else prefix if stratum == ALL else f"{prefix}: {stratum}"
 
 

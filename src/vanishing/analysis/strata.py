@@ -7,6 +7,7 @@ import re
 import pandas as pd
 
 ALL = "all"
+SECONDARY = "secondary "  # begins the names of a secondary analysis and of its strata
 NEXT = re.compile(r", (?=\w+=)")  # between the factors of a stratum
 
 
@@ -17,6 +18,11 @@ def label(row: dict) -> str:
     'activation=tanh, sigma_w=0.25'
     """
     return ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items())
+
+
+def of_primary(names: pd.Series) -> pd.Series:
+    """Which of a claim's strata, by their names in the ledger, its primary analysis has."""
+    return names.ne(ALL) & ~names.str.startswith(SECONDARY)
 
 
 def levels(stratum: str) -> dict[str, str]:

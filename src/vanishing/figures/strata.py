@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.claims import Analysis, Claim, Registry
 from ..analysis.effects import ALL
+from ..analysis.strata import SECONDARY
 from . import style
 from .ledger import look
 
@@ -32,7 +33,7 @@ def points(ledger: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     which it is claimed to lie; there the row ``all``, which is a distance, is set off from the
     target.
     """
-    rows = ledger[(ledger["claim"] == claim.id) & ~ledger["stratum"].str.startswith("secondary ")]
+    rows = ledger[(ledger["claim"] == claim.id) & ~ledger["stratum"].str.startswith(SECONDARY)]
     analysis = claim.primary
     if analysis is None or not rows["value"].notna().any():
         return pd.DataFrame(columns=list(COLUMNS))

@@ -22,7 +22,6 @@ HOLDS = {
     "every": "in every stratum: the weakest decides",
     "some": "in some stratum: the strongest decides",
 }
-SECONDARY = "secondary "
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,15 @@ class Record:
     @property
     def strata(self) -> pd.DataFrame:
         """The rows of the primary analysis, stratum by stratum."""
-        names = self.ledger["stratum"]
-        return self.ledger[(names != "all") & ~names.str.startswith(SECONDARY)]
+        from ..analysis.strata import of_primary  # brings pandas
+
+        return self.ledger[of_primary(self.ledger["stratum"])]
 
     @property
     def secondary(self) -> pd.DataFrame:
         """The rows of the secondary analyses, each under its name and without its strata."""
+        from ..analysis.strata import SECONDARY  # brings pandas
+
         rows = self.ledger[self.ledger["stratum"].str.fullmatch(f"{SECONDARY}[^:]*")]
         return rows.assign(stratum=rows["stratum"].str.removeprefix(SECONDARY))
 

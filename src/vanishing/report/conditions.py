@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from ..analysis.strata import levels
+from ..analysis.strata import ALL, levels, of_primary
 from ..analysis.verdicts import CONDITIONAL, REFUTED, SUPPORTED
 from .facts import escaped, number
 
@@ -19,7 +19,7 @@ def conditions(ledger: pd.DataFrame) -> dict[str, str]:
     Empty where the verdict is not CONDITIONAL. Where the levels of one factor part the two kinds,
     and no stratum is undecided, these levels are named: ``, against sigmoid and not against tanh``.
     """
-    overall = ledger[ledger["stratum"] == "all"].set_index("claim")["verdict"]
+    overall = ledger[ledger["stratum"] == ALL].set_index("claim")["verdict"]
     return {
         claim: _condition(ledger[ledger["claim"] == claim]) if word == CONDITIONAL else ""
         for claim, word in overall.items()
@@ -27,7 +27,7 @@ def conditions(ledger: pd.DataFrame) -> dict[str, str]:
 
 
 def _condition(rows: pd.DataFrame) -> str:
-    primary = rows[~rows["stratum"].str.startswith("secondary ") & rows["stratum"].ne("all")]
+    primary = rows[of_primary(rows["stratum"])]
     by_verdict = {
         word: [levels(name) for name in primary.loc[primary["verdict"] == word, "stratum"]]
         for word in (SUPPORTED, REFUTED)

@@ -109,16 +109,16 @@ def _row(ledger: pd.DataFrame, name: str) -> dict | None:
 
     The verdict of several strata is that of all, or all that there are, in words.
     """
-    from ..analysis.strata import levels  # brings pandas
+    from ..analysis.strata import ALL, SECONDARY, levels, of_primary  # brings pandas
 
     claim, _, part = name.partition("/")
     rows = ledger[ledger["claim"] == claim]
     if "=" in part:
         wanted = dict(level.split("=", 1) for level in part.split("&"))
-        primary = rows[rows["stratum"].ne("all") & ~rows["stratum"].str.startswith("secondary ")]
+        primary = rows[of_primary(rows["stratum"])]
         rows = primary[[wanted.items() <= levels(one).items() for one in primary["stratum"]]]
     else:
-        rows = rows[rows["stratum"] == (f"secondary {part}" if part else "all")]
+        rows = rows[rows["stratum"] == (SECONDARY + part if part else ALL)]
     if rows.empty:
         return None
     return {"verdict": " and ".join(sorted(set(rows["verdict"]))), "n": int(rows["n"].min())}
@@ -126,13 +126,15 @@ def _row(ledger: pd.DataFrame, name: str) -> dict | None:
 
 def _may_be(ledger: pd.DataFrame, name: str) -> bool:
     """Whether another study could have this part of a claim, which the ledger lacks."""
+    from ..analysis.strata import SECONDARY, of_primary  # brings pandas
+
     claim, _, part = name.partition("/")
     names = ledger.loc[ledger["claim"] == claim, "stratum"]
     if "=" in part:
         factors = {level.partition("=")[0] for level in part.split("&")}
-        strata = names[names.ne("all") & ~names.str.startswith("secondary ")]
+        strata = names[of_primary(names)]
         return bool(len(names)) and all(f"{factor}=" in one for one in strata for factor in factors)
-    return bool(part and len(names)) and not names.str.startswith("secondary ").any()
+    return bool(part and len(names)) and not names.str.startswith(SECONDARY).any()
 
 
 def _problems(
