@@ -39,6 +39,7 @@ from .small import (
 NORMED = ["none", "layer", "batch"]
 _OF_JACOBIAN = ("mean_square", "relative_variance", "log10_max", "log10_min")
 COLUMNS = {  # of the tables, by the block that gives them
+    "accuracy": set(),  # curves
     "jacobian": {f"jacobian_{name}" for name in _OF_JACOBIAN},
     "shattering": {"shattering_cosine"},
     "noise": {"snr", "noise_scale"},
@@ -184,9 +185,9 @@ def test_no_update_below_is_no_interference():
 
 def test_every_block_says_when_it_is_due():
     ends = {"jacobian", "shattering", "rank", "linear_probe"}
-    init = {*ends, "noise", "chain_rule", "output_bins"}
-    assert blocks_due(tuple(BLOCKS), 0, 9) == {*init, "robustness"}
-    assert blocks_due(tuple(BLOCKS), 4, 9) == {"noise", "interference", "robustness"}
+    init, accuracies = {*ends, "noise", "chain_rule", "output_bins"}, {"accuracy", "robustness"}
+    assert blocks_due(tuple(BLOCKS), 0, 9) == init | accuracies
+    assert blocks_due(tuple(BLOCKS), 4, 9) == {"noise", "interference"} | accuracies
     assert blocks_due(tuple(BLOCKS), 9, 9) == set(BLOCKS) - {"chain_rule", "output_bins"}
     assert blocks_due(tuple(BLOCKS), 0, 0) == init
     assert blocks_due((), 0, 0) == set()
@@ -205,6 +206,7 @@ def test_a_block_gives_its_own_columns_where_it_is_due_and_no_others(block):
         found = {name for name, v in trace.measures[step].items() if name in ALL_COLUMNS}
         found |= trace.of_network[step].keys() - {"effective_depth"}
         assert found == (COLUMNS[block] if block in blocks_due((block,), step, 3) else set())
+    assert set(trace.test_accuracy) == ({0, 1, 3} if block == "accuracy" else {0, 3})
 
 
 def test_every_column_of_a_block_is_declared_with_a_meaning_of_its_absence():

@@ -340,7 +340,7 @@ def test_a_job_logs_the_blocks_and_leaves_out_what_diverged():
     graph = graph_of(depth=3, steps=12, batch=16, schedule="constant", clip="none")
     graph |= {"task": "digits", "data": "", "norm_position": "before", "block": 1, "stages": 1}
     graph |= OF_OTHER_FAMILIES
-    graph |= {"probes": {"steps": [0, 4, 12], "batch": 64, "blocks": NEW}}
+    graph |= {"probes": {"steps": [0, 4, 12], "batch": 64, "blocks": ["accuracy", *NEW]}}
     common = {"lr_policy": "fixed", "lr_grid": [], "tuning_seeds": 0, "first_tuning_seed": 0}
     runs = [
         {"run_id": f"r{n}", "cell": f"c{n}", "init": init, "seed": n, "lr": lr, **common}

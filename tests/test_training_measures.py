@@ -186,6 +186,13 @@ def test_accuracy_is_read_where_the_smoothed_loss_falls_to_the_mark():
     assert of("accuracy_at_matched_loss", other, curves=curves).isna().all()
 
 
+def test_an_accuracy_known_at_both_ends_alone_is_matched_with_no_loss():
+    runs = trained()
+    ends = {0: 0.1, STEPS: 0.9}
+    curves = curves_of(runs, lambda _, step: 1.2 - step / 50, lambda _, step: ends.get(step))
+    assert of("accuracy_at_matched_loss", runs, curves=curves).isna().all()
+
+
 def test_one_low_loss_among_high_ones_is_no_match():
     runs = trained()
     curves = curves_of(runs, lambda _, step: 0.0 if step == 7 else 1.0, lambda *_: 0.5)

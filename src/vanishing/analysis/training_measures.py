@@ -125,7 +125,9 @@ def accuracy_at_matched_loss(tables: Tables) -> pd.Series:
     """Share right on the test split where the training loss first falls to .3 nats.
 
     The loss is a running mean over 5 logged points, the accuracy linear between probe steps.
-    Missing where it never falls so far, and where the loss is no cross-entropy.
+    Missing where it never falls so far, where the loss is no cross-entropy, and where the accuracy
+    is known at init and at the end alone (the block ``accuracy`` is off): a line between the two
+    would be a guess.
     """
     runs, curves = tables.runs, tables.curves
     mine = curves[curves["run_id"].isin(runs.loc[runs["loss"] == "cross_entropy", "run_id"])]
@@ -133,6 +135,7 @@ def accuracy_at_matched_loss(tables: Tables) -> pd.Series:
     points = losses["train_loss"].astype(float).groupby(losses["run_id"])
     smooth = points.rolling(POINTS, center=True, min_periods=1).mean().droplevel("run_id")
     accuracy = mine.dropna(subset="test_accuracy").rename(columns={"test_accuracy": "value"})
+    accuracy = accuracy[accuracy.groupby("run_id")["step"].transform("size") > 2]
     return tables.by_run(at_mark(losses.assign(value=-smooth), -MATCHED_LOSS, accuracy))
 
 

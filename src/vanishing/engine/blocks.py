@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .evaluation import Scores
     from .stack import Stack, Update
 
-NOT_EXACT = {"freeze", "robustness"}  # measured as accuracies are, in the dtype of the training
+NOT_EXACT = {"accuracy", "freeze", "robustness"}  # measured as accuracies are, in the dtype of the training
 
 
 def at_probe(stack: Stack, step: int, last: Update | None) -> tuple[Measures, dict[str, Tensor]]:
@@ -106,6 +106,7 @@ def _of_ends(stack: Stack, due: set[str], exact: dict, buffers: dict) -> dict[st
 def blocks_due(blocks: tuple[str, ...], step: int, steps: int) -> set[str]:
     """Which of ``blocks`` (see :mod:`vanishing.parts.measure_blocks`) are due after a step."""
     when = {
+        "accuracy": steps > 0,
         "jacobian": step in (0, steps),
         "shattering": step in (0, steps),
         "rank": step in (0, steps),

@@ -125,10 +125,10 @@ def _results(trace: Trace, i: int, budget: Budget, known: Chance) -> dict:
 
 
 def of_curves(ids: list[str], trace: Trace, steps: int) -> pd.DataFrame:
-    """The loss on an even grid of steps and at the probes, and the accuracy at the probes."""
+    """The loss on an even grid of steps and at the probes, and the accuracy where it was taken."""
     if not steps:
         return pd.DataFrame(columns=list(CURVES.columns))
-    logged = sorted({*range(0, steps, max(1, steps // CURVE_POINTS)), *trace.test_accuracy})
+    logged = sorted({*range(0, steps, max(1, steps // CURVE_POINTS)), *trace.measures})
     nothing = np.full(len(ids), np.nan)
     losses = [trace.losses[step] if step < steps else nothing for step in logged]
     losses = [np.where(np.isfinite(row), row, np.nan) for row in losses]

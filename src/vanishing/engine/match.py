@@ -130,7 +130,6 @@ def _probe(match: Match, probe: Probe, step: int, record: Record) -> None:
         whole = {"effective_depth": effective_depth(layers["total_change"])}
         trace = record.players[name]
         trace.measures[step], trace.of_network[step] = arrays(layers), arrays(whole)
-        trace.test_accuracy[step] = np.full(len(match.lr), np.nan)  # of no player
     record.games[step] = arrays(of_game)
     if match.rules.live or step == 0:
         record.scores[step] = scores(match, probe)

@@ -28,7 +28,7 @@ class Trace:
 
     losses: np.ndarray  # (steps, runs) nats, of the batch before each update
     first_nonfinite: np.ndarray  # (runs, 2): update and layer of the first such value, or 0
-    test_accuracy: dict[int, np.ndarray] = field(default_factory=dict)  # probe step -> (runs)
+    test_accuracy: dict[int, np.ndarray] = field(default_factory=dict)  # step -> (runs)
     train_accuracy: np.ndarray | None = None  # (runs), at the end
     measures: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)  # (runs, depth) each
     of_network: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)  # (runs) each
@@ -143,7 +143,7 @@ def _probe(
             column: arrays(measures)
             for column, measures in of_recurrences(stack.net, exact, x).items()
         }
-    if budget.steps:
+    if budget.steps and (step in (0, budget.steps) or "accuracy" in budget.blocks):
         trace.test_accuracy[step] = accuracy(*stack.network, budget.loss, samples, "test")
     found = scores_at_probe(stack, seeds, step)
     if budget.steps and budget.score:

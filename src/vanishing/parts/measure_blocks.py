@@ -1,6 +1,7 @@
 """The expensive measures by block: a battery switches them on in ``probes.blocks``."""
 
 BLOCKS = {
+    "accuracy": "accuracy on the test split at every probe, not at init and at the end alone",
     "jacobian": "singular values of dh_L/dx, at init and at the end",
     "shattering": "cosine of delta_1 between inputs, at init and at the end",
     "noise": "signal to noise of every layer's gradient, and the noise scale, at every probe",

@@ -151,7 +151,7 @@ OF_BATTERY = tuple(dict.fromkeys(name for names in OF_FAMILY.values() for name i
 _BLOCKS_OF = {
     "mlp": tuple(BLOCKS), "gan": (),
     "cnn": tuple(block for block in BLOCKS if block not in ("chain_rule", "output_bins")),
-    "rnn": ("noise", "rank", "interference", "freeze"),
+    "rnn": ("accuracy", "noise", "rank", "interference", "freeze"),
 }  # fmt: skip
 
 

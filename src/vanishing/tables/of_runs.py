@@ -112,7 +112,7 @@ CURVES = Table(
         "step": _STEP,
         "train_loss": Column("float32", "nats", "loss of the batch before the update; of a GAN its discriminator's, with its penalty, in its last update of the step", null="non-finite, or after the last update"),
         "test_accuracy": Column(
-            "float32", "1", "share right on the test split", null="not measured at this step" + _NO_ANSWERS
+            "float32", "1", "share right on the test split", null="neither init nor the end, and the battery does not switch on the block accuracy, or no probe step" + _NO_ANSWERS
         ),
     },
 )  # fmt: skip
