@@ -164,7 +164,7 @@ def terms(graph: Graph, runs: float) -> dict[str, float]:
     probed = _probed(graph)
     seen = runs * (trained + evaluated / 3)  # a pass forward alone costs a third
     parts = math.ceil(TEST_FRACTION * samples_of(graph) * max(1, graph["length"]) / EVALUATION)
-    called = calls * ((updates * _retrained(graph)) + probes * parts * (graph["steps"] > 0) / 3)
+    called = calls * ((updates * _retrained(graph)) + _evaluations(graph) * parts / 3)
     normed = graph["norm"] != "none"
     optimizer = STATE.get(str(graph["optimizer"]).partition("(")[0], 3)
     return {
@@ -222,12 +222,19 @@ def _passes(graph: Graph) -> tuple[float, float]:
     trained = steps * graph["batch"] * _turns(graph) * _retrained(graph)
     if not steps or graph["family"] == "gan":
         return trained, 0.0
-    passes = 1 + NOISY_PASSES * ("robustness" in graph.blocks)
-    evaluated = TEST_FRACTION * samples * passes * len(graph.probe_steps)
+    noisy = NOISY_PASSES * len(graph.probe_steps) * ("robustness" in graph.blocks)
+    evaluated = TEST_FRACTION * samples * (_evaluations(graph) + noisy)
     evaluated += (1 - TEST_FRACTION) * samples
     if "freeze" in graph.blocks:  # each layer is set back once
         evaluated += samples * (FROZEN + TEST_FRACTION * graph["depth"])
     return trained, evaluated
+
+
+def _evaluations(graph: Graph) -> int:
+    """How often the accuracy on the test split is taken: at both ends, or at every probe."""
+    if not graph["steps"]:
+        return 0
+    return len(graph.probe_steps) if "accuracy" in graph.blocks else 2
 
 
 def _probed(graph: Graph) -> float:
