@@ -1,4 +1,4 @@
-"""What a user logs of a plain training: nothing, hooks with ``.item()``, or ``wandb.watch``."""
+"""What a user logs of a plain training: nothing, hooks with ``.item()``, or what packages log."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch.nn import functional
+
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor, nn, optim
 
 
 class Nothing:
@@ -19,6 +21,10 @@ class Nothing:
 
     def __enter__(self) -> Nothing:
         return self
+
+    def backward(self, loss: Tensor, *_: object) -> None:
+        """Take the gradients of an update; then come outputs, labels, and its optimizer."""
+        loss.backward()
 
     def step(self, losses: tuple[Tensor, ...]) -> None:
         """An update was made."""
@@ -92,4 +98,38 @@ class Wandb(Nothing):
         self.run.finish()
 
 
-LOGGERS = {"none": Nothing, "hooks": Hooks, "wandb": Wandb}
+class Cockpit(Nothing):
+    """The ``economy`` quantities of Cockpit (Schneider et al. 2021), its cheapest set, at every
+    update of a classifier: individual gradients, their histograms and tests.
+    """
+
+    def __enter__(self) -> Cockpit:
+        import cockpit
+        from backpack import extend
+        from cockpit.utils.configuration import configuration
+
+        learning = [p for p in extend(self.net).parameters() if p.requires_grad]
+        self.cockpit = cockpit.Cockpit(learning, quantities=configuration("economy"))
+        self.updates = 0
+        return self
+
+    def backward(
+        self, loss: Tensor, found: Tensor, labels: Tensor, optimizer: optim.Optimizer
+    ) -> None:
+        """Take the gradients, and all that the quantities need beside them."""
+        known = {
+            "batch_size": len(labels),
+            "individual_losses": functional.cross_entropy(found, labels, reduction="none"),
+            "loss": loss,
+            "optimizer": optimizer,
+        }
+        with self.cockpit(self.updates, info=known):
+            loss.backward(create_graph=self.cockpit.create_graph(self.updates))
+        self.updates += 1
+
+    def __exit__(self, *_: object) -> None:
+        """Write what was tracked."""
+        self.cockpit.write(str(self.path.with_suffix("")))
+
+
+LOGGERS = {"none": Nothing, "hooks": Hooks, "wandb": Wandb, "cockpit": Cockpit}

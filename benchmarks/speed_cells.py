@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from vanishing.parts.stack_sizes import GPU_STACK
 from vanishing.study import cost, plan, slots
 from vanishing.study.cohort import Cohort
 
@@ -19,6 +20,7 @@ class Cell:
     battery: dict  # of a study's config
     over_a: float | None
     over_c: float
+    over_b: float | None = None  # on a GPU, over (b) on the same one
 
 
 def _battery(family: str, task: object, depth: int, width: int, **changes: object) -> dict:
@@ -34,12 +36,12 @@ def _battery(family: str, task: object, depth: int, width: int, **changes: objec
 
 
 def _mlp(depth: int, width: int, over_a: float, over_c: float) -> Cell:
-    return Cell("mlp", _battery("mlp", "digits", depth, width), over_a, over_c)
+    return Cell("mlp", _battery("mlp", "digits", depth, width), over_a, over_c, 100)
 
 
 def _cnn(depth: int) -> Cell:
     changes = {"train": {"batch": 32}, "probes": {"batch": 16}}
-    return Cell("cnn", _battery("cnn", "digits", depth, 16, **changes), 5, 1.2)
+    return Cell("cnn", _battery("cnn", "digits", depth, 16, **changes), 5, 1.2, 20)
 
 
 def _rnn(recurrence: str, length: int, over_a: float | None, over_c: float) -> Cell:
@@ -50,7 +52,8 @@ def _rnn(recurrence: str, length: int, over_a: float | None, over_c: float) -> C
         "factors": {"activation": ["tanh"], "init": [init]},
     }  # fmt: skip
     family = "rnn" if recurrence == "vanilla" else recurrence
-    return Cell(family, _battery("rnn", "adding", 1, 32, **changes), over_a, over_c)
+    over_b = 30 if recurrence == "vanilla" else None
+    return Cell(family, _battery("rnn", "adding", 1, 32, **changes), over_a, over_c, over_b)
 
 
 def _gan() -> Cell:
@@ -77,18 +80,24 @@ CELLS = {
 }
 
 
-def cohort_of(cell: Cell, runs: int, steps: int, folder: Path) -> Cohort:
-    """The cohort of all runs of a cell; of a full stack a core, where ``runs`` is 0."""
-    train = {**cell.battery["train"], "steps": steps}
+def cohort_of(
+    cell: Cell, runs: int, steps: int, folder: Path, probes: dict | None = None, jobs: int = 0
+) -> Cohort:
+    """The cohort of all runs of a cell, with ``probes`` other than its own.
+
+    Where ``runs`` is 0: of a full stack for each of as many ``jobs``, by default a core each.
+    """
+    changes = {"train": {**cell.battery["train"], "steps": steps}}
+    changes["probes"] = {**cell.battery.get("probes", {}), **(probes or {})}
     path = folder / "speed.yaml"
 
     def of(count: int) -> list[Cohort]:
-        battery = {**cell.battery, "train": train, "seeds": {"judged": count}}
+        battery = {**cell.battery, **changes, "seeds": {"judged": count}}
         path.write_text(yaml.safe_dump({"verdicts": False, "batteries": {"speed": battery}}))
         return list(plan.make(path, folder).cohorts)
 
     if not runs:
-        runs = slots.cores() * cost.stack_of(of(1)[0].graph)
+        runs = jobs * GPU_STACK if jobs else slots.cores() * cost.stack_of(of(1)[0].graph)
     found = of(runs)
     return Cohort(found[0].graph, tuple(member for cohort in found for member in cohort.members))
 
@@ -99,9 +108,14 @@ def shares(cohort: Cohort, count: int) -> list[Cohort]:
     return [Cohort(cohort.graph, members) for members in dealt if members]
 
 
-def probed(described: dict, arm: str) -> dict:
-    """A cohort's JSON with the probes of an arm of the engine."""
-    steps = described["steps"]
-    schedule = {"off": [0, steps], "every": list(range(steps + 1))}.get(arm)
-    probes = {**described["probes"], **({"steps": schedule} if schedule else {})}
-    return {**described, "probes": probes}
+def probes_of(arm: str, cell: Cell, steps: int) -> dict:
+    """What an arm changes of a battery's probes.
+
+    At every step they look at the passes of the training itself, but for a GAN's, which has none of
+    one batch.
+    """
+    if arm == "off":
+        return {"steps": [0, steps]}
+    if arm != "every":
+        return {}
+    return {"steps": "every"} | ({} if cell.family == "gan" else {"batch": "training"})

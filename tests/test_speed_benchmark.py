@@ -2,13 +2,14 @@
 
 import json
 import sys
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
-from benchmarks import plain_nets, speed
-from benchmarks.speed_cells import CELLS, Cell, cohort_of, probed, shares
+from benchmarks import plain_loggers, plain_nets, speed, speed_arms, speed_table
+from benchmarks.speed_cells import CELLS, Cell, cohort_of, probes_of, shares
 from torch import nn
 
 from vanishing.engine import adversarial
@@ -17,6 +18,7 @@ from vanishing.engine.network import Network
 from vanishing.engine.samples import samples_of
 from vanishing.engine.stack import Budget
 from vanishing.engine.training import train_stack
+from vanishing.parts.stack_sizes import GPU_STACK
 from vanishing.parts.tasks import load
 
 from .plain import like
@@ -27,14 +29,18 @@ FAMILIES = list(dict.fromkeys(cell.family for cell in CELLS.values()))
 STEPS = 3
 
 
-def small(family, folder, runs=1):
-    """The cohort of the family's first cell, with small nets and batches."""
+def small_cell(family):
+    """The family's first cell, with small nets and batches."""
     cell = next(cell for cell in CELLS.values() if cell.family == family)
     battery = {**cell.battery, "width": 5, "train": {**cell.battery["train"], "batch": 8}}
     battery |= {"probes": {"batch": 8}} | ({"length": 7} if "length" in battery else {})
     if "length" not in battery:
         battery["factors"] = {**battery["factors"], "depth": [2]}
-    return cohort_of(Cell(family, battery, 1, 1), runs, STEPS, folder)
+    return Cell(family, battery, 1, 1)
+
+
+def small(family, folder, runs=1):
+    return cohort_of(small_cell(family), runs, STEPS, folder)
 
 
 def with_weights(net, drawn):
@@ -107,7 +113,9 @@ def test_hooks_log_every_update_of_every_layer(family, tmp_path, capsys):
     described = small(family, tmp_path, runs=2).as_json()
     (tmp_path / "cohort.json").write_text(json.dumps(described))
     plain_nets.main([str(tmp_path / "cohort.json"), "--runs", "2", "--logging", "hooks"])
-    assert len(json.loads(capsys.readouterr().out)) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["training"]) == len(found["updates"]) == 2
+    assert all(0 < u < t for u, t in zip(found["updates"], found["training"], strict=True))
     for run in described["runs"]:
         rows = json.loads((tmp_path / f"{run['run_id']}.json").read_text())
         assert len(rows) == STEPS
@@ -137,7 +145,58 @@ def test_wandb_watches_the_net_and_is_told_every_loss(tmp_path, monkeypatch, cap
     assert how == {"log": "all", "log_freq": 1}
     assert [set(row) for row in told] == [{"loss_0"}] * STEPS
     assert finished == [True]
-    assert json.loads(capsys.readouterr().out)[0] > 0
+    assert json.loads(capsys.readouterr().out)["updates"][0] > 0
+
+
+def test_cockpit_is_told_of_every_update_and_sees_its_gradients(tmp_path, monkeypatch, capsys):
+    told, written = [], []
+
+    class Cockpit:
+        def __init__(self, parameters, quantities):
+            assert quantities == "those of economy"
+            self.parameters = parameters
+
+        @contextmanager
+        def __call__(self, step, info):
+            yield
+            gradients = [p.grad.clone() for p in self.parameters]
+            told.append((step, info, gradients))
+
+        def create_graph(self, _):
+            return False
+
+        def write(self, path):
+            written.append(path)
+
+    configuration = SimpleNamespace(configuration=lambda label: f"those of {label}")
+    monkeypatch.setitem(sys.modules, "cockpit", SimpleNamespace(Cockpit=Cockpit))
+    monkeypatch.setitem(sys.modules, "cockpit.utils", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "cockpit.utils.configuration", configuration)
+    monkeypatch.setitem(sys.modules, "backpack", SimpleNamespace(extend=lambda net: net))
+    described = small("cnn", tmp_path).as_json()
+    (tmp_path / "cohort.json").write_text(json.dumps(described))
+    plain_nets.main([str(tmp_path / "cohort.json"), "--logging", "cockpit"])
+    assert [step for step, _, _ in told] == [0, 1, 2]
+    for _, info, gradients in told:
+        assert info["batch_size"] == 8
+        assert info["individual_losses"].mean().item() == pytest.approx(info["loss"].item())
+        assert all(g.abs().sum() > 0 for g in gradients[:2])
+    assert written == [str(tmp_path / described["runs"][0]["run_id"])]
+    assert json.loads(capsys.readouterr().out)["updates"][0] > 0
+
+
+def test_no_logger_changes_what_is_trained(tmp_path):
+    described = small("mlp", tmp_path).as_json()
+    data, weights = load(described["data_source"]), []
+    x, labels = torch.from_numpy(data.inputs[:8]), torch.from_numpy(data.labels[:8])
+    for name in ("none", "hooks"):
+        torch.manual_seed(0)
+        net = plain_nets.net_of(described, data)
+        with plain_loggers.LOGGERS[name](net, tmp_path / "log.json") as log:
+            optimizer = plain_nets.optimizer_of(described, net, 0.1)
+            plain_nets.update(net, optimizer, described, x, labels, log)
+        weights.append(torch.cat([p.detach().flatten() for p in net.parameters()]))
+    assert torch.equal(*weights)
 
 
 def test_every_cell_has_the_depth_and_width_of_its_name(tmp_path):
@@ -157,24 +216,48 @@ def test_shares_hold_every_run_once_and_are_never_empty(tmp_path):
         assert all(part.members for part in shares(cohort, count))
 
 
-def test_the_arms_of_the_engine_differ_in_their_probes_alone(tmp_path):
-    described = small("mlp", tmp_path).as_json()
-    steps = {arm: probed(described, arm)["probes"]["steps"] for arm in ("d", "off", "every")}
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_arms_of_the_engine_differ_in_their_probes_alone(family, tmp_path):
+    cell, found = small_cell(family), {}
+    for arm in ("d", "off", "every"):
+        probes = probes_of(arm, cell, STEPS)
+        found[arm] = cohort_of(cell, 1, STEPS, tmp_path, probes).as_json()
+        of_run = {"run_id", "cell"}  # what a run is measured on is among its settings
+        found[arm]["runs"] = [
+            {n: v for n, v in run.items() if n not in of_run} for run in found[arm]["runs"]
+        ]
+    for arm in found:
+        own = {name: found[arm][name] for name in ("id", "probes")}
+        assert found[arm] == {**found["d"], **own}
+    steps = {arm: described["probes"]["steps"] for arm, described in found.items()}
     assert steps == {"d": [0, 1, 2, 3], "off": [0, 3], "every": [0, 1, 2, 3]}
-    for arm in steps:
-        assert {**probed(described, arm), "probes": described["probes"]} == described
+    assert found["every"]["probes"].get("own_pass", False) == (family != "gan")
 
 
 @pytest.mark.slow
-def test_the_engine_trains_all_runs_in_jobs_of_their_own(tmp_path):
-    found = speed.engine(small("gan", tmp_path, runs=3), "off", tmp_path)
-    assert (found.runs, found.steps, found.probes) == (3, STEPS, 2)
+@pytest.mark.parametrize(("family", "arm"), [("mlp", "off"), ("mlp", "every"), ("gan", "every")])
+def test_the_engine_trains_all_runs_in_jobs_of_their_own(family, arm, tmp_path):
+    cell = small_cell(family)
+    cohort = cohort_of(cell, 3, STEPS, tmp_path, probes_of(arm, cell, STEPS))
+    found = speed_arms.engine(cohort, tmp_path)
+    assert (found.runs, found.steps, found.probes) == (3, STEPS, {"off": 2, "every": 4}[arm])
     assert 0 < found.training < found.seconds
+
+
+@pytest.mark.slow
+def test_a_plain_arm_is_carried_over_to_all_runs(tmp_path):
+    cohort = small("mlp", tmp_path, runs=6)
+    found = speed_arms.plain(cohort, 1, 2, "none", tmp_path)
+    assert (found.runs, found.of, found.steps) == (2, 6, STEPS)
+    assert 0 < found.updates < found.training < found.seconds
+    whole = found.seconds - found.training + 3 * found.training
+    assert found.row()["rate"] == pytest.approx(6 * STEPS / whole)
+    assert found.row()["warm"] == pytest.approx(2 * STEPS / found.training)
 
 
 def test_a_command_that_fails_ends_the_benchmark_with_its_words():
     with pytest.raises(SystemExit, match="words"):
-        speed.finish([[sys.executable, "-c", "raise SystemExit('words')"]], {})
+        speed_arms.finish([[sys.executable, "-c", "raise SystemExit('words')"]], {})
 
 
 def rows_of(cell, seconds):
@@ -182,70 +265,158 @@ def rows_of(cell, seconds):
     probes = {"d": 5, "off": 2, "every": 11}
     return [
         {"cell": cell, "pair": pair, "arm": arm}
-        | speed.Time(100, 10, of * (1 + pair), of, probes.get(arm, 0)).row()
+        | speed_arms.Time(100, 10, of * (1 + pair), of, of / 2, probes.get(arm, 0)).row()
         for pair in (0, 1)
         for arm, of in seconds.items()
     ]
 
 
+ALL_ARMS = {
+    "a": 40.0, "b": 4.0, "c": 2.0, "d": 1.047, "off": 1.02, "every": 1.11, "e": 12.0,
+    "cockpit": 80.0,
+}  # fmt: skip
+
+
 def test_the_table_has_a_row_a_cell_and_says_what_was_met():
-    seconds = {"a": 40.0, "b": 4.0, "c": 2.0, "d": 1.05, "off": 1.02, "every": 1.11, "e": 12.0}
+    found = speed_table.table(
+        pd.DataFrame([row for cell in CELLS for row in rows_of(cell, ALL_ARMS)])
+    )
+    assert found.index.tolist() == list(CELLS)
+    assert found.columns[: len(ALL_ARMS)].tolist() == list(speed_arms.ARMS)
+    assert found.loc["mlp-d8-w64", "d/a"] == "38.20 (38.20 to 38.20) >=20 met"
+    assert found.loc["mlp-d8-w64", "d/c"] == "1.91 (1.91 to 1.91) >=2 missed"
+    assert found.loc["cnn-d8-w16", "d/c"] == "1.91 (1.91 to 1.91) >=1.2 met"
+    assert found.loc["mlp-d8-w64", "d: log %"] == "4.49 (4.49 to 4.49) <=5 met"
+    assert found.loc["mlp-d8-w64", "cockpit: log x"] == "20.00 (20.00 to 20.00)"
+    lines = speed_table.markdown(found).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == [f"| {cell}" for cell in CELLS]
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_on_a_gpu_targets_are_over_plain_runs_on_it():
+    seconds = {"b": 30.0, "d": 0.25, "off": 0.2, "every": 0.5}
     rows = [row for cell in CELLS for row in rows_of(cell, seconds)]
-    lines = speed.table(rows).splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(CELLS)
-    by_cell = {line.split()[0]: line for line in lines[1:]}
-    assert "38.10 (38.10 to 38.10) >=20 met" in by_cell["mlp-d8-w64"]
-    assert "1.90 (1.90 to 1.90) >=2 missed" in by_cell["mlp-d8-w64"]
-    assert "1.90 (1.90 to 1.90) >=1.2 met" in by_cell["cnn-d8-w16"]
-    assert "5.00 (5.00 to 5.00) <=5 met" in by_cell["mlp-d8-w64"]
+    found = speed_table.table(pd.DataFrame(rows), on_gpu=True)["d/b"]
+    assert found["mlp-d32-w128"] == "120.00 (120.00 to 120.00) >=100 met"
+    assert found["cnn-d8-w16"] == "120.00 (120.00 to 120.00) >=20 met"
+    assert found["rnn-t64-w32"] == "120.00 (120.00 to 120.00) >=30 met"
+    assert found["gan-d3-w64"] == "120.00 (120.00 to 120.00)"
 
 
 def test_an_arm_that_was_not_measured_has_no_column():
-    table = speed.table(rows_of("gan-d3-w64", {"c": 2.0, "off": 1.0}))
-    assert table.splitlines()[0].split() == ["c", "off", "off/c", "warm"]
+    found = speed_table.table(pd.DataFrame(rows_of("gan-d3-w64", {"c": 2.0, "off": 1.0})))
+    assert found.columns.tolist() == ["c", "off", "off/c warm"]
 
 
 def test_overhead_is_of_a_training_without_any_probe():
-    rows = rows_of("gan-d3-w64", {"off": 1 + 2 * 0.01, "d": 1 + 5 * 0.01, "every": 1 + 11 * 0.02})
-    of = pd.DataFrame(rows).pivot(index="pair", columns="arm")
-    assert speed.overhead(of, "d").tolist() == pytest.approx([5, 5])
+    seconds = {"off": 1 + 2 * 0.01, "d": 1 + 5 * 0.01, "every": 1 + 11 * 0.02}
+    of = pd.DataFrame(rows_of("gan-d3-w64", seconds)).pivot(index="pair", columns="arm")
+    assert speed_table.overhead(of, "d").tolist() == pytest.approx([5, 5])
+    assert speed_table.overhead(of, "every").tolist() == pytest.approx([22, 22])
+    alone = of.drop(columns="d", level="arm")
     each = (0.22 - 0.02) / 9
-    assert speed.overhead(of, "every").tolist() == pytest.approx(
+    assert speed_table.overhead(alone, "every").tolist() == pytest.approx(
         [100 * 11 * each / (1.02 - 2 * each)] * 2
     )
 
 
+def timed_at_once(called):
+    """Stands in for :func:`speed_arms.timed`: notes runs, arm and device."""
+
+    def timed(cohort, arm, _, device):
+        called.append((len(cohort.members), arm, device))
+        return speed_arms.Time(4, 10, 2.0, 1.0, 1.0, 2)
+
+    return timed
+
+
 def test_arms_take_turns_in_reverse_order_in_every_other_pair(tmp_path, monkeypatch, capsys):
-    called = []
-
-    def timed(cohort, arm, _):
-        called.append((len(cohort.members), arm))
-        return speed.Time(4, 10, 2.0, 1.0, 2)
-
-    monkeypatch.setattr(speed, "timed", timed)
-    out = tmp_path / "rows.csv"
+    called, out = [], tmp_path / "rows.csv"
+    monkeypatch.setattr(speed_arms, "timed", timed_at_once(called))
     words = ["--families", "gan", "--arms", "c,d", "--runs", "4", "--pairs", "2", "--out", str(out)]
     speed.main(words)
-    assert called == [(4, "c"), (4, "d"), (4, "d"), (4, "c")]
+    assert [arm for _, arm, _ in called] == ["c", "d", "d", "c"]
+    assert {(runs, device) for runs, _, device in called} == {(4, "cpu")}
     assert pd.read_csv(out)["rate"].tolist() == [20.0] * 4
-    assert "1.00 (1.00 to 1.00) >=2 missed" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "1.00 (1.00 to 1.00) >=2 missed" in said.out
+    assert "4 turns are left: about" in said.err
+
+
+def test_what_was_measured_before_is_not_measured_again(tmp_path, monkeypatch, capsys):
+    called, out = [], tmp_path / "rows.csv"
+    monkeypatch.setattr(speed_arms, "timed", timed_at_once(called))
+    words = ["--families", "gan", "--arms", "c,d", "--runs", "4", "--out", str(out), "--pairs"]
+    speed.main([*words, "1"])
+    speed.main([*words, "2", "--markdown"])
+    assert [arm for _, arm, _ in called] == ["c", "d", "d", "c"]
+    assert "| gan-d3-w64 | 20 | 20 | 1.00 (1.00 to 1.00) >=2 missed |" in capsys.readouterr().out
+    speed.main([*words, "2", "--steps", "7"])
+    assert len(called) == 8
+
+
+def test_the_time_left_grows_with_what_is_left():
+    asked = speed.arguments(["--cells", "mlp-d8-w64,cnn-d8-w16", "--arms", "c,d,every"])
+    whole = speed.turns(asked)
+    assert len(whole) == 2 * 3 * 3
+    assert 0 < speed.expected(whole[:4]) < speed.expected(whole) < 24 * 3600
 
 
 def test_plain_arms_train_no_more_runs_than_there_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(speed.slots, "cores", lambda: 4)
+    monkeypatch.setattr(speed_arms.slots, "cores", lambda: 4)
     asked = []
 
     def plain(*given):
         asked.append(given[1:4])
 
-    monkeypatch.setattr(speed, "plain", plain)
+    monkeypatch.setattr(speed_arms, "plain", plain)
     for arm in ("a", "b", "c", "e"):
-        speed.timed(small("mlp", tmp_path, runs=2), arm, tmp_path)
-        speed.timed(small("mlp", tmp_path, runs=9), arm, tmp_path)
+        speed_arms.timed(small("mlp", tmp_path, runs=2), arm, tmp_path)
+        speed_arms.timed(small("mlp", tmp_path, runs=9), arm, tmp_path)
     assert asked == [
-        (1, 1, "hooks"), (1, 1, "hooks"), (1, 1, "none"), (1, 2, "none"),
+        (1, 1, "hooks"), (1, 1, "hooks"), (1, 2, "none"), (1, 4, "none"),
         (2, 1, "none"), (4, 2, "none"), (1, 1, "wandb"), (1, 1, "wandb"),
     ]  # fmt: skip
+
+
+def test_a_gpu_is_asked_for_in_every_arm(tmp_path, monkeypatch):
+    commands = []
+
+    def finish(words, _):
+        commands.extend(words)
+        return [json.dumps({"training": [1.0], "updates": [0.5]})] * len(words)
+
+    monkeypatch.setattr(speed_arms, "finish", finish)
+    monkeypatch.setattr(speed_arms.preloaded, "running", lambda _: nullcontext({}))
+    logs = SimpleNamespace(read=lambda _: pd.DataFrame({"seconds": [1.0, 2.0]}))
+    monkeypatch.setattr(speed_arms, "RUN_LOG", logs)
+    monkeypatch.setenv("VANISHING_DEVICES", "0,1")
+    cohort = small("mlp", tmp_path, runs=9)
+    plain = speed_arms.timed(cohort, "b", tmp_path, "cuda")
+    assert (plain.runs, plain.of) == (speed_arms.RUNS_OF_B, 9)
+    engine = speed_arms.timed(cohort, "d", tmp_path, "cuda")
+    assert (engine.runs, engine.training) == (9, 3.0)
+    assert len(commands) == 1 + 4  # two jobs a GPU
+    assert all(words[words.index("--device") + 1] == "cuda" for words in commands)
+
+
+def test_the_stacks_of_a_gpu_are_full(tmp_path):
+    cohort = cohort_of(small_cell("mlp"), 0, STEPS, tmp_path, jobs=1)
+    assert len(cohort.members) == GPU_STACK >= 256
+
+
+def test_a_gpu_that_is_not_there_is_said_at_once(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as ended:
+        speed.arguments(["--device", "cuda"])
+    assert ended.value.code == 2
+    assert "device 'cuda' is not there" in capsys.readouterr().err
+
+
+def test_on_a_gpu_the_arms_are_those_that_use_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    asked = speed.arguments(["--device", "auto"])
+    assert (asked.device, asked.arms) == ("cuda", ["b", "d", "off", "every"])
 
 
 def test_a_family_or_arm_that_there_is_not_is_refused(capsys):
@@ -254,7 +425,14 @@ def test_a_family_or_arm_that_there_is_not_is_refused(capsys):
     assert "transformer is none of mlp, cnn, rnn, lstm, gru, gan" in capsys.readouterr().err
 
 
-def test_wandb_is_left_out_where_it_is_not_installed(monkeypatch, capsys):
-    monkeypatch.setattr(speed.importlib.util, "find_spec", lambda _: None)
+def test_an_arm_is_left_out_where_its_package_is_not_installed(monkeypatch, capsys):
+    monkeypatch.setitem(speed_arms.PACKAGES, "e", "no_such_package")
     assert speed.arguments(["--arms", "e,b"]).arms == ["b"]
-    assert "(e) is left out: wandb is not installed" in capsys.readouterr().out
+    said = capsys.readouterr().err
+    assert "(e) is left out: ModuleNotFoundError: No module named 'no_such_package'" in said
+
+
+def test_cockpit_is_asked_of_classifiers_without_a_past_alone():
+    known = {cell.family for cell in CELLS.values() if speed_arms.applies("cockpit", cell)}
+    assert known == {"mlp", "cnn"}
+    assert all(speed_arms.applies("e", cell) for cell in CELLS.values())

@@ -129,7 +129,7 @@ class Table:
         schema = self.schema().with_metadata(stamp)
         with (
             atomic(path) as temporary,
-            pq.ParquetWriter(temporary, schema, compression="zstd") as file,
+            pq.ParquetWriter(temporary, schema, compression="zstd", **_encodings(schema)) as file,
         ):
             parts = Writer(file)
             yield parts
@@ -188,6 +188,16 @@ class Table:
 
     def _has_null_integers(self) -> bool:
         return any(c.null and c.dtype == "int64" for c in self.columns.values())
+
+
+def _encodings(schema: pa.Schema) -> dict[str, list[str]]:
+    """Keys by dictionary; numbers as they are, their bytes apart: three quarters of the size.
+
+    Measured numbers hardly ever repeat, and those of a column share their exponents' bytes.
+    """
+    floats = [field.name for field in schema if pa.types.is_floating(field.type)]
+    others = [name for name in schema.names if name not in floats]
+    return {"use_dictionary": others, "use_byte_stream_split": floats}
 
 
 class Writer:
