@@ -47,6 +47,7 @@ COHORTS = {
     "one that diverges": NET | {"activation": "relu", "rates": [0.1, 1e30, 0.1]},
     "cnn": NET | {"family": "cnn", "norm": "batch", "optimizer": "nesterov", "width": 4},
     "every block": NET | {"probes": PROBES | {"blocks": list(BLOCKS)}},
+    "own passes": NET | {"optimizer": "adam", "probes": PROBES | {"batch": 16, "own_pass": True}},
     "rnn": RNN | {"optimizer": "rmsprop", "norm": "layer", "clip": "norm(limit=1)"},
     "a task with its own score": TRANSDUCTION,
     "live gan": GAN | {

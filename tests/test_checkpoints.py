@@ -61,9 +61,9 @@ def test_a_finished_stack_is_not_trained_again(tmp_path, undisturbed, monkeypatc
 
     made, advance = [], training.advance
 
-    def counted(stack, step, wanted):
+    def counted(stack, step, *wanted):
         made.append((len(stack.lr), step))
-        return advance(stack, step, wanted)
+        return advance(stack, step, *wanted)
 
     monkeypatch.setattr(training, "advance", counted)
     assert_same(job.run(PLAIN, device="cpu", watch=Watch(Checkpoints(tmp_path))), undisturbed)
@@ -80,9 +80,9 @@ def test_what_froze_no_layers_is_not_trained_again_for_the_sake_of_what_did(tmp_
         job.run(cohort, device="cpu", watch=StoppingWatch(tmp_path, 2 * steps + 4))
     made, advance = [], training.advance
 
-    def counted(stack, step, wanted):
+    def counted(stack, step, *wanted):
         made.append(step)
-        return advance(stack, step, wanted)
+        return advance(stack, step, *wanted)
 
     monkeypatch.setattr(training, "advance", counted)
     found = job.run(cohort, device="cpu", watch=Watch(Checkpoints(tmp_path)))

@@ -10,7 +10,7 @@ from torch import nn
 from vanishing.engine.forward import forward
 from vanishing.engine.initial import draw, generator_of, initial_buffers, scale_to_unit_variance
 from vanishing.engine.network import Network
-from vanishing.engine.probes import log10_rms, measure
+from vanishing.engine.probes import measure
 from vanishing.engine.samples import samples_of, survivals
 from vanishing.engine.stack import Budget
 from vanishing.engine.training import train_stack
@@ -253,17 +253,6 @@ def test_an_epoch_holds_every_training_sample_at_most_once():
 def test_purposes_have_generators_of_their_own():
     draws = [torch.rand(1, generator=generator_of(0, purpose)) for purpose in ("init", "order")]
     assert draws[0] != draws[1]
-
-
-def test_log10_rms_neither_underflows_nor_overflows():
-    values = torch.tensor([[[1e-200, -1e-200]], [[1e300, 1e300]]], dtype=torch.float64)
-    torch.testing.assert_close(
-        log10_rms(values), torch.tensor([-200.0, 300.0], dtype=torch.float64)
-    )
-
-
-def test_log10_rms_of_zeros_is_missing():
-    assert log10_rms(torch.zeros(1, 3, 2, dtype=torch.float64)).isnan().all()
 
 
 @pytest.mark.parametrize("family", ["mlp", "cnn"])

@@ -72,7 +72,7 @@ def test_judged_runs_train_at_the_best_rate_of_their_cell(logs):
 
 def test_layers_are_measured_at_every_probe_step_and_layer(logs):
     layers = logs[1]["layers"]
-    assert sorted(layers["step"].unique()) == [0, 1, 2, 4, 8, 16, 20]
+    assert sorted(layers["step"].unique()) == [0, 1, 4, 16, 20]
     assert (
         layers.groupby(["run_id", "step"])["layer"].apply(list).map(lambda x: x == [1, 2, 3]).all()
     )
@@ -203,7 +203,7 @@ def test_a_rate_is_chosen_from_the_policys_own_tuning_runs_alone(logs):
     assert again["runs"]["lr"].tolist() == judged["runs"]["lr"].tolist()
 
 
-@pytest.mark.parametrize(("family", "most"), [("mlp", 20), ("cnn", 8)])
+@pytest.mark.parametrize(("family", "most"), [("mlp", 48), ("cnn", 12)])
 def test_stacks_hold_every_run_once_and_are_of_about_one_size(family, most):
     for runs, width in [(1, 8), (20, 64), (21, 64), (50, 128)]:
         architecture = Architecture(family, 3, width, inputs=64, outputs=10, image=(1, 8, 8))

@@ -17,7 +17,7 @@ from vanishing.engine.measures import (
 from vanishing.engine.quality import mmd2
 from vanishing.parts.architecture import Architecture
 from vanishing.parts.plane import ring_modes
-from vanishing.parts.stack_sizes import CPU_STACK, bytes_of_run
+from vanishing.parts.stack_sizes import bytes_of_run, most_runs
 from vanishing.parts.tasks import load
 from vanishing.tables import GAMES as GAMES_TABLE
 from vanishing.tables import LOGS
@@ -295,10 +295,10 @@ def test_memory_of_a_stack_is_that_of_both_players():
     large = Architecture("cnn", 20, 32, inputs=3072, outputs=1, image=(3, 32, 32), stages=3)
     small = Architecture("mlp", 3, 8, inputs=4, outputs=2)
     device = choose("cpu")
-    assert max(map(len, stacks(40, small, 16, device))) == CPU_STACK
+    assert max(map(len, stacks(96, small, 16, device))) == most_runs(small)
     held = bytes_of_run(small, 64) + bytes_of_run(large, 128)
     most = max(map(len, stacks(40, small, 64, device, large)))
-    assert most == max(1, int(1e9 // held)) < CPU_STACK
+    assert most == max(1, int(1e9 // held)) < most_runs(small)
 
 
 @pytest.mark.slow

@@ -228,8 +228,9 @@ def planted(run, layer, value, depth=3):
 def test_the_first_layer_that_is_not_finite_is_found_in_its_run(layer, value):
     """Layer 4 of 3 is the head; a layer in pieces counts as one."""
     losses, h = planted(2, layer, value)
-    assert first_layers(losses, h).tolist() == [0, 0, layer, 0]
-    assert first_layers(losses, [list(z.split(2, dim=2)) for z in h]).tolist() == [0, 0, layer, 0]
+    assert first_layers(losses, lambda: h).tolist() == [0, 0, layer, 0]
+    pieces = [list(z.split(2, dim=2)) for z in h]
+    assert first_layers(losses, lambda: pieces).tolist() == [0, 0, layer, 0]
     on_a_device = torch.where(losses.isfinite(), 0, _first(h))  # of all runs, with no look before
     assert on_a_device.tolist() == [0, 0, layer, 0]
     assert first_weights({"W": [*h, torch.ones(4, 2, 2)]}).tolist() == [0, 0, layer % 4, 0]
@@ -238,9 +239,17 @@ def test_the_first_layer_that_is_not_finite_is_found_in_its_run(layer, value):
 def test_a_value_that_no_loss_saw_is_of_no_layer():
     losses, h = planted(2, 1, torch.inf)
     losses[2] = 1.0
-    assert first_layers(losses, h) is None
+    assert first_layers(losses, pytest.fail) is None  # and no layer was asked for
     losses[0] = torch.inf
-    assert first_layers(losses, h).tolist() == [4, 0, 0, 0]
+    assert first_layers(losses, lambda: h).tolist() == [4, 0, 0, 0]
+
+
+def test_a_run_that_was_lost_before_is_not_looked_for_again():
+    losses, h = planted(2, 1, torch.inf)
+    lost = torch.tensor([False, False, True, False])
+    assert first_layers(losses, pytest.fail, lost) is None
+    losses[1] = torch.nan
+    assert first_layers(losses, lambda: h, lost).tolist() == [0, 4, 0, 0]
 
 
 def test_only_the_first_time_is_noted():

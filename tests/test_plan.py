@@ -154,13 +154,20 @@ def test_two_batteries_that_probe_one_run_differently_are_refused(make):
         make(a=BATTERY, b=changed(probes={"steps": [2], "batch": 8}))
 
 
-def test_log_probes_are_powers_of_two_with_start_and_end(make):
-    [steps] = {
-        c.graph.probe_steps
-        for c in make(b=changed(train={**BATTERY["train"], "steps": 20})).cohorts
-        if c.graph.split == "judged"
-    }
-    assert steps == (0, 1, 2, 4, 8, 16, 20)
+@pytest.mark.parametrize(
+    ("probes", "expected"),
+    [
+        ({}, (0, 1, 4, 16, 20)),
+        ({"steps": "sparse"}, (0, 1, 4, 16, 20)),
+        ({"steps": "log"}, (0, 1, 2, 4, 8, 16, 20)),
+        ({"steps": "every"}, tuple(range(21))),
+        ({"steps": [3, 7]}, (0, 3, 7, 20)),
+    ],
+)
+def test_a_schedule_of_probes_has_a_name_or_is_a_list(make, probes, expected):
+    battery = changed(train={**BATTERY["train"], "steps": 20}, probes={"batch": 8, **probes})
+    judged = {c.graph.probe_steps for c in make(b=battery).cohorts if c.graph.split == "judged"}
+    assert judged == {expected}
 
 
 def test_runs_that_only_choose_a_rate_are_probed_at_their_ends_alone(make):

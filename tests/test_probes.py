@@ -108,12 +108,6 @@ def test_a_gradient_of_zero_has_no_cosine():
     assert not found["total_change"].isfinite().any()  # nothing over nothing
 
 
-def test_cosines_do_not_underflow():
-    a, b = normal(2, 4, 3), normal(2, 4, 3, seed=1)
-    expected = nn.functional.cosine_similarity(a.flatten(1), b.flatten(1))
-    torch.testing.assert_close(probes.cosine(1e-200 * a, 1e200 * b), expected, **CLOSE)
-
-
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

@@ -7,10 +7,10 @@ import torch
 from vanishing.engine.forward import forward
 from vanishing.engine.initial import draw
 from vanishing.engine.network import Network
-from vanishing.engine.probes import doubled, measure
+from vanishing.engine.probes import doubled
 from vanishing.engine.samples import samples_of
 from vanishing.engine.stack import Budget, Stack, advance
-from vanishing.engine.through_time import lag_profile
+from vanishing.engine.through_time import measure_through_time
 from vanishing.engine.training import train_stack
 from vanishing.parts.activations import ACTIVATIONS
 from vanishing.parts.data import UNASKED, Data
@@ -108,8 +108,8 @@ def test_logits_losses_gradients_and_lags_equal_plain_nets(recurrence, answer, i
     graph, data = graph_of(answer, recurrence=recurrence, depth=depth), data_of(answer, inputs)
     net, loss = Network.of(graph, data.shape), LOSSES[graph["loss"]]
     parameters, (x, labels) = drawn(net), batch_of(data)
-    lags = lag_profile(net, parameters, loss, x, labels)
-    layers = measure(net, parameters, {}, loss, x, labels)
+    found_in_probe = measure_through_time(net, parameters, loss, x, labels)
+    lags, layers = found_in_probe.lags, found_in_probe.layers
     tensors = [t.requires_grad_() for group in parameters.values() for t in group]
     logits, h, _ = forward(net, parameters, x[None])
     losses = loss.per_sample(logits, labels[None])
@@ -195,7 +195,7 @@ def test_every_activation_in_a_vanilla_net_equals_a_loop(activation):
         batch_of(data),
     )
     parameters = drawn(net)
-    lags = lag_profile(net, parameters, loss, x, labels)
+    lags = measure_through_time(net, parameters, loss, x, labels).lags
     tensors = [t.requires_grad_() for group in parameters.values() for t in group]
     logits, _, _ = forward(net, parameters, x[None])
     gradients = iter(torch.autograd.grad(loss.per_sample(logits, labels[None]).sum(), tensors))
@@ -242,7 +242,7 @@ def test_truncation_cuts_gradients_and_no_values(recurrence, answer, stretch):
     for mine, theirs in zip(cut[1] + cut[2], uncut[1] + uncut[2], strict=True):
         assert torch.equal(torch.stack(mine), torch.stack(theirs))
     [loop] = plains(graph, data, parameters)
-    lags = lag_profile(net, parameters, loss, x, labels)
+    lags = measure_through_time(net, parameters, loss, x, labels).lags
     torch.testing.assert_close(lags[0], plain_lags(loop, x, labels), equal_nan=True, **CLOSE)
     if answer != "every":
         assert lags[0, :, :stretch].isfinite().all()
@@ -254,7 +254,7 @@ def test_layers_of_a_truncated_net_are_measured_over_all_its_steps():
     graph = graph_of(truncation=2)
     net = Network.of(graph, data.shape)
     parameters = drawn(net)
-    found = measure(net, parameters, {}, LOSSES["cross_entropy"], x, labels)
+    found = measure_through_time(net, parameters, LOSSES["cross_entropy"], x, labels).layers
     [loop] = plains(graph, data, parameters)
     loss_of(loop(x), labels).sum().backward()
     deltas = [[torch.zeros_like(z) if z.grad is None else z.grad for z in h] for h in loop.h]

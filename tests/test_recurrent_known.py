@@ -12,7 +12,7 @@ from vanishing.engine.initial import draw
 from vanishing.engine.network import Network
 from vanishing.engine.probes import doubled
 from vanishing.engine.recurrent import recurrent_weights
-from vanishing.engine.through_time import lag_profile, of_recurrences
+from vanishing.engine.through_time import measure_through_time
 from vanishing.parts.architecture import Shape
 from vanishing.parts.losses import LOSSES
 from vanishing.parts.recurrences import RECURRENCES
@@ -54,7 +54,8 @@ def profile(net, parameters, x=None, seed=0):
     if x is None:
         x = torch.randn(8, STEPS * FEATURES, generator=generator, dtype=torch.float64)
     labels = torch.arange(len(x)) % 4
-    return lag_profile(net, parameters, LOSSES["cross_entropy"], x, labels)[0, -1].numpy()
+    found = measure_through_time(net, parameters, LOSSES["cross_entropy"], x, labels)
+    return found.lags[0, -1].numpy()
 
 
 # Draws
@@ -150,7 +151,8 @@ def test_the_forget_gate_alone_is_biased_where_no_norm_takes_it_away(norm, place
     quiet = {name: [0 * t for t in group] if name == "W" else group
              for name, group in parameters.items()}  # fmt: skip
     if norm != "rms":
-        keep = of_recurrences(net, quiet, x)["forget"]["gate_mean"]
+        found = measure_through_time(net, quiet, LOSSES["cross_entropy"], x, torch.zeros(2).long())
+        keep = found.recurrences["forget"]["gate_mean"]
         assert keep[0].tolist() == pytest.approx([1 / (1 + math.exp(-forget_bias))] * DEPTH)
 
 

@@ -15,7 +15,7 @@ from vanishing.engine.initial import draw
 from vanishing.engine.network import Network
 from vanishing.engine.probes import doubled
 from vanishing.engine.samples import samples_of
-from vanishing.engine.through_time import lag_profile
+from vanishing.engine.through_time import measure_through_time
 from vanishing.parts.activations import ACTIVATIONS
 from vanishing.parts.architecture import Shape
 from vanishing.parts.data import Data
@@ -181,7 +181,8 @@ def engine_profile(x: np.ndarray, init: str, seeds: list[int], **settings: objec
     net = Network.of(graph, Shape(flat.shape[1], 1, sequence=x.shape[1:]))
     drawn = doubled(draw(net, [init] * len(seeds), seeds))
     ones = torch.ones(len(x), 1, dtype=torch.float64)
-    return lag_profile(net, drawn, LOSSES["squared_error"], flat, ones)[:, 0].numpy()
+    found = measure_through_time(net, drawn, LOSSES["squared_error"], flat, ones)
+    return found.lags[:, 0].numpy()
 
 
 def test_behind_a_truncation_lags_are_censored_in_both() -> None:

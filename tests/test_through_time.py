@@ -11,9 +11,10 @@ from vanishing.engine.network import Network
 from vanishing.engine.probes import doubled
 from vanishing.engine.samples import samples_of
 from vanishing.engine.stack import Budget
-from vanishing.engine.through_time import last_answer, of_recurrences
+from vanishing.engine.through_time import last_answer, measure_through_time
 from vanishing.engine.training import train_stack
 from vanishing.parts.data import UNASKED
+from vanishing.parts.losses import LOSSES
 from vanishing.parts.recurrences import RECURRENCES
 from vanishing.parts.tasks import load
 from vanishing.tables import LAGS, LOGS, SCORES
@@ -67,12 +68,17 @@ def cohort_of(task, **settings):
 # By hand
 
 
+def recurrences_of(net, parameters, batch):
+    """What a probe says of the recurrent weights and gates of a net that tells classes."""
+    return measure_through_time(net, parameters, LOSSES["cross_entropy"], *batch).recurrences
+
+
 @pytest.mark.parametrize("recurrence", CELLS)
 def test_recurrent_weights_are_measured_as_numpy_has_it(recurrence):
     graph, data = graph_of(recurrence=recurrence), data_of()
     net = Network.of(graph, data.shape)
     parameters = drawn(net, ["orthogonal(gain=0.9)", "he"], [0, 1])
-    found = of_recurrences(net, parameters, batch_of(data)[0])
+    found = recurrences_of(net, parameters, batch_of(data))
     columns = RECURRENCES[recurrence].columns
     assert tuple(found) == columns
     for n, column in enumerate(columns):
@@ -90,9 +96,9 @@ def test_recurrent_weights_are_measured_as_numpy_has_it(recurrence):
 @pytest.mark.parametrize("recurrence", ["lstm", "gru", "minimal_gated"])
 def test_gates_are_those_of_a_loop_by_hand(recurrence):
     graph, data = graph_of(recurrence=recurrence), data_of()
-    net, (x, _) = Network.of(graph, data.shape), batch_of(data_of())
+    net, (x, labels) = Network.of(graph, data.shape), batch_of(data_of())
     parameters = drawn(net, ["gaussian(sigma_w=4, sigma_b=2)"])
-    found = of_recurrences(net, parameters, x)
+    found = recurrences_of(net, parameters, (x, labels))
     [loop, *_] = plains(graph, data, parameters)
     with torch.no_grad():
         loop(x)
@@ -107,11 +113,11 @@ def test_gates_are_those_of_a_loop_by_hand(recurrence):
 
 
 def test_a_run_whose_weights_are_not_finite_has_no_measures_and_spoils_no_other():
-    net, x = Network.of(graph_of(recurrence="gru"), data_of().shape), batch_of(data_of())[0]
+    net, batch = Network.of(graph_of(recurrence="gru"), data_of().shape), batch_of(data_of())
     parameters = drawn(net, ["he", "he"], [0, 1])
-    alone = of_recurrences(net, {n: [t[1:] for t in g] for n, g in parameters.items()}, x)
+    alone = recurrences_of(net, {n: [t[1:] for t in g] for n, g in parameters.items()}, batch)
     parameters["W"][0][0, -1, 0] = torch.nan
-    found = of_recurrences(net, parameters, x)
+    found = recurrences_of(net, parameters, batch)
     for name, value in found["reset"].items():
         assert value[0, 0].isnan(), name
         torch.testing.assert_close(value[1:], alone["reset"][name])

@@ -27,7 +27,7 @@ def optimizer_problems(optimizer: Optimizer) -> list[str]:
     decay = optimizer.weight_decay
     if not 0 <= decay < math.inf:
         problems.append(f"weight_decay must be finite and not below 0, and {decay} came")
-    for promise in (_apart, _at_rest, _descends):
+    for promise in (_apart, _at_rest, _descends, _fused):
         problems += told(promise(optimizer))
     return problems
 
@@ -98,6 +98,26 @@ def _descends(optimizer: Optimizer) -> Iterator[str]:
             f"{STEPS} steps at a rate of {RATE} down the parabola w² / 2 led from {first:.3g} to "
             f"{last:.3g}: the direction d must be one in which W − lr d goes down"
         )
+
+
+def _fused(optimizer: Optimizer) -> Iterator[str]:
+    """Steps of tensors with several rates, in one call, as by ``update``."""
+    if optimizer.fused is None:
+        return
+    rates, decay = [0.1, 0.1, 0.02], optimizer.weight_decay
+    lr = torch.tensor(rates, dtype=torch.float64).view(-1, 1, 1)
+    w = [torch.ones(shape, dtype=torch.float64) for shape in SHAPES]
+    expected, states, by_update = [t.clone() for t in w], [{} for _ in w], [{} for _ in w]
+    for step in (1, 2, 3):
+        generator = torch.Generator().manual_seed(step)
+        gradients = [torch.randn(t.mT.shape, generator=generator).double().mT for t in w]
+        optimizer.fused(w, gradients, states, rates, step)
+        for n, (t, g) in enumerate(zip(expected, gradients, strict=True)):
+            d = optimizer.update(g, by_update[n], step)
+            expected[n] = t - lr * (d + decay * t)
+        if not all(torch.allclose(t, e, 1e-9, 1e-12) for t, e in zip(w, expected, strict=True)):
+            yield f"step {step} of fused is not W − lr (d + decay W) with the d that update gives"
+            return
 
 
 def schedule_problems(schedule: Schedule) -> list[str]:

@@ -24,7 +24,7 @@ from ..parts.data import Data
 from ..parts.games import GAMES, Game, gradient_penalty
 from ..parts.seeds import generator_of
 from .draws import Draws
-from .feedforward import pass_forward
+from .feedforward import OnPhi, pass_forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
 from .network import Buffers, Network, Parameters, flat
 from .nonfinite import first_layers
@@ -88,6 +88,7 @@ class Player:
     turns: int = 0  # updates made so far
     last: Turn | None = None
     earlier: Turn | None = None  # the one before the last
+    on_phi: OnPhi | None = None  # sees every h with phi(h)
 
     @classmethod
     def of(cls, net: Network, inits: list[str], seeds: list[int], name: str, x: Tensor) -> Player:
@@ -101,19 +102,25 @@ class Player:
         iterated = {name: buffers[name] for name in buffers if name not in ("mean", "variance")}
         return cls(net, parameters, iterated, copied(parameters), learning, [{} for _ in learning])
 
-    def exact(self) -> Player:
+    def exact(self, on_phi: OnPhi) -> Player:
         """A copy in float64, for a probe: gradients flow to it, and nothing back."""
         parameters = doubled(self.parameters)
         learning = [t.requires_grad_() for t in flat(parameters)]
         return replace(
-            self, parameters=parameters, learning=learning, buffers=doubled(self.buffers)
+            self,
+            parameters=parameters,
+            learning=learning,
+            buffers=doubled(self.buffers),
+            on_phi=on_phi,
         )
 
     def sees(
         self, x: Tensor, learning: bool = False, kept: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """What comes of ``x`` (runs, batch, inputs), and h and a of every layer."""
-        return pass_forward(self.net, self.parameters, x, self.buffers, learning, kept)
+        return pass_forward(
+            self.net, self.parameters, x, self.buffers, learning, kept, on_phi=self.on_phi
+        )
 
     def judges(self, x: Tensor) -> Tensor:
         """A discriminator's output on samples, (runs, batch)."""
@@ -261,6 +268,7 @@ def _update(
         player.state,
         match.lr * budget.schedule.factor(step, budget.steps),
         player.turns,
+        wanted,
     )
     if game.clip is not None and player is match.discriminator:
         for tensor in player.learning:
@@ -269,7 +277,7 @@ def _update(
             pairs = zip(flat(before), player.learning, strict=True)
             changes = [old - new.detach() for old, new in pairs]
     found = _nonfinite(losses.detach(), layers, match.generator.net.depth)
-    turn = Turn(losses.detach(), found, gradients, before, changes if wanted else None)
+    turn = Turn(losses.detach(), found, gradients, before, changes)
     player.earlier, player.last = player.last, turn
     return turn
 
@@ -280,5 +288,5 @@ def _nonfinite(losses: Tensor, layers: Values, depth: int) -> Tensor | None:
     ``layers`` are the generator's, ``depth`` of them, and then the discriminator's, counted from 1
     again; where all are finite, it is the discriminator's head.
     """
-    found = first_layers(losses, layers)
+    found = first_layers(losses, lambda: layers)
     return None if found is None else torch.where(found > depth, found - depth, found)

@@ -13,13 +13,23 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..parts.architecture import KERNEL
 from ..parts.norms import next_top
 from ..parts.residuals import AFTER, BEFORE, concatenate
-from .network import Buffers, Network, Parameters, learned_by_phi, normalised, over_pixels
+from . import fused_layer, products
+from .convolution import convolved
+from .network import (
+    Buffers,
+    Network,
+    Parameters,
+    learned_by_phi,
+    normalised,
+    over_pixels,
+    running_of,
+)
 
 OnAffine = Callable[[int, Tensor], Tensor]
 OnStream = Callable[[Tensor], None]
+OnPhi = Callable[[Tensor, Tensor], None]
 
 
 def pass_forward(
@@ -31,6 +41,8 @@ def pass_forward(
     kept: Tensor | None = None,
     on_affine: OnAffine | None = None,
     on_stream: OnStream | None = None,
+    on_phi: OnPhi | None = None,
+    values: bool = True,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Logits (runs, batch, classes), and h and a of every layer, (runs, batch, units[, pixels]).
 
@@ -38,7 +50,8 @@ def pass_forward(
     batch; without, batch norm normalises by its running statistics where it is given any. ``kept``
     (runs, blocks) says which blocks survive; without it they count by their probability.
     ``on_affine(layer, values)`` may change what the layer with this index gives, the head too;
-    ``on_stream(stream)`` sees what enters the first residual block, and what leaves each.
+    ``on_stream(stream)`` sees what enters the first residual block, and what leaves each, and
+    ``on_phi(h, a)`` every h with phi(h).
     """
     buffers = buffers or {}
     architecture = net.architecture
@@ -53,14 +66,20 @@ def pass_forward(
         z = on_affine(layer, z) if on_affine else z
         if net.residual.joins == BEFORE:
             z, stream = _joined(net, parameters, layer, stream, z, kept)
-        h = normalised(net, parameters, layer, z, buffers, learning) if net.norm_first else z
-        a = net.activation.phi(h, *learned_by_phi(net, parameters, layer, h))
+        if not (values or on_phi) and fused_layer.is_fused(net, z, learning):
+            a = fused_layer.outputs(net, parameters, layer, z, running_of(buffers, layer))
+        else:
+            h = normalised(net, parameters, layer, z, buffers, learning) if net.norm_first else z
+            a = net.activation.phi(h, *learned_by_phi(net, parameters, layer, h))
+        if on_phi:
+            on_phi(h, a)
         if not net.norm_first:
             a = normalised(net, parameters, layer, a, buffers, learning)
         if net.residual.joins == AFTER:
             a, stream = _joined(net, parameters, layer, stream, a, kept)
-        pre_activations.append(h)
-        activations.append(a)
+        if values:
+            pre_activations.append(h)
+            activations.append(a)
         if on_stream and (not layer or architecture.ends_block(layer + 1)):
             on_stream(stream)
     if a.dim() > 3 and not architecture.generates:
@@ -73,15 +92,8 @@ def pass_forward(
 def affine(net: Network, a: Tensor, weight: Tensor, bias: Tensor, stride: int = 1) -> Tensor:
     """a W + b, or the convolution of ``a`` (runs, batch, channels, height, width) with W."""
     if a.dim() == 3:
-        return torch.baddbmm(bias, a, weight)
-    runs, batch, channels, *pixels = a.shape
-    kernel = weight.transpose(1, 2).reshape(-1, channels, KERNEL, KERNEL)
-    flat_runs, padding = a.transpose(0, 1).reshape(batch, runs * channels, *pixels), KERNEL // 2
-    if net.architecture.padding == "circular":
-        flat_runs = torch.nn.functional.pad(flat_runs, [padding] * 4, mode="circular")
-        padding = 0
-    z = torch.nn.functional.conv2d(flat_runs, kernel, bias.reshape(-1), stride, padding, 1, runs)
-    return z.view(batch, runs, -1, *z.shape[2:]).transpose(0, 1)
+        return products.affine(a, weight, bias)
+    return convolved(a, weight, bias, stride, net.architecture.padding == "circular")
 
 
 def _weight(

@@ -8,8 +8,9 @@ from torch import Tensor
 from ..parts.losses import Loss
 from .gradients import weight_gradients
 from .network import Buffers, Network, Parameters
-from .probes import Measures, cosine
+from .probes import Measures
 from .stack import layer_of
+from .statistics import cosine
 
 
 def interference(

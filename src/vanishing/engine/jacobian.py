@@ -15,7 +15,7 @@ from torch import Tensor
 from ..parts.losses import Loss
 from .forward import forward
 from .network import Buffers, Network, Parameters
-from .probes import log10_rms
+from .statistics import log10_rms
 
 SAMPLES = 4  # of a Jacobian; 1 where a norm mixes samples, as all of the batch is passed for each
 LARGEST_OUTPUT = 1024  # values of h_L: each costs a backward pass

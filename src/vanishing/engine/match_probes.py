@@ -17,7 +17,7 @@ from ..parts.plane import ring_modes
 from ..parts.seeds import generator_of
 from .adversarial import Match, Player, discriminator_loss, on_both
 from .evaluation import Scores
-from .probes import Measures, log10_rms, of_layers
+from .probes import Measures, Slopes, of_layers, statistics_on
 from .quality import digit_features, frechet, high_quality_share, mmd2, modes_covered
 
 SCORED = 500  # samples, generated and real, that scores compare
@@ -66,18 +66,20 @@ def at_probe(match: Match, probe: Probe) -> tuple[dict[str, Measures], dict[str,
     L of a layer's measures is the loss of a sample without a penalty: the generator's on generated
     ones, through the discriminator, and the discriminator's on as many of each kind.
     """
-    generator, discriminator = match.generator.exact(), match.discriminator.exact()
+    slopes = Slopes()
+    generator, discriminator = (player.exact(slopes.see) for player in match.players.values())
     runs = len(match.lr)
     real = probe.real.expand(runs, *probe.real.shape)
     fake, h, a = generator.sees(probe.latent.expand(runs, *probe.latent.shape))
-    of_generator, game = _generator(match, (generator, discriminator), fake, (h, a))
+    of_generator, game = _generator(match, (generator, discriminator), fake, (h, a, slopes))
     mix = probe.mix.expand(runs, -1)
-    layers, of_game = _discriminator(match, discriminator, real, fake.detach(), mix)
+    batches = (real, fake.detach(), mix)
+    layers, of_game = _discriminator(match, discriminator, batches, slopes)
     return {"generator": of_generator, "discriminator": layers}, game | of_game
 
 
 def _generator(
-    match: Match, players: tuple[Player, Player], fake: Tensor, values: tuple[list, list]
+    match: Match, players: tuple[Player, Player], fake: Tensor, values: tuple[list, list, Slopes]
 ) -> tuple[Measures, dict[str, Tensor]]:
     generator, discriminator = players
     losses = match.rules.game.generator(discriminator.judges(fake))
@@ -88,16 +90,16 @@ def _generator(
 
 
 def _discriminator(
-    match: Match, player: Player, real: Tensor, fake: Tensor, mix: Tensor
+    match: Match, player: Player, batches: tuple[Tensor, Tensor, Tensor], slopes: Slopes
 ) -> tuple[Measures, dict[str, Tensor]]:
-    game = match.rules.game
+    game, (real, fake, _) = match.rules.game, batches
     *outputs, h, a = on_both(player, real, fake)
-    losses = discriminator_loss(game, player, outputs, (real, fake, mix))
+    losses = discriminator_loss(game, player, outputs, batches)
     gradients = _gradients(losses, player)
     of_real, of_fake = game.discriminator(*outputs)
     # Over one batch's size, so that the layers' gradient is that of the sum of the two means.
     total = of_real.sum() + of_fake.sum()
-    layers = of_layers(player.net, player.parameters, (h, a), total, real.shape[1])
+    layers = of_layers(player.net, player.parameters, (h, a, slopes), total, real.shape[1])
     on_real, on_fake = (out.detach() for out in outputs)
     return layers, {
         "discriminator_loss": (of_real.mean(1) + of_fake.mean(1)).detach(),
@@ -116,7 +118,8 @@ def _gradients(losses: Tensor, player: Player) -> list[Tensor]:
 def log10_norm(tensors: list[Tensor]) -> Tensor:
     """log10 of each run's norm over all ``tensors`` (runs, ...); missing where all are 0."""
     values = torch.cat([t.flatten(1) for t in tensors], dim=1)
-    return log10_rms(values) + np.log10(values.shape[1]) / 2
+    found = statistics_on(values.device).moments([[values]], ("log10_rms",))
+    return found["log10_rms"][:, 0] + np.log10(values.shape[1]) / 2
 
 
 def _share(settled: Tensor, output: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..parts.activations import ACTIVATIONS, Activation
 from ..parts.architecture import Architecture, Place, Shape
-from ..parts.norms import NORMS, Norm
+from ..parts.norms import NORMS, Norm, Running
 from ..parts.recurrences import RECURRENCES, Recurrence
 from ..parts.residuals import RESIDUALS, Residual
 
@@ -101,8 +101,7 @@ def normalised(
     units: slice = slice(None),
 ) -> Tensor:
     """What the norm of a layer makes of the ``values`` of its ``units``, with gain and bias."""
-    running = (buffers["mean"][layer], buffers["variance"][layer]) if "mean" in buffers else None
-    values = net.norm.apply(values, running, learning)
+    values = net.norm.apply(values, running_of(buffers, layer), learning)
     if net.norm.weigh or not net.norm.affine:
         return values
     gain = over_pixels(parameters["gain"][layer][..., units], values)
@@ -110,6 +109,11 @@ def normalised(
         return values * gain
     bias = over_pixels(parameters["bias"][layer][..., units], values)
     return torch.addcmul(bias, values, gain)
+
+
+def running_of(buffers: Buffers, layer: int) -> Running | None:
+    """The running statistics that a norm keeps of a layer."""
+    return (buffers["mean"][layer], buffers["variance"][layer]) if "mean" in buffers else None
 
 
 def over_pixels(rows: Tensor, values: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """Where a run's values were first not finite: at which update, in which layer.
 
 A step on a GPU must not wait for the host to look at a flag. There the layer is found at every
-update and kept on the device; on a CPU, where looking costs nothing, only where a loss is not
-finite.
+update and kept on the device; on a CPU, where looking costs nothing, only where a run's loss is not
+finite for the first time.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -15,19 +17,24 @@ from .network import Parameters
 Values = list[Tensor] | list[list[Tensor]]  # of each layer; of each time step or pass of it
 
 
-def first_layers(losses: Tensor, h: Values) -> Tensor | None:
+def first_layers(
+    losses: Tensor, h: Callable[[], Values], lost: Tensor | None = None
+) -> Tensor | None:
     """The first layer (runs) that is not finite of each run whose loss is not; 0 of the others.
 
     The head counts as the layer after the last. None: every loss is finite, and that was cheap to
-    see. ``losses`` are (runs), values of a layer (runs, ...).
+    see. ``losses`` are (runs), what ``h()`` gives for a layer (runs, ...); on a CPU it is asked for
+    only where a loss is not finite in a run that was not ``lost`` before.
     """
     if losses.device.type != "cpu":
-        return torch.where(losses.isfinite(), 0, _first(h))
+        return torch.where(losses.isfinite(), 0, _first(h()))
     bad = ~losses.isfinite()
+    if lost is not None:
+        bad &= ~lost
     if not bad.any():
         return None
     found = torch.zeros(len(losses), dtype=torch.int64)
-    found[bad] = _first([[t[bad] for t in (z if isinstance(z, list) else [z])] for z in h])
+    found[bad] = _first([[t[bad] for t in (z if isinstance(z, list) else [z])] for z in h()])
     return found
 
 

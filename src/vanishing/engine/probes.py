@@ -7,14 +7,18 @@ stored as missing, with the share of zeros beside it.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..parts.losses import Loss
-from .forward import forward, over_time
-from .network import Buffers, Network, Parameters, learned_by_phi
+from . import statistics
+from .forward import forward
+from .network import Buffers, Network, Parameters
 
 if TYPE_CHECKING:
     from .adversarial import Player, Turn
@@ -40,6 +44,47 @@ def probed_buffers(buffers: Buffers) -> Buffers:
     return doubled({name: t for name, t in buffers.items() if name not in ("mean", "variance")})
 
 
+@dataclass(frozen=True)
+class Probed:
+    """All that a pass forward and back tells of the layers, and of a recurrent net's past."""
+
+    layers: Measures
+    lags: Tensor | None = None  # (runs, depth, steps): see :func:`.through_time.lag_profile`
+    recurrences: dict[str, Measures] = field(default_factory=dict)  # see .of_recurrences
+
+
+class Slopes:
+    """phi' at every h of a pass, from the graph of that pass: nothing is computed twice.
+
+    Have it :meth:`see` each h and phi(h) on the way; it tells phi'(h) until a gradient goes back
+    through the graph and frees it.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def see(self, h: Tensor, a: Tensor) -> None:
+        """Note that phi(h) is ``a``."""
+        self._seen[id(h)] = h, a
+
+    def at(self, h: Tensor) -> Tensor:
+        """phi'(h), as :meth:`vanishing.parts.activations.Activation.derivative` has it."""
+        h, a = self._seen[id(h)]
+        if not a.requires_grad:  # a constant
+            return torch.zeros_like(h)
+        ones = torch.ones((), dtype=a.dtype, device=a.device).expand_as(a)
+        return torch.autograd.grad(a, h, ones, retain_graph=True, materialize_grads=True)[0]
+
+
+def statistics_on(device: torch.device) -> ModuleType:
+    """The module with the functions of :mod:`.statistics` that is fastest on the ``device``."""
+    if device.type != "cpu":
+        return statistics
+    from . import kernels  # numba takes a third of a second to load
+
+    return kernels
+
+
 def measure(
     net: Network, parameters: Parameters, buffers: Buffers, loss: Loss, x: Tensor, labels: Tensor
 ) -> Measures:
@@ -50,67 +95,104 @@ def measure(
     gradient of the sum of their losses. Blocks that training leaves out by chance count by their
     probability.
     """
-    exact = doubled(parameters)
+    exact, slopes = tracked(net, parameters), Slopes()
     runs = len(exact["W"][0])
+    logits, h, a = forward(
+        net, exact, x.double().expand(runs, *x.shape), probed_buffers(buffers), learning=False,
+        on_phi=slopes.see,
+    )  # fmt: skip
+    total = loss.per_sample(logits, labels.expand(runs, *labels.shape)).sum()
+    return of_layers(net, exact, (h, a, slopes), total, len(x))
+
+
+def tracked(net: Network, parameters: Parameters) -> Parameters:
+    """A copy in float64 in which the layers' weights ask for gradients."""
+    exact = doubled(parameters)
     for weight in exact["W"][: net.depth]:
         weight.requires_grad_()
-    logits, h, a = forward(
-        net, exact, x.double().expand(runs, *x.shape), probed_buffers(buffers), learning=False
-    )
-    total = loss.per_sample(logits, labels.expand(runs, *labels.shape)).sum()
-    return of_layers(net, exact, (h, a), total, len(x))
+    return exact
 
 
 def of_layers(
-    net: Network, parameters: Parameters, values: tuple[list, list], total: Tensor, samples: int
+    net: Network,
+    parameters: Parameters,
+    values: tuple[list, list, Slopes],
+    total: Tensor,
+    samples: int,
 ) -> Measures:
-    """The measures of a net's layers in whose forward pass h and a, ``values``, came about.
+    """The measures of a net's layers from its forward pass, whose ``values`` are h, a and phi'.
 
     ``total`` is the sum of the losses of so many ``samples``, each g_l that of their mean; what
     ``parameters["W"]`` holds must ask for gradients. A recurrent layer's values are those of all
     its time steps.
     """
-    h, a = values
-    flat = [z for layer in h for z in (layer if isinstance(layer, list) else [layer])]
-    weights = parameters["W"][: net.depth]
+    h, a, slopes = values
+    seen = of_values(net, h, a, slopes)
+    delta, g = gradients_of(total, h, parameters["W"][: net.depth])
+    return whole(seen, of_gradients(delta, g, samples))
+
+
+def gradients_of(
+    total: Tensor, h: list, others: list[Tensor], keep_graph: bool = False
+) -> tuple[list[list[Tensor]], list[Tensor]]:
+    """Those of ``total`` with respect to every layer's ``h``, in pieces, and to ``others``."""
+    pieces = [in_pieces(z) for z in h]
+    inputs = [*(z for layer in pieces for z in layer), *others]
     # A truncated net has time steps that no gradient comes back to.
-    gradients = iter(torch.autograd.grad(total, [*flat, *weights], materialize_grads=True))
-    with torch.no_grad():
-        delta = [
-            over_time([next(gradients) for _ in z] if isinstance(z, list) else next(gradients))
-            for z in h
-        ]
-        rows = zip(map(over_time, h), map(over_time, a), delta, gradients, strict=True)
-        layers = [
-            _layer(net, learned_by_phi(net, parameters, n, z), z, out, back, g / samples)
-            for n, (z, out, back, g) in enumerate(rows)
-        ]
-    return {name: torch.stack([layer[name] for layer in layers], dim=1) for name in layers[0]}
+    found = torch.autograd.grad(total, inputs, retain_graph=keep_graph, materialize_grads=True)
+    gradients = iter(found)
+    return [[next(gradients) for _ in layer] for layer in pieces], list(gradients)
 
 
-def _layer(
-    net: Network, learned: list[Tensor], h: Tensor, a: Tensor, delta: Tensor, g: Tensor
-) -> dict[str, Tensor]:
-    slope = net.activation.derivative(h, *learned)
-    low, high = net.activation.saturated(h, slope)
-    size = g.abs()
-    zeros = _share(size == 0)
+def whole(seen: Measures, back: Measures) -> Measures:
+    """All measures, from what a pass forward and the one back tell."""
+    found = seen | back
+    finite = found.pop("h_finite") + found.pop("delta_finite")
+    return found | {"nonfinite_fraction": 1 - finite / 2}
+
+
+def in_pieces(values: Tensor | list[Tensor]) -> list[Tensor]:
+    """A layer's values, a tensor for each time step or pass."""
+    return values if isinstance(values, list) else [values]
+
+
+def of_values(net: Network, h: list, a: list, slopes: Slopes) -> Measures:
+    """What a pass forward tells of every layer; no gradient may have gone back through it yet."""
+    h, a = ([in_pieces(layer) for layer in values] for values in (h, a))
+    take = statistics_on(h[0][0].device)
+    size, output = take.moments(h, ("mean_square", "finite")), take.moments(a, ("mean", "sd"))
     return {
-        "log10_delta_rms": log10_rms(delta),
-        "log10_grad_rms": log10_rms(g),
-        "grad_mean": _mean(g),
-        "grad_sd": _sd(g),
-        "grad_zero_fraction": zeros,
-        "delta_zero_fraction": _share(delta == 0),
-        **{name: _share(size <= limit) - zeros for name, limit in UNDERFLOW.items()},
-        **{name: _share(size < limit) - zeros for name, limit in SUBNORMAL.items()},
-        "nonfinite_fraction": 1 - (_share(h.isfinite()) + _share(delta.isfinite())) / 2,
-        "activation_mean": _mean(a),
-        "activation_sd": _sd(a),
-        "q": _norm(h).square() / h[0].numel(),
-        "saturation_low": _share(low),
-        "saturation_high": _share(high),
-        "dead_fraction": _share((slope == 0).all(dim=_samples_and_pixels(h), keepdim=True)),
+        "h_finite": size["finite"],
+        "activation_mean": output["mean"],
+        "activation_sd": output["sd"],
+        "q": size["mean_square"],
+        **take.flatness(net.activation, h, slopes.at),
+    }
+
+
+def of_gradients(
+    delta: list[list[Tensor]], g: list[Tensor], samples: int, of_sum: bool = True
+) -> Measures:
+    """What a pass back tells of every layer: of ``delta``, in pieces, and of ``g``.
+
+    They came of the sum of the losses of so many ``samples``, or else of their mean.
+    """
+    to_sample, to_mean = (1, 1 / samples) if of_sum else (samples, 1)
+    at_most = [limit / to_mean for limit in UNDERFLOW.values()]
+    below = [math.nextafter(limit / to_mean, 0) for limit in SUBNORMAL.values()]
+    take, weights = statistics_on(g[0].device), [[gradient] for gradient in g]
+    error = take.moments(delta, ("log10_rms", "zero", "finite"))
+    found = take.moments(weights, ("log10_rms", "mean", "sd", "zero"))
+    small = take.shares_within(weights, at_most + below) - found["zero"][..., None]
+    return {
+        "log10_delta_rms": error["log10_rms"] + math.log10(to_sample),
+        "log10_grad_rms": found["log10_rms"] + math.log10(to_mean),
+        "grad_mean": found["mean"] * to_mean,
+        "grad_sd": found["sd"] * to_mean,
+        "grad_zero_fraction": found["zero"],
+        "delta_zero_fraction": error["zero"],
+        "delta_finite": error["finite"],
+        **dict(zip((*UNDERFLOW, *SUBNORMAL), small.unbind(2), strict=True)),
     }
 
 
@@ -123,25 +205,28 @@ def of_update(
     frozen do not change.
     """
     weights = stack.parameters["W"][:-1]
-    change = [
-        _relative(w.double() - w_0.double(), w_0)
-        for w, w_0 in zip(weights, stack.initial["W"][:-1], strict=True)
-    ]
-    missing = torch.full_like(torch.stack(change, dim=1), torch.nan)
-    found = {"total_change": torch.stack(change, dim=1) if last else missing}
-    found |= {"update_ratio": missing.clone(), "consecutive_cosine": missing.clone()}
+    take = statistics_on(weights[0].device)
+    shape, device = (len(weights[0]), len(weights)), weights[0].device
+    found = {
+        name: torch.full(shape, torch.nan, dtype=torch.float64, device=device)
+        for name in ("total_change", "update_ratio", "consecutive_cosine")
+    }
+    if last is None:
+        return found
     positions = {id(tensor): n for n, tensor in enumerate(stack.learning)}
-    for layer, weight in enumerate(weights):
+    for layer, (weight, start) in enumerate(zip(weights, stack.initial["W"], strict=False)):
+        found["total_change"][:, layer] = take.relative_distance(weight, start)
         n = positions.get(id(weight))
-        if last is None:
-            continue
         if n is None:
             found["update_ratio"][:, layer] = 0.0
             continue
-        found["update_ratio"][:, layer] = _relative(last.changes[n], last.before["W"][layer])
+        found["update_ratio"][:, layer] = take.relative_norm(
+            last.changes[n], last.before["W"][layer]
+        )
         if earlier is not None:
-            now, then = last.gradients[n], earlier.gradients[n]
-            found["consecutive_cosine"][:, layer] = cosine(now.double(), then.double())
+            found["consecutive_cosine"][:, layer] = take.cosine(
+                last.gradients[n], earlier.gradients[n]
+            )
     return found
 
 
@@ -153,53 +238,3 @@ def effective_depth(change: Tensor) -> Tensor:
     """
     change = torch.where(change.isfinite(), change, 0.0)
     return change.sum(1).square() / change.square().sum(1)
-
-
-def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine of two tensors over all but the run axis, (runs); missing where one is 0."""
-    a, b = (t / t.abs().amax(_rest(t), keepdim=True) for t in (a, b))
-    return (a * b).sum(_rest(a)) / (_norm(a) * _norm(b))
-
-
-def log10_rms(values: Tensor) -> Tensor:
-    """log10 of the root mean square over all but the run axis, NaN where every value is 0.
-
-    Where squares underflow or overflow, the values are scaled by the largest of them first.
-    """
-    norm, scale = _norm(values), torch.ones(len(values), dtype=values.dtype, device=values.device)
-    if ((norm < 1e-140) | ~(norm < 1e140)).any():
-        scale = values.abs().amax(_rest(values))
-        norm = _norm(values / scale.view(-1, *[1] * (values.dim() - 1)))
-    log = torch.log10(norm / values[0].numel() ** 0.5) + torch.log10(scale)
-    return torch.where(log.isfinite(), log, torch.nan)
-
-
-def _relative(change: Tensor, whole: Tensor) -> Tensor:
-    """norm(change) / norm(whole) of every run, in float64."""
-    return _norm(change.detach().double()) / _norm(whole.detach().double())
-
-
-def _rest(values: Tensor) -> tuple[int, ...]:
-    """All but the run axis."""
-    return tuple(range(1, values.dim()))
-
-
-def _samples_and_pixels(values: Tensor) -> tuple[int, ...]:
-    return tuple(axis for axis in _rest(values) if axis != 2)
-
-
-def _norm(values: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(values, dim=_rest(values))
-
-
-def _mean(values: Tensor) -> Tensor:
-    return values.mean(_rest(values))
-
-
-def _sd(values: Tensor) -> Tensor:
-    """The standard deviation over all but the run axis."""
-    return _norm(values - values.mean(_rest(values), keepdim=True)) / values[0].numel() ** 0.5
-
-
-def _share(where: Tensor) -> Tensor:
-    return torch.count_nonzero(where, dim=_rest(where)).double() / where[0].numel()

@@ -35,11 +35,14 @@ def noisy_accuracy(
     generators = [generator_of(seed, "input_noise") for seed in seeds]
     right = dict.fromkeys(NOISES, 0)
     with torch.no_grad():
-        for part in samples.test.split(BATCH, dim=1):
+        for part in samples.test.split(BATCH, dim=1):  # as the noise is drawn
             x, labels = samples.at(part, parameters["W"][0].dtype)
             noise = torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]).to(x)
             for sd in NOISES:
-                outputs, _, _ = forward(net, parameters, x + sd * noise, buffers, learning=False)
+                seen = x + sd * noise
+                outputs, _, _ = forward(
+                    net, parameters, seen, buffers, learning=False, values=False
+                )
                 right[sd] = right[sd] + _right(loss, outputs, labels)
     count = samples.test.shape[1]
     return {(SCORE, sd): (total / count).cpu().numpy() for sd, total in right.items()}

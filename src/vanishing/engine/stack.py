@@ -14,6 +14,8 @@ from .forward import forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
 from .network import Buffers, Network, Parameters
 from .nonfinite import first_layers
+from .own_pass import own_pass
+from .probes import Probed
 from .samples import Samples, survivals
 
 OF_BLOCKS = ("skip", "W_gate", "b_gate")  # parameters that residual blocks have, not layers
@@ -33,6 +35,7 @@ class Budget:
     clip: Clip = CLIPS["none"]
     schedule: Schedule = SCHEDULES["constant"]
     score: str = ""  # the task's own
+    own_pass: bool = False  # a probe makes no pass: it looks at that of the next update
 
     @classmethod
     def of(cls, graph: dict, score: str = "") -> Budget:
@@ -49,6 +52,7 @@ class Budget:
             CLIPS[graph.get("clip", "none")],
             SCHEDULES[graph.get("schedule", "constant")],
             score,
+            probes.get("own_pass", False),
         )
 
 
@@ -64,6 +68,7 @@ class Update:
     gradients: list[Tensor] | None  # before clipping, where they were asked for
     before: Parameters | None  # the parameters before the update, likewise
     changes: list[Tensor] | None  # what was taken from the tensors, likewise
+    probed: Probed | None = None  # what its pass told of the layers, where it was looked at
 
 
 @dataclass
@@ -80,6 +85,7 @@ class Stack:
     learning: list[Tensor]  # the parameters that are not frozen, in the order of flat()
     initial: Parameters  # as they were at step 0
     state: list[dict] = field(default_factory=list)  # the optimizer's, a dict a learning tensor
+    lost: Tensor | None = None  # (runs): whose loss was seen not to be finite, on a CPU
 
     @property
     def network(self) -> tuple[Network, Parameters, Buffers]:
@@ -136,33 +142,69 @@ def layer_of(net: Network, name: str, n: int) -> int:
     return net.block_ends[n] if name in OF_BLOCKS else n + 1
 
 
-def advance(stack: Stack, step: int, wanted: bool = False) -> Update:
+def advance(stack: Stack, step: int, wanted: bool = False, looked_at: bool = False) -> Update:
     """Make update ``step``, counted from 1; where ``wanted``, say what it changed.
 
     On a GPU it waits for nothing: no number goes to the host, and none comes in pageable memory.
-    The gradients are also told where a probe comes after the next update: it compares them.
+    The gradients are also told where a probe comes after the next update: it compares them. Of a
+    pass that is ``looked_at`` everything is measured, see :mod:`.own_pass`.
     """
     budget, parameters = stack.budget, stack.parameters
     x, labels = stack.samples.at(stack.samples.order[step - 1], stack.lr.dtype)
     kept = None if stack.kept is None else stack.kept[step - 1]
-    logits, h, _ = forward(stack.net, parameters, x, stack.buffers, kept=kept)
-    losses = budget.loss.per_sample(logits, labels).mean(1)
-    # Runs share no parameter: the gradient of the sum is each run's own.
-    gradients = list(torch.autograd.grad(losses.sum(), stack.learning))
+    if looked_at:
+        losses, gradients, h, probed = own_pass(stack, x, labels, kept)
+    else:
+        losses, gradients, h = _passed(stack, x, labels, kept)
+        probed = None
+    nonfinite = _first_layers(stack, losses.detach(), x, kept, h)
     before = copied(parameters) if wanted else None
     lr = stack.lr * budget.schedule.factor(step, budget.steps)
     clipped = budget.clip.apply(gradients)
-    changes = update(budget.optimizer, stack.learning, clipped, stack.state, lr, step)
+    changes = update(budget.optimizer, stack.learning, clipped, stack.state, lr, step, wanted)
     return Update(
         step,
         x,
         labels,
         losses.detach(),
-        first_layers(losses.detach(), h),
+        nonfinite,
         gradients if wanted or step + 1 in budget.probe_steps else None,
         before,
-        changes if wanted else None,
+        changes,
+        probed,
     )
+
+
+def _passed(
+    stack: Stack, x: Tensor, labels: Tensor, kept: Tensor | None
+) -> tuple[Tensor, list[Tensor], list]:
+    """Losses of a batch (runs), their gradients, and h where a later look at it would cost."""
+    values = x.device.type != "cpu"
+    logits, h, _ = forward(stack.net, stack.parameters, x, stack.buffers, kept=kept, values=values)
+    losses = stack.budget.loss.per_sample(logits, labels).mean(1)
+    # Runs share no parameter: the gradient of the sum is each run's own.
+    return losses, list(torch.autograd.grad(losses.sum(), stack.learning)), h
+
+
+def _first_layers(
+    stack: Stack, losses: Tensor, x: Tensor, kept: Tensor | None, h: list
+) -> Tensor | None:
+    """The layers where values were first not finite, see :func:`.nonfinite.first_layers`.
+
+    On a CPU an update keeps no ``h``: where they are asked for, the pass is made a second time.
+    """
+
+    def again() -> list:
+        iterated = {n: b for n, b in stack.buffers.items() if n not in ("mean", "variance")}
+        with torch.no_grad():  # with the statistics of the batch, and what is iterated as it is now
+            return forward(stack.net, stack.parameters, x, iterated, learning=False, kept=kept)[1]
+
+    if losses.device.type != "cpu":
+        return first_layers(losses, lambda: h)
+    found = first_layers(losses, again, stack.lost)
+    if found is not None:
+        stack.lost = (found > 0) if stack.lost is None else stack.lost | (found > 0)
+    return found
 
 
 def copied(parameters: Parameters) -> Parameters:
@@ -177,18 +219,47 @@ def update(
     state: list[dict],
     lr: Tensor,
     step: int,
-) -> list[Tensor]:
-    """W <- W - lr (d + decay W) in place; what was taken from each tensor.
+    wanted: bool = False,
+) -> list[Tensor] | None:
+    """W <- W - lr (d + decay W) in place; where ``wanted``, what was taken from each tensor.
 
-    ``lr`` is (runs, 1, 1): every run has its own. ``step`` counts from 1.
+    ``lr`` is (runs, 1, 1): every run has its own. ``step`` counts from 1. What is wanted is worked
+    out beside the update, which is the same to the last bit with it and without.
     """
-    changes = []
     with torch.no_grad():
+        if optimizer.fused and lr.device.type == "cpu":
+            changes = _changes(optimizer, tensors, gradients, state, lr, step) if wanted else None
+            optimizer.fused(tensors, gradients, state, lr.flatten().tolist(), step)
+            return changes
+        changes = []
         for tensor, gradient, memory in zip(tensors, gradients, state, strict=True):
-            direction = optimizer.update(gradient, memory, step)
-            if optimizer.weight_decay:
-                direction = direction + optimizer.weight_decay * tensor
-            change = lr * direction
-            tensor.sub_(change)
-            changes.append(change)
+            direction = _direction(optimizer, tensor, gradient, memory, step)
+            if wanted:
+                changes.append(lr * direction)
+            tensor.addcmul_(lr, direction, value=-1)
+    return changes if wanted else None
+
+
+def _changes(
+    optimizer: Optimizer,
+    tensors: list[Tensor],
+    gradients: list[Tensor],
+    state: list[dict],
+    lr: Tensor,
+    step: int,
+) -> list[Tensor]:
+    """What an update will take from each tensor; it touches neither them nor the ``state``."""
+    changes = []
+    for tensor, gradient, memory in zip(tensors, gradients, state, strict=True):
+        memory = {name: value.clone() for name, value in memory.items()}
+        changes.append(lr * _direction(optimizer, tensor, gradient, memory, step))
     return changes
+
+
+def _direction(
+    optimizer: Optimizer, tensor: Tensor, gradient: Tensor, memory: dict, step: int
+) -> Tensor:
+    """d + decay W."""
+    direction = optimizer.update(gradient, memory, step)
+    decay = optimizer.weight_decay
+    return direction.add(tensor, alpha=decay) if decay else direction

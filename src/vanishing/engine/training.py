@@ -14,11 +14,12 @@ from .blocks import at_probe, frozen_layers, scores_at_probe
 from .evaluation import Scores, accuracy, scores
 from .network import Network
 from .nonfinite import first_weights, note, nothing_yet
+from .own_pass import pass_without_update
 from .packing import set_values, values_of
-from .probes import Measures, doubled, effective_depth, measure, of_update
+from .probes import Measures, Probed, effective_depth, measure, of_update
 from .samples import samples_of
 from .stack import Budget, Stack, Update, advance
-from .through_time import lag_profile, of_recurrences
+from .through_time import measure_through_time
 from .watch import Watch
 
 
@@ -71,7 +72,11 @@ def train_stack(
         first.copy_(torch.from_numpy(trace.first_nonfinite))
     for step in range(begin, budget.steps + 1):
         if step:
-            earlier, last = last, advance(stack, step, wanted=step in budget.probe_steps)
+            looked_at = budget.own_pass and step - 1 in budget.probe_steps
+            wanted = step in budget.probe_steps
+            earlier, last = last, advance(stack, step, wanted, looked_at)
+            _note_pass(trace, step - 1, last.probed)
+            last.probed = None
             losses[step - 1] = last.losses
             note(first, step, last.nonfinite)
         if step in budget.probe_steps:
@@ -86,7 +91,7 @@ def train_stack(
         trace.train_accuracy = accuracy(*stack.network, budget.loss, samples, "train")
     if "freeze" in budget.blocks and budget.steps:
         watch.made(name, _state(stack, losses, first, budget.steps, last, trace))
-        end_only = replace(budget, blocks=(), probe_steps=(budget.steps,))
+        end_only = replace(budget, blocks=(), probe_steps=(budget.steps,), own_pass=False)
         for layers in frozen_layers(net.depth):
             trace.frozen[layers] = train_stack(
                 net, end_only, data, inits, seeds, rates, device, dtype, layers,
@@ -127,22 +132,14 @@ def _probe(
     trace: Trace,
 ) -> None:
     """Everything that is measured after ``step`` updates, of runs with these ``seeds``."""
-    budget, samples = stack.budget, stack.samples
-    x, labels = samples.at(samples.probe, torch.float64)
-    layers = measure(*stack.network, budget.loss, x, labels) | of_update(stack, last, earlier)
+    budget, samples, layers = stack.budget, stack.samples, of_update(stack, last, earlier)
     more_of_layers, of_network = at_probe(stack, step, last)
     of_network["effective_depth"] = effective_depth(layers["total_change"])
     trace.measures[step], trace.of_network[step] = (
         arrays(layers | more_of_layers),
         arrays(of_network),
     )
-    if stack.net.recurrence:
-        exact = doubled(stack.parameters)
-        trace.lags[step] = lag_profile(stack.net, exact, budget.loss, x, labels).cpu().numpy()
-        trace.recurrences[step] = {
-            column: arrays(measures)
-            for column, measures in of_recurrences(stack.net, exact, x).items()
-        }
+    _note_pass(trace, step, _probed(stack, step))
     if budget.steps and (step in (0, budget.steps) or "accuracy" in budget.blocks):
         trace.test_accuracy[step] = accuracy(*stack.network, budget.loss, samples, "test")
     found = scores_at_probe(stack, seeds, step)
@@ -152,6 +149,27 @@ def _probe(
         trace.scores[step] = found
 
 
+def _probed(stack: Stack, step: int) -> Probed | None:
+    """What a pass tells after ``step`` updates; None where that is the next update's own."""
+    budget, samples = stack.budget, stack.samples
+    if budget.own_pass:
+        return pass_without_update(stack) if step == budget.steps else None
+    x, labels = samples.at(samples.probe, torch.float64)
+    if stack.net.recurrence:
+        return measure_through_time(stack.net, stack.parameters, budget.loss, x, labels)
+    return Probed(measure(*stack.network, budget.loss, x, labels))
+
+
+def _note_pass(trace: Trace, step: int, probed: Probed | None) -> None:
+    """Add to the trace what a pass told of the networks after ``step`` updates."""
+    if probed is None:
+        return
+    trace.measures[step] |= arrays(probed.layers)
+    if probed.lags is not None:
+        trace.lags[step] = probed.lags.cpu().numpy()
+        trace.recurrences[step] = {name: arrays(m) for name, m in probed.recurrences.items()}
+
+
 def arrays(measures: Measures) -> dict[str, np.ndarray]:
     """The same on the host, in float64."""
-    return {name: values.double().cpu().numpy() for name, values in measures.items()}
+    return {name: values.double().cpu().contiguous().numpy() for name, values in measures.items()}

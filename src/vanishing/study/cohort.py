@@ -40,7 +40,7 @@ class Graph:
     settings: tuple[tuple[str, object], ...]
     split: str
     probe_steps: tuple[int, ...]
-    probe_batch: int
+    probe_batch: int  # 0: that of the training, whose own passes are looked at
     blocks: tuple[str, ...]  # of expensive measures
     image: tuple[int, int, int] | None  # channels, height, width of a sample
     task: tuple[tuple[str, str], ...]
@@ -92,8 +92,9 @@ class Cohort:
             "split": self.graph.split,
             "probes": {
                 "steps": list(self.graph.probe_steps),
-                "batch": self.graph.probe_batch,
+                "batch": self.graph.probe_batch or self.graph["batch"],
                 "blocks": list(self.graph.blocks),
+                **({} if self.graph.probe_batch else {"own_pass": True}),
             },
             "data_source": dict(self.graph.task),
             "runs": [

@@ -6,10 +6,11 @@ The JSON schema for editors (``workflow/config/schema.json``) is generated from 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from .. import strict_yaml
 from ..parts.measure_blocks import BLOCKS
@@ -37,7 +38,6 @@ from .fields import (
     Residual,
     ScheduleName,
     axis,
-    steps_or_log,
 )
 from .tasks import TASK_SCHEMA, Task
 
@@ -113,26 +113,35 @@ class Train(Block):
         return len(self.lr or ()) > 1
 
 
-class Probes(Block):
-    """When all is measured (``log``: 0, 1, 2, 4, ... and the end), and on how many samples.
+def _powers(base: int, steps: int) -> set[int]:
+    return {base**k for k in range(steps.bit_length()) if base**k < steps}
 
-    ``blocks`` switches expensive measures on.
+
+# After which updates a training of so many steps is measured, by name; init and end come besides.
+SCHEDULED: dict[str, Callable[[int], set[int]]] = {
+    "sparse": lambda steps: _powers(4, steps),
+    "log": lambda steps: _powers(2, steps),
+    "every": lambda steps: set(range(steps)),
+}
+
+
+class Probes(Block):
+    """When all is measured, and on how many samples.
+
+    ``sparse``: after 0, 1, 4, 16, ... updates and at the end; ``log``: after 0, 1, 2, 4, ...
+    ``batch: training`` measures on the batch that the next update takes, in its own pass: at
+    ``every`` step that costs less than a few passes on a batch of the probe's own. ``blocks``
+    switches expensive measures on.
     """
 
-    steps: Annotated[
-        axis(Annotated[int, Field(ge=0)]) | None,
-        BeforeValidator(steps_or_log),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"const": "log"},
-                    {"type": "array", "items": {"type": "integer", "minimum": 0}},
-                ]
-            }
-        ),
-    ] = None
-    batch: Positive = 64
+    steps: axis(Annotated[int, Field(ge=0)]) | Literal[tuple(SCHEDULED)] = "sparse"
+    batch: Positive | Literal["training"] = 64
     blocks: axis(Literal[tuple(BLOCKS)]) | None = None
+
+    @property
+    def own_pass(self) -> bool:
+        """Whether they look at the training's own passes."""
+        return self.batch == "training"
 
 
 # Axes that may stand in train instead, or in the battery itself.
@@ -208,7 +217,12 @@ class Battery(Block):
         if not train.tuned and seeds.tuning:
             wrong.append("seeds.tuning is given, and train.lr is no list: leave one of them out.")
         last = max(self.vary.steps or [train.steps])
-        if self.probes.steps and max(self.probes.steps) > last:
+        if self.probes.own_pass and not train.steps:
+            wrong.append(
+                "probes.batch: training has no sense with train.steps: 0, where nothing is "
+                "trained: give a number."
+            )
+        if isinstance(self.probes.steps, list) and max(self.probes.steps) > last:
             late = max(self.probes.steps)
             wrong.append(f"probes.steps holds {late}, and training ends at {last}.")
         return wrong
@@ -240,7 +254,12 @@ class Battery(Block):
             )
         if self.vary.steps and not self.train.steps:
             wrong.append("vary.steps has no sense with train.steps: 0, where nothing is trained.")
-        if self.probes.batch < 2 and any(
+        if self.probes.own_pass and self.family == "gan":
+            wrong.append(
+                "probes.batch: training is not for family gan, where an update sees more than one "
+                "batch: give a number."
+            )
+        if self.probes.batch in range(2) and any(
             ":" not in norm and NORMS[norm].mixes_samples for norm in self.factors.norm
         ):
             wrong.append("probes.batch must be at least 2 where a norm takes statistics over it.")

@@ -79,6 +79,7 @@ ROW_BYTES = {
     "runs": 35, "curves": 5, "layers": 64, "networks": 9, "lags": 6, "recurrences": 40,
     "games": 56, "scores": 5, "freeze": 54,
 }  # fmt: skip
+OWN_PASS = 0.4  # of a probe with a pass in float64: one that looks at an update's own
 CURVE_POINTS = 60  # rows of a loss curve, besides the probes
 
 
@@ -242,6 +243,8 @@ def _probed(graph: Graph) -> float:
     probes, batch, blocks = len(graph.probe_steps), graph.probe_batch, graph.blocks
     ends = 1 + (graph["steps"] > 0)  # init and end
     passes = float(probes) * (3 if graph["family"] == "gan" else 1)
+    if not batch:  # what a pass tells costs less than half of making it
+        passes, batch = OWN_PASS * passes, graph["batch"]
     passes += probes * ("noise" in blocks)
     passes += (probes - 1) * graph["depth"] * ("interference" in blocks)
     passes += ends * graph["width"] * ("jacobian" in blocks)

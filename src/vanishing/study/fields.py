@@ -74,11 +74,6 @@ def as_float(value: object) -> object:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def steps_or_log(given: object) -> object:
-    """``log`` is the default schedule; it stands as None where a list would stand."""
-    return None if given == "log" else given
-
-
 Positive = Annotated[int, Field(ge=1)]
 Number = Annotated[float, BeforeValidator(as_float), Field(gt=0, allow_inf_nan=False)]
 Rates = Annotated[

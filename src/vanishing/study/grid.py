@@ -63,7 +63,8 @@ class Settings:
     instance_noise: float = 0.0
     normed: str = "none"  # both, generator, discriminator
     data: str = ""  # sha256 of the user's own data
-    probe_batch: int = 64  # samples that everything but accuracy is measured on
+    # Samples that everything but accuracy is measured on; 0: those of the next update, in its pass.
+    probe_batch: int = 64
 
     @property
     def run_id(self) -> str:
@@ -164,7 +165,7 @@ def expand(battery: Battery, name: str, folder: Path, first_seed: int = 0) -> Gr
     train = battery.train
     tuned = tuple(sorted(train.lr)) if train.tuned else ()
     shared = {"family": battery.family, "task": label, "data": data}
-    shared["probe_batch"] = battery.probes.batch
+    shared["probe_batch"] = 0 if battery.probes.own_pass else battery.probes.batch
 
     first_tuning = FIRST_TUNING_SEED + first_seed
     policy: dict[str, object] = {} if battery.vary.lr else {"lr": train.lr[0] if train.lr else None}

@@ -197,11 +197,11 @@ def _graph(
 
 def _probes(probes: config.Probes, steps: int) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
     """The probe steps (always with 0 and the end), the probe batch, the expensive blocks."""
-    if probes.steps is None:
-        chosen = {2**k for k in range(steps.bit_length()) if 2**k < steps}
+    if isinstance(probes.steps, str):
+        chosen = config.SCHEDULED[probes.steps](steps)
     else:
         chosen = {step for step in probes.steps if step < steps}
-    return tuple(sorted({0, steps} | chosen)), probes.batch
+    return tuple(sorted({0, steps} | chosen)), 0 if probes.own_pass else probes.batch
 
 
 def finished(results: Path) -> list[str]:

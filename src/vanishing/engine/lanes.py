@@ -1,0 +1,94 @@
+"""Lanes: numbers next to each other, which a processor multiplies and adds at once, for numba.
+
+Loops that numba compiles load, add products to and store them; all arrays are flat.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+LANE_BYTES = 64  # one register of AVX-512, two of AVX2, four of NEON
+HALF = LANE_BYTES // 2  # what is left of a row may be as short
+ROWS = 6  # of an output that are made at a time: with 64 bytes of each, 12 of AVX2's 16 registers
+
+
+class Lanes(types.Type):
+    """Some numbers next to each other, which the processor multiplies and adds at once."""
+
+    def __init__(self, scalar: types.Float, size: int) -> None:
+        self.scalar, self.count = scalar, size * 8 // scalar.bitwidth
+        super().__init__(name=f"Lanes({scalar}, {self.count})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: object, lanes: Lanes) -> None:
+        scalar = manager.lookup(lanes.scalar).get_value_type()
+        super().__init__(manager, lanes, ir.VectorType(scalar, lanes.count))
+
+
+def _address(context: object, builder: ir.IRBuilder, kind: types.Array, array: object, at: object):
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [at])
+
+
+@intrinsic(prefer_literal=True)
+def load(typing, array, at, size):  # noqa: ARG001
+    """The numbers of a flat ``array`` from index ``at`` on, ``size`` bytes."""
+    lanes = Lanes(array.dtype, size.literal_value)
+
+    def code(context, builder, signature, arguments):  # noqa: ARG001
+        kind = context.data_model_manager[lanes].get_value_type()
+        place = _address(context, builder, array, *arguments[:2])
+        return builder.load(
+            builder.bitcast(place, kind.as_pointer()), align=array.dtype.bitwidth // 8
+        )
+
+    return lanes(array, at, size), code
+
+
+@intrinsic
+def store(typing, array, at, lanes):  # noqa: ARG001
+    """Put numbers into a flat ``array`` from index ``at`` on."""
+
+    def code(context, builder, signature, arguments):  # noqa: ARG001
+        *where, values = arguments
+        place = _address(context, builder, array, *where)
+        place = builder.bitcast(place, values.type.as_pointer())
+        builder.store(values, place, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, at, lanes), code
+
+
+@intrinsic
+def plus(typing, lanes, array, at, factors):  # noqa: ARG001
+    """lanes + array[at] factors, rounded once where the processor can."""
+
+    def code(context, builder, signature, arguments):  # noqa: ARG001
+        sums, *where, by = arguments
+        number = builder.load(_address(context, builder, array, *where))
+        kind, index = sums.type, ir.IntType(32)
+        nothing = ir.Constant(kind, ir.Undefined)
+        first = builder.insert_element(nothing, number, index(0))
+        everywhere = ir.Constant(ir.VectorType(index, kind.count), [0] * kind.count)
+        spread = builder.shuffle_vector(first, nothing, everywhere)
+        name = f"llvm.fmuladd.v{kind.count}f{array.dtype.bitwidth}"
+        add = ir.FunctionType(kind, [kind] * 3)
+        function = cgutils.get_or_insert_function(builder.module, add, name)
+        return builder.call(function, [spread, by, sums])
+
+    return lanes(lanes, array, at, factors), code
+
+
+@intrinsic
+def memory(typing, address):  # noqa: ARG001
+    """A pointer to the float64 at an ``address``, for ``numba.carray``."""
+    pointer = types.CPointer(types.float64)
+
+    def code(context, builder, signature, arguments):  # noqa: ARG001
+        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
+
+    return pointer(address), code
