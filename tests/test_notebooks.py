@@ -141,9 +141,18 @@ def test_a_notebook_of_the_project_argues_and_computes_nothing(source):
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_every_table_that_a_notebook_reads_is_an_input_of_its_rule(source):
-    rule = (PROJECT / "workflow" / "rules" / "figures.smk").read_text()
-    tables = set(re.findall(r'tables / "(\w+)\.parquet"', source.read_text()))
-    assert tables <= set(re.findall(r'^ +"(\w+)",$', rule, re.M))
+    """A notebook waits for what it names; each file that it reads is therefore named in one way."""
+    named = re.findall(r'"(\w+)\.parquet"', source.read_text())
+    assert {Path(table).stem for table in notebooks.reads(source)} == {"runs", *named}
+
+
+def test_a_notebook_of_the_claims_waits_for_the_ledger_and_others_do_not():
+    folder = PROJECT / "reports" / "notebooks"
+    assert "claims/ledger.parquet" in notebooks.reads(folder / "ledger.py")
+    assert notebooks.reads(folder / "dynamics.py") == [
+        "tables/profiles.parquet",
+        "tables/runs.parquet",
+    ]
 
 
 def test_every_figure_of_the_paper_is_drawn_by_the_notebook_that_it_names():

@@ -14,6 +14,21 @@ from vanishing.study import plan, preloaded
 from vanishing.tables import LAYERS, RUN_LOG
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks after loading torch")
+NOTEBOOK = """
+# %% tags=["parameters"]
+results = ""
+
+# %%
+import os
+from pathlib import Path
+
+import matplotlib.figure
+
+print("drawn by", matplotlib.get_backend())
+with Path(results, "parents").open("a") as file:
+    print(os.getppid(), file=file)
+matplotlib.figure.Figure()
+"""
 VANISHING = str(Path(sys.executable).parent / "vanishing")
 
 
@@ -79,11 +94,13 @@ def test_a_relative_path_starts_where_the_job_does(server, tmp_path):
 
 
 def test_a_killed_job_ends_its_fork(server, tmp_path):
+    folder = server[preloaded.VARIABLE]
+    before = _wait(lambda: _two(folder))
     job = train(cohort_of(tmp_path, steps=200_000), tmp_path, server)
-    forks = _wait(lambda: [pid for pid in _processes("vanishing.study.preloaded") if _busy(pid)])
+    assert _wait(lambda: set(_processes(folder)) > before)
     job.send_signal(signal.SIGKILL)
     job.communicate()
-    assert _wait(lambda: not set(forks) & set(_processes("vanishing.study.preloaded")))
+    assert _wait(lambda: set(_processes(folder)) == before)
 
 
 def test_a_job_that_gets_sigterm_has_its_fork_write_a_checkpoint(server, tmp_path):
@@ -110,6 +127,41 @@ def test_without_the_process_a_job_trains_by_itself(tmp_path):
     job = train(cohort, tmp_path, {preloaded.VARIABLE: str(tmp_path / "no-socket")})
     job.communicate()
     assert job.returncode == 0
+
+
+def test_a_notebook_and_its_kernel_are_forks_and_write_what_a_kernel_of_its_own_writes(
+    server, tmp_path
+):
+    source = tmp_path / "cells.py"
+    source.write_text(NOTEBOOK)
+    command = [VANISHING, "render", str(source), "--results", str(tmp_path)]
+    for name, variables in {"forked": server, "alone": {}}.items():
+        out = [*command, "--out", str(tmp_path / f"{name}.ipynb")]
+        subprocess.run(out, env={**os.environ, **variables}, check=True)
+    forked, alone = ((tmp_path / f"{name}.ipynb").read_text() for name in ("forked", "alone"))
+    parents, serving = (tmp_path / "parents").read_text().split(), _two(server[preloaded.VARIABLE])
+    assert int(parents[0]) in serving
+    assert int(parents[1]) not in serving
+    assert forked == alone
+
+
+@pytest.mark.parametrize("verb", ["train", "render"])
+def test_the_processes_may_load_when_a_first_job_comes(verb):
+    with preloaded.running(dict(os.environ), at_once=False) as variables:
+        folder = variables[preloaded.VARIABLE]
+        assert len(_processes(folder)) == 1
+        job = subprocess.run([VANISHING, verb], env={**os.environ, **variables})
+        assert job.returncode == 2  # it lacks its arguments
+        assert _wait(lambda: _two(folder))
+
+
+def test_who_hands_on_a_job_imports_nothing_that_takes_long():
+    code = (
+        "import sys; import vanishing.cli;"
+        "print({'argparse', 'pathlib', 'shutil', 'subprocess', 'yaml', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_the_process_ends_with_the_one_that_started_it():
@@ -148,11 +200,7 @@ def _words(pid):
         return []
 
 
-def _busy(pid):
-    """A fork that has worked for half a second: the serving process itself waits."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return False
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return not children and int(fields[1]) in _processes("vanishing.study.preloaded")
+def _two(folder):
+    """The two processes that serve from a folder, once both are there and no job is."""
+    found = set(_processes(folder))
+    return found if len(found) == 2 else set()

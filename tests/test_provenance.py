@@ -1,6 +1,8 @@
 """The fingerprint of the code, and what a table says of where it was made."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -26,7 +28,7 @@ def own(tmp_path):
     def of(source):
         file = tmp_path / "own.py"
         file.write_text(source)
-        subject._tree_hash.cache_clear()
+        subject._tree.cache_clear()
         subject._fingerprint.cache_clear()
         return fingerprint(extra_files=[file])
 
@@ -111,3 +113,52 @@ def test_provenance_imports_neither_torch_nor_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "neither"
+
+
+EDITED = '"""Edited."""\nfrom . import errors\n\nNEW = 1\n'
+
+
+def of_a_copy(folder, *codes):
+    """What prints the code, one after the other in one process, of a copy of the package."""
+    lines = ["import os, sys; from pathlib import Path; from vanishing import provenance", *codes]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+@pytest.fixture
+def package(tmp_path):
+    """The folder of a copy of the package."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    return shutil.copytree(subject.HERE, tmp_path / "vanishing", ignore=ignored)
+
+
+def test_what_is_forked_has_the_fingerprint_of_the_code_that_was_loaded(package):
+    """As a table does that a fork writes: not that of an edit since, which it does not run."""
+    show = "print(provenance.provenance()['code'])"
+    edit = f"Path(provenance.HERE, 'rehearsal.py').write_text({EDITED!r})"
+    fork = f"{edit}\nsys.stdout.flush()\nif os.fork() == 0:\n    {show}\nelse:\n    os.wait()"
+    loaded, forked = of_a_copy(package.parent, show, fork)
+    assert loaded == forked
+    assert of_a_copy(package.parent, show) != [loaded]
+
+
+def test_a_tree_is_kept_beside_the_bytecode_and_an_edit_finds_no_old_one(package):
+    file = "provenance.HERE / 'rehearsal.py'"
+    show = f"print(provenance.fingerprint('rehearsal'), *sorted(provenance._imports({file})))"
+    kept = package / "__pycache__" / f"rehearsal.{sys.implementation.cache_tag}.tree"
+    first = of_a_copy(package.parent, show)
+    assert kept.exists()
+    assert of_a_copy(package.parent, show) == first
+    (package / "rehearsal.py").write_text(EDITED)
+    edited = of_a_copy(package.parent, show)
+    assert edited[0] != first[0]
+    assert str(package / "errors.py") in edited
+    kept.write_text("half of")
+    assert of_a_copy(package.parent, show) == edited

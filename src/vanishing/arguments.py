@@ -160,6 +160,9 @@ def _add_stations(verb: Verb) -> None:
     render.add_argument("--results", **RESULTS, required=True)
     render.add_argument("--out", type=Path, required=True, help="an .ipynb, an .svg, or a folder")
 
+    kernel = verb("kernel", "Be the kernel that `render` executes a notebook on.")
+    kernel.add_argument("connection", type=Path, metavar="FILE", help="of Jupyter's connection")
+
     says = "Put paper, tables, notebooks and figures into report/bundle.zip, an RO-Crate."
     bundle = verb("bundle", says)
     bundle.add_argument("results", **RESULTS)

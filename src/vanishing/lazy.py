@@ -5,6 +5,8 @@ cost the seconds that importing torch or pandas takes.
 """
 
 import importlib
+from functools import cached_property
+from types import ModuleType
 
 
 class Lazy:
@@ -14,4 +16,8 @@ class Lazy:
         self._name = name
 
     def __getattr__(self, attribute: str) -> object:
-        return getattr(importlib.import_module(self._name), attribute)
+        return getattr(self._module, attribute)
+
+    @cached_property
+    def _module(self) -> ModuleType:
+        return importlib.import_module(self._name)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import os
 import platform
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import UserError, unknown
+from .table import write_text
 
 HERE = Path(__file__).parent
 # Packages whose version can move a number or a picture.
@@ -41,9 +45,9 @@ def _fingerprint(parts: tuple[str, ...], files: tuple[Path, ...], packages: tupl
     digest = hashlib.sha256()
     for part in parts:
         for file in _files(part):
-            digest.update(f"{file.relative_to(HERE).as_posix()} {_tree_hash(file)}\n".encode())
+            digest.update(f"{file.relative_to(HERE).as_posix()} {_tree(file).digest}\n".encode())
     for file in files:
-        digest.update(f"{file.name} {_tree_hash(file)}\n".encode())
+        digest.update(f"{file.name} {_tree(file).digest}\n".encode())
     for package in packages:
         digest.update(f"{package} {_version(package)}\n".encode())
     return digest.hexdigest()[:12]
@@ -76,7 +80,7 @@ def imported(subpackage: str, *parts: str) -> tuple[str, ...]:
 def provenance(config_digest: str | None = None) -> dict:
     """Code, versions and machine of this process, ready for JSON: what every table carries."""
     return {
-        "code": fingerprint(*_known()),
+        "code": all_code(),
         **git_state(),
         "config": config_digest,
         "packages": versions(),
@@ -92,6 +96,14 @@ def git_state() -> dict[str, str | bool | None]:
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain") if commit else None
     return {"commit": commit or None, "dirty": None if changed is None else bool(changed)}
+
+
+def all_code() -> str:
+    """The fingerprint of all of this package as it was when a process first asked for one.
+
+    What was loaded then is what runs: an edit changes neither it nor what is forked later.
+    """
+    return fingerprint(*_known())
 
 
 def versions() -> dict[str, str | None]:
@@ -147,19 +159,52 @@ def _known() -> list[str]:
 def _imports(file: Path) -> set[Path]:
     """The modules of this package that a module imports by relative imports, as all of it does."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            source = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-            found |= {source.with_suffix(".py"), source / "__init__.py"}
-            found |= {source / f"{n.name}.py" for n in node.names}
+    for level, module, names in _tree(file).imports:
+        source = file.parents[level - 1].joinpath(*module.split("."))
+        found |= {source.with_suffix(".py"), source / "__init__.py"}
+        found |= {source / f"{name}.py" for name in names}
     return found
 
 
+class Tree(NamedTuple):
+    """What is asked of a module's syntax tree."""
+
+    digest: str  # without comments and docstrings
+    imports: list  # relative ones: level, module, names
+
+
 @cache
-def _tree_hash(file: Path) -> str:
-    words: list[str] = []
-    _spell(ast.parse(file.read_bytes(), filename=str(file)), words)
-    return hashlib.sha256("\n".join(words).encode("utf-8", "surrogatepass")).hexdigest()
+def _tree(file: Path) -> Tree:
+    """The tree of a module; of one of ours kept beside its bytecode, as parsing takes a while.
+
+    Under a hash of the module and of this one: neither an edit nor another rule finds an old one.
+    """
+    source = file.read_bytes()
+    if HERE not in file.parents:
+        return _parsed(source, file)
+    key = hashlib.sha256(Path(__file__).read_bytes() + source).hexdigest()
+    place = file.parent / "__pycache__" / f"{file.stem}.{sys.implementation.cache_tag}.tree"
+    with suppress(OSError, ValueError):
+        kept = json.loads(place.read_text())
+        if kept[0] == key:
+            return Tree(*kept[1:])
+    tree = _parsed(source, file)
+    if not sys.dont_write_bytecode:
+        with suppress(OSError):
+            write_text(place, json.dumps([key, *tree]), durable=False)
+    return tree
+
+
+def _parsed(source: bytes, file: Path) -> Tree:
+    parsed, words = ast.parse(source, filename=str(file)), []
+    _spell(parsed, words)
+    digest = hashlib.sha256("\n".join(words).encode("utf-8", "surrogatepass")).hexdigest()
+    imports = [
+        [node.level, node.module or "", [n.name for n in node.names]]
+        for node in ast.walk(parsed)
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    return Tree(digest, imports)
 
 
 def _spell(node: ast.AST, words: list[str]) -> None:
@@ -185,6 +230,7 @@ def _is_docstring(node: ast.AST) -> bool:
     )
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

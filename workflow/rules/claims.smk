@@ -48,6 +48,8 @@ rule judge:
         ),
     log:
         f"{RESULTS}/logs/judge.log",
+    # What most wait for; the checks and the notebooks that need no verdict go beside it.
+    priority: 1
     conda:
         "../../environment.yml"
     params:

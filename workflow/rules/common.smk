@@ -3,6 +3,7 @@ from pathlib import Path
 
 from vanishing import provenance
 from vanishing.provenance import fingerprint, imported
+from vanishing.report.notebooks import reads
 from vanishing.study import index
 from vanishing.tables import LOGS
 
@@ -31,6 +32,13 @@ def tuning_logs(wildcards):
     """The runs logs that a cohort's learning rates are chosen from."""
     tuning = INDEX.jobs[wildcards.cohort].tuning
     return [f"{RESULTS}/logs/runs/{id_}.parquet" for id_ in tuning]
+
+
+def read_by_notebook(wildcards):
+    """The tables that a notebook reads: it need not wait for the others."""
+    return [
+        f"{RESULTS}/{table}" for table in reads(Path(NOTEBOOKS[wildcards.notebook]))
+    ]
 
 
 def minutes(wildcards, attempt):

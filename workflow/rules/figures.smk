@@ -2,22 +2,7 @@ rule notebook:
     """Execute a notebook, which draws its figures."""
     input:
         source=lambda wildcards: NOTEBOOKS[wildcards.notebook],
-        tables=expand(
-            f"{RESULTS}/tables/{{table}}.parquet",
-            table=[
-                "runs",
-                "profiles",
-                "predictions",
-                "lag_predictions",
-                "agreement",
-                "summary",
-                "importance",
-                "interactions",
-                "cases",
-                "frontiers",
-            ],
-        ),
-        ledger=f"{RESULTS}/claims/ledger.parquet",
+        tables=read_by_notebook,
         claims="reports/claims.yaml",
     output:
         report(
@@ -39,6 +24,7 @@ rule notebook:
             "table",
             "tables",
             "report.notebooks",
+            "report.kernel",
             packages=["matplotlib"],
         ),
         results=subpath(output[0], ancestor=2),

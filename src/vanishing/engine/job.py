@@ -19,7 +19,7 @@ from ..tables import LOGS, RUN_LOG
 from .adversarial import PLAYERS, Rules, players_of
 from .checkpoints import key_of
 from .devices import choose, keep_freed_memory, set_precision, stacks
-from .logs import Logs, filled, of_stack
+from .logs import Logs, of_stack, together
 from .match import play
 from .match_logs import of_match
 from .memory import in_fitting_stacks
@@ -57,10 +57,10 @@ def run(
     layout = [s for s in _layout(cohort, rates, where, sizes, watch) if _wanted(cohort, s, only)]
     train_one = _of_members(cohort, rates, train, watch)
     for members, logs in in_fitting_stacks(layout, train_one, watch.split, cohort["id"]):
-        parts.append(filled(logs))
+        parts.append(logs)
         watch.heartbeat.done += len(members)
         print(f"{members.stop} of {len(cohort['runs'])} runs", file=sys.stderr, flush=True)  # noqa: T201
-    return {n: table.frame(pd.concat([part[n] for part in parts])) for n, table in LOGS.items()}
+    return together(parts)
 
 
 def _layout(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from ..parts.inits import INITS
 from ..parts.losses import Chance
 from ..study.cohort import GRAPH
-from ..tables import CURVES, FREEZE, LAGS, LAYERS, LOGS, NETWORKS, RECURRENCES, SCORES
+from ..tables import LAYERS, LOGS, NETWORKS, RECURRENCES
 from ..theory.slope import lag_slope, slope
 from .evaluation import Scores
 from .measures import outcome, smoothed, steps_to_threshold
@@ -127,7 +128,7 @@ def _results(trace: Trace, i: int, budget: Budget, known: Chance) -> dict:
 def of_curves(ids: list[str], trace: Trace, steps: int) -> pd.DataFrame:
     """The loss on an even grid of steps and at the probes, and the accuracy where it was taken."""
     if not steps:
-        return pd.DataFrame(columns=list(CURVES.columns))
+        return pd.DataFrame()
     logged = sorted({*range(0, steps, max(1, steps // CURVE_POINTS)), *trace.measures})
     nothing = np.full(len(ids), np.nan)
     losses = [trace.losses[step] if step < steps else nothing for step in logged]
@@ -180,7 +181,7 @@ def _freeze(ids: list[str], trace: Trace, budget: Budget, known: Chance) -> pd.D
             loss, train, test = (ended[name] for name in names)
             row = {"run_id": run_id, "frozen": frozen, "final_loss": loss}
             rows.append(row | {"train_accuracy": train, "test_accuracy": test})
-    return pd.DataFrame(rows, columns=list(FREEZE.columns))
+    return pd.DataFrame(rows)
 
 
 def _lags(ids: list[str], trace: Trace) -> pd.DataFrame:
@@ -196,7 +197,7 @@ def _lags(ids: list[str], trace: Trace) -> pd.DataFrame:
             "log10_delta_rms": profile.ravel(),
         }
         frames.append(pd.DataFrame(rows))
-    return pd.concat(frames) if frames else pd.DataFrame(columns=list(LAGS.columns))
+    return pd.concat(frames) if frames else pd.DataFrame()
 
 
 def _recurrences(ids: list[str], trace: Trace) -> pd.DataFrame:
@@ -213,7 +214,7 @@ def _recurrences(ids: list[str], trace: Trace) -> pd.DataFrame:
             }
             frames.append(pd.DataFrame(keys | {n: v.ravel() for n, v in measures.items()}))
     names = list(RECURRENCES.columns)
-    return pd.concat(frames).reindex(columns=names) if frames else pd.DataFrame(columns=names)
+    return pd.concat(frames).reindex(columns=names) if frames else pd.DataFrame()
 
 
 def of_scores(ids: list[str], scores: dict[int, Scores]) -> pd.DataFrame:
@@ -223,9 +224,10 @@ def of_scores(ids: list[str], scores: dict[int, Scores]) -> pd.DataFrame:
         for step, found in scores.items()
         for (name, level), values in found.items()
     ]
-    return pd.concat(rows) if rows else pd.DataFrame(columns=list(SCORES.columns))
+    return pd.concat(rows) if rows else pd.DataFrame()
 
 
-def filled(logs: Logs) -> Logs:
-    """``logs`` with every table that a job writes, empty where a family has no such rows."""
-    return {n: logs.get(n, pd.DataFrame(columns=list(t.columns))) for n, t in LOGS.items()}
+def together(parts: Sequence[Logs]) -> Logs:
+    """Every table that a job writes, of all stacks; empty where a family has no such rows."""
+    rows = {n: [part[n] for part in parts if len(part.get(n, ()))] for n in LOGS}
+    return {n: t.frame(pd.concat(rows[n]) if rows[n] else []) for n, t in LOGS.items()}

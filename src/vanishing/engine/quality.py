@@ -159,14 +159,15 @@ def _trained(inputs: Tensor, labels: Tensor) -> Layers:
         for m, n in itertools.pairwise(SIZES)
     ]  # fmt: skip
     parameters = [t.requires_grad_() for layer in layers for t in layer]
-    optimizer = torch.optim.SGD(parameters, lr=RATE, momentum=MOMENTUM)
+    velocities = [torch.zeros_like(p) for p in parameters]
     with torch.enable_grad():
         for _ in range(EPOCHS):
             for part in torch.randperm(len(labels), generator=generator).split(BATCH):
                 loss = torch.nn.functional.cross_entropy(
                     _logits(layers, inputs[part]), labels[part]
                 )
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+                gradients = torch.autograd.grad(loss, parameters)
+                for p, v, g in zip(parameters, velocities, gradients, strict=True):
+                    v.mul_(MOMENTUM).add_(g)
+                    p.data.add_(v, alpha=-RATE)
     return tuple((w.detach(), b.detach()) for w, b in layers)

@@ -47,6 +47,7 @@ def digits(shuffled: bool = False) -> Data:
     return replace(data, labels=data.labels[_order(len(data.labels))]) if shuffled else data
 
 
+@functools.cache
 def _digits() -> Data:
     package = importlib.util.find_spec("sklearn")
     file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"

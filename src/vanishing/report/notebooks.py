@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ..errors import UserError, unknown
 from ..table import write_text
+from . import kernel
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-    from traitlets.config import Config
 
 START_TIMEOUT = 120  # seconds a kernel may take to answer
 CELL_TIMEOUT = 1200  # seconds a cell may take
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 LINE_OF_CELL = re.compile(r"Cell In\s?\[\d+\], line (\d+)")
+TABLE = re.compile(r'(?:tables|"(claims)") / "(\w+)\.parquet"')
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # What differs between two executions of one cell: addresses, ipykernel's names of its cells.
 ACCIDENTAL = (
@@ -75,6 +74,16 @@ def read(source: Path) -> NotebookNode:
     return notebook
 
 
+def reads(source: Path) -> list[str]:
+    """The tables that a notebook reads, within the folder of a study.
+
+    Every figure asks the table of runs whether all are done.
+    """
+    found = TABLE.findall(source.read_text(encoding="utf-8"))
+    named = {f"{folder or 'tables'}/{name}.parquet" for folder, name in found}
+    return sorted({"tables/runs.parquet", *named})
+
+
 def check_parameters(notebook: NotebookNode, given: Mapping[str, object], source: Path) -> None:
     """Refuse ``given`` unless it names exactly what the ``parameters`` cell assigns."""
     cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
@@ -109,7 +118,10 @@ def _run(notebook: NotebookNode, parameters: dict) -> tuple[NotebookNode, Except
 
     # A socket's path may have 107 characters at most: a short folder, whatever TMPDIR says.
     short = "/tmp" if Path("/tmp").is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="vn", dir=short) as private, _clean(Path(private)):
+    with (
+        tempfile.TemporaryDirectory(prefix="vn", dir=short) as private,
+        kernel.clean(Path(private)),
+    ):
         start, end = Path(private, "in.ipynb"), Path(private, "out.ipynb")
         nbformat.write(notebook, start)
         try:
@@ -117,46 +129,17 @@ def _run(notebook: NotebookNode, parameters: dict) -> tuple[NotebookNode, Except
                 start,
                 end,
                 parameters,
-                kernel_name=KERNEL["name"],
+                kernel_name=kernel.NAME,
                 language="python",
                 progress_bar=False,
                 start_timeout=START_TIMEOUT,
                 execution_timeout=CELL_TIMEOUT,
-                config=_kernel(Path(private)),
+                config=kernel.config(Path(private)),
             )
             error = None
         except papermill.PapermillExecutionError as failure:
             error = failure
         return nbformat.read(end, as_version=4), error
-
-
-def _kernel(private: Path) -> Config:
-    """Settings under which one kernel exists, this interpreter's own, spoken to through files."""
-    from traitlets.config import Config
-
-    return Config(
-        KernelManager={"transport": "ipc", "connection_file": str(private / "k.json")},
-        KernelSpecManager={"kernel_dirs": [], "ensure_native_kernel": True},
-    )
-
-
-@contextmanager
-def _clean(private: Path) -> Iterator[None]:
-    """An environment in which a user's own Jupyter, IPython and matplotlib settings do nothing."""
-    empty = private / "matplotlibrc"
-    empty.touch()
-    before = dict(os.environ)
-    for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "PYTHONSTARTUP", "MPLBACKEND"):
-        os.environ.pop(name, None)
-    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
-        os.environ[name] = str(private / name.lower())
-    os.environ |= {"MATPLOTLIBRC": str(empty), "PYTHONHASHSEED": "0", "JUPYTER_NO_CONFIG": "1"}
-    os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def normalised(notebook: NotebookNode) -> NotebookNode:

@@ -1,9 +1,10 @@
-"""A process that has loaded what training needs, and forks itself for every cohort.
+"""Processes that have loaded what a study's jobs need, and fork themselves for each of them.
 
-Importing torch and pandas costs each job two seconds, as much as many a cohort's training. A study
-on one machine therefore starts this process once; ``vanishing train`` finds it by ``VARIABLE``,
-hands its arguments and its three standard streams over a socket, and waits for the exit status.
-Without it (Snakemake by hand, a cluster, no Linux) a job trains in a process of its own.
+Importing torch and pandas costs a job two seconds, as much as many a cohort's training, and what a
+notebook imports takes longer. A study on one machine therefore loads them once: a process for what
+trains and predicts, and another, forked from it, that has the libraries of tables, figures and
+notebooks too. ``vanishing VERB`` finds them by their sockets, see :mod:`.forwarding`. Without them
+(Snakemake by hand, a cluster, no Linux) a job does its work in a process of its own.
 """
 
 from __future__ import annotations
@@ -11,101 +12,127 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-VARIABLE = "VANISHING_PRELOADED"  # names the socket
-DIED = 1  # exit status of a job whose fork ended without a word
+from .forwarding import DIED, STATIONS, TRAINING, VARIABLE
+
 GRACE = 20.0  # seconds that a fork has for its checkpoint, once it is to end
-_LENGTH = struct.Struct("!I")
 
 
 @contextlib.contextmanager
-def running(environment: dict[str, str], wanted: bool = True) -> Iterator[dict[str, str]]:
-    """Start the process; gives the variables that let jobs find it (none where it is not)."""
+def running(
+    environment: dict[str, str], wanted: bool = True, at_once: bool = True
+) -> Iterator[dict[str, str]]:
+    """Start the processes; gives the variables that let jobs find them (none where they are not).
+
+    They load ``at_once``, or when a first job comes: there may be none.
+    """
     if not wanted or sys.platform != "linux":  # elsewhere a fork after loading torch is not safe
         yield {}
         return
     with tempfile.TemporaryDirectory(prefix="vanishing-") as folder:  # a socket's path is short
-        path = str(Path(folder) / "socket")
-        command = [sys.executable, "-m", "vanishing.study.preloaded", path, str(os.getpid())]
-        process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
-        )
+        process = _start(Path(folder), environment, at_once)
         try:
-            yield {VARIABLE: path}
+            yield {VARIABLE: folder}
         finally:
             process.kill()
             process.wait()
 
 
-def forward(arguments: list[str]) -> int | None:
-    """The exit status of ``vanishing ARGUMENTS`` in a fork; None if there is no such process."""
-    path = os.environ.get(VARIABLE)
-    if not path:
-        return None
-    with socket.socket(socket.AF_UNIX) as connection:
+def _start(folder: Path, environment: dict[str, str], at_once: bool) -> subprocess.Popen:
+    """The first process. Its sockets listen before it does: no job comes too early."""
+    with contextlib.ExitStack() as stack:
+        listeners = []
+        for name in (TRAINING, STATIONS):
+            listeners.append(stack.enter_context(socket.socket(socket.AF_UNIX)))
+            listeners[-1].bind(str(folder / name))
+            listeners[-1].listen(128)
+        handles = [listener.fileno() for listener in listeners]
+        # The folder is among the words by which a person finds the process.
+        words = [str(folder), str(os.getpid()), *map(str, handles), "now" if at_once else "later"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "vanishing.study.preloaded", *words],
+            env={**environment, "PYTHONHASHSEED": "0"},  # as a notebook's kernel has it
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=handles,
+        )
+
+
+def serve(training: socket.socket, stations: socket.socket, parent: int, at_once: bool) -> None:
+    """Load, and fork for each job, until the process ``parent`` is ours no more."""
+    if not at_once and not _asked([training, stations], parent):
+        return
+    _load()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks report by themselves
+    here = os.getpid()
+    if os.fork() == 0:
+        training.close()
+        _load_stations()
+        _answer(stations, here)
+    else:
+        stations.close()
+        _answer(training, parent)
+
+
+def _asked(listeners: Sequence[socket.socket], parent: int) -> bool:
+    """Wait for a first job; whether one came before the process ``parent`` ended."""
+    while os.getppid() == parent:
+        if select.select(listeners, [], [], 1)[0]:
+            return True
+    return False
+
+
+def _answer(listener: socket.socket, parent: int) -> None:
+    """Fork for each job that comes, until the process ``parent`` is ours no more."""
+    listener.settimeout(1)
+    while os.getppid() == parent:
         try:
-            connection.connect(path)
-        except OSError:
-            return None
-        request = {"arguments": arguments, "cwd": str(Path.cwd()), "environment": dict(os.environ)}
-        message = json.dumps(request).encode()
-        socket.send_fds(connection, [_LENGTH.pack(len(message))], [0, 1, 2])
-        connection.sendall(message)
-        _hand_on_signals(connection)
-        answer = connection.recv(1)
-    return answer[0] if answer else DIED
-
-
-def _hand_on_signals(connection: socket.socket) -> None:
-    """Have a SIGTERM or Ctrl-C end the fork, which says with what status: no more comes from us."""
-
-    def end(*_: object) -> None:
-        with contextlib.suppress(OSError):  # the fork has ended by itself
-            connection.shutdown(socket.SHUT_WR)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, end)
-
-
-def serve(path: str, parent: int) -> None:
-    """Listen at ``path`` and fork for each job, until the process ``parent`` is ours no more."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen(128)  # jobs that come while we load wait here
-        _load()
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks report by themselves
-        listener.settimeout(1)
-        while os.getppid() == parent:
-            try:
-                connection, _ = listener.accept()
-            except TimeoutError:
-                continue
-            if os.fork() == 0:
-                listener.close()
-                _job(connection)
-            connection.close()
+            connection, _ = listener.accept()
+        except TimeoutError:
+            continue
+        if os.fork() == 0:
+            listener.close()
+            _job(connection)
+        connection.close()
 
 
 def _load() -> None:
+    """What training and predicting need. No gradient is computed: threads are not forked."""
     import pandas  # noqa: F401
+    import psutil  # noqa: F401
+    import pyarrow.pandas_compat
     import pyarrow.parquet  # noqa: F401
     import torch  # noqa: F401
 
-    from ..engine import job  # noqa: F401
-    from ..provenance import training_code
+    from .. import provenance, verbs  # noqa: F401
+    from ..analysis import verify  # noqa: F401
+    from ..engine import job, kernels  # noqa: F401
+    from ..parts import tasks
+    from ..theory import study  # noqa: F401
 
-    training_code([])  # of what is loaded now; kept for every fork
+    kernels.load()
+    tasks.load({"kind": "digits"})  # this and what follows is kept for every fork
+    provenance.training_code([])
+    provenance.all_code()
+    provenance.versions()
+
+
+def _load_stations() -> None:
+    """What the tables, claims, figures, notebooks and the paper need besides."""
+    from ..analysis import gather, study  # noqa: F401
+    from ..report import bundle, catalogue, kernel, paper, sources  # noqa: F401
+
+    kernel.load()
 
 
 def _job(connection: socket.socket) -> None:
@@ -114,19 +141,18 @@ def _job(connection: socket.socket) -> None:
     connection.setblocking(True)
     status = DIED
     try:
-        head, streams, _, _ = socket.recv_fds(connection, _LENGTH.size, 3)
+        head, streams, _, _ = socket.recv_fds(connection, 4, 3)
         for own, given in enumerate(streams):
             os.dup2(given, own)
             os.close(given)
-        request = json.loads(_exactly(connection, _LENGTH.unpack(head)[0]))
+        arguments, cwd, environment = json.loads(_exactly(connection, int.from_bytes(head, "big")))
         threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
-        os.chdir(request["cwd"])
+        os.chdir(cwd)
         os.environ.clear()
-        os.environ.update(request["environment"])
-        del os.environ[VARIABLE]
-        from ..cli import main
+        os.environ.update(environment)
+        from ..verbs import run
 
-        status = main(request["arguments"])
+        status = run(arguments)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else DIED
     except BaseException:
@@ -162,4 +188,5 @@ def _end_with(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    _, _, parent, *handles, when = sys.argv
+    serve(*(socket.socket(fileno=int(n)) for n in handles), int(parent), when == "now")

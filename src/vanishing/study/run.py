@@ -78,10 +78,10 @@ def run_study(
         tell(*mend(results, plan.by_id))
 
     # A job of a cluster that trained in a process of ours would escape its limits.
-    worth_it = len(left) > 1 and executor == "local"
+    here = executor == "local"
     with (
         only_head(results, executor=executor, code=code, after=after) as left_in_disorder,
-        preloaded.running(environment(os.environ, results), worth_it) as variables,
+        preloaded.running(environment(os.environ, results), here, bool(left)) as variables,
         _log(results) as log,
     ):
         index.refresh(config, plan)  # for Snakemake and its jobs, who do not plan again

@@ -1,0 +1,59 @@
+"""How a job of a study finds the process that has loaded what it needs, and has it do the work.
+
+Each job is a process of its own for Snakemake. This one starts within some hundredths of a second,
+as it imports next to nothing: it hands its arguments and its three standard streams over a socket
+to one of the processes of :mod:`.preloaded`, and waits for the exit status.
+"""
+
+from __future__ import annotations
+
+import os
+
+VARIABLE = "VANISHING_PRELOADED"  # names the folder of the sockets
+# Which process, by the name of its socket, does which verbs.
+TRAINING, STATIONS = "training", "stations"
+SERVED = dict.fromkeys(("train", "verify", "predict"), TRAINING) | dict.fromkeys(
+    ("gather", "judge", "render", "kernel", "bundle"), STATIONS
+)
+DIED = 1  # exit status of a job whose fork ended without a word
+
+
+def forward(arguments: list[str]) -> int | None:
+    """The exit status of ``vanishing ARGUMENTS`` in a fork; None if no process takes it."""
+    folder = os.environ.get(VARIABLE)
+    server = SERVED.get(arguments[0]) if arguments else None
+    if not folder or server is None:
+        return None
+    import json
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(os.path.join(folder, server))  # noqa: PTH118 - pathlib takes 10 ms
+        except OSError:
+            return None
+        environment = dict(os.environ)
+        message = json.dumps([arguments, os.getcwd(), environment]).encode()  # noqa: PTH109
+        try:
+            socket.send_fds(connection, [len(message).to_bytes(4, "big")], [0, 1, 2])
+            connection.sendall(message)
+            _hand_on_signals(connection)
+            answer = connection.recv(1)
+        except ConnectionError:  # killed while we waited
+            answer = b""
+    return answer[0] if answer else DIED
+
+
+def _hand_on_signals(connection: object) -> None:
+    """Have a SIGTERM or Ctrl-C end the fork, which says with what status: no more comes from us."""
+    import contextlib
+    import signal
+    import socket
+
+    def end(*_: object) -> None:
+        with contextlib.suppress(OSError):  # the fork has ended by itself
+            connection.shutdown(socket.SHUT_WR)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)
