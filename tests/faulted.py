@@ -10,8 +10,8 @@ import pytest
 
 from vanishing.study.processes import below
 
-from .test_workflow import BIN, CONFIG, FACTORS, run, write_config
-from .workplaces import PAPER, workplace
+from .test_workflow import CONFIG, FACTORS, write_config
+from .workplaces import BIN, run, without_report, workplace
 
 RESULTS = Path("results", Path(CONFIG).stem)
 RUNS = RESULTS / "logs/runs"
@@ -24,13 +24,7 @@ MOUNT = ("unshare", "--map-root-user", "--mount", "sh", "-ec")
 
 def lay_out(folder: Path, judged: int = 2) -> Path:
     """A project whose study ends with the tables of its runs: a cohort for each of its runs."""
-    folder.mkdir()
-    snakefile = workplace(folder) / "Snakefile"
-    rules = snakefile.read_text()
-    for paper in PAPER:
-        assert paper in rules
-        rules = rules.replace(paper, "tables/runs.parquet")
-    snakefile.write_text(rules)
+    without_report(workplace(folder), "tables/runs.parquet")
     grow(folder, judged)
     return folder
 

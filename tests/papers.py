@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from vanishing.report import facts, findings, svg
+from vanishing.report import facts, findings, paper, svg
 from vanishing.tables import AGREEMENT, LEDGER, RUNS
 
 PAPER = Path(__file__).parents[1] / "reports" / "paper"
@@ -20,6 +20,38 @@ WORDS = ("SUPPORTED", "REFUTED", "CONDITIONAL", "INCONCLUSIVE", "INCOMPLETE")
 FIGURES = tuple(re.findall(r"\]\(figures/(\w+)\.svg\)", TEXT))
 LONG = "A statement that goes on and on, as the statements of explanations do, " * 4
 DIGEST = "0123456789abcdef" * 4
+NOTE = "\n\nA last word.[^last]\n\n[^last]: Said beside the text.\n"
+
+# A paper with one of everything, and no table that is made for it.
+MINI = """---
+title: Small
+author: [Nobody]
+---
+
+# One {#sec:one}
+
+See @fig:profiles, @tbl:t, @eq:e, @sec:one and @He2016.
+
+![A caption with {{slope.relu.he}}.](figures/profiles.svg){#fig:profiles
+alt="Slope {{slope.relu.he}}, {{verdict:C01}}"}
+
+::: {#tbl:t widths="40 60"}
+| a | b |
+|:--|--:|
+| x | {{slope.relu.he|unit|interval}} |
+
+: About tables.
+:::
+
+::: {#eq:e alt="an equation"}
+$$ a = \\log_{10} b \\cap \\sigma_w $$
+:::
+
+# References {.unnumbered}
+
+::: {#refs}
+:::
+"""
 
 BATTERY = {
     "family": "mlp",
@@ -125,14 +157,27 @@ def study_in(folder: Path) -> Path:
     return root
 
 
+def source_in(root: Path) -> Path:
+    """Where :func:`paper_in` puts the source."""
+    return root / "reports" / "paper" / "paper.md"
+
+
 def paper_in(root: Path) -> Path:
     """A small paper with the project's theme and bibliography."""
-    folder = root / "reports" / "paper"
+    folder = source_in(root).parent
     shutil.copytree(PAPER / "theme", folder / "theme")
     shutil.copy(PAPER / "references.bib", folder)
     registry = yaml.safe_load((PAPER.parent / "claims.yaml").read_text())
     for claim in registry["claims"]:
         claim["statement"] = f"{LONG} {claim['id']}"
     (folder.parent / "claims.yaml").write_text(yaml.safe_dump(registry))
-    (folder / "paper.md").write_text((PAPER / "paper.md").read_text())
-    return folder / "paper.md"
+    source_in(root).write_text((PAPER / "paper.md").read_text())
+    return source_in(root)
+
+
+def whole_paper(root: Path) -> None:
+    """The project's own paper with a footnote, built of a synthetic study, as HTML and PDF."""
+    results, source = study_in(root), paper_in(root)
+    source.write_text(source.read_text() + NOTE)
+    report = results / "report"
+    paper.build(source, results, report / "paper.html", report / "paper.pdf")

@@ -13,8 +13,8 @@ from vanishing.study.sizes import Places
 from vanishing.tables import RUN_LOG
 
 from .conftest import ROOT
-from .test_workflow import TINY, jobs, run
-from .workplaces import workplace
+from .test_workflow import TINY, jobs
+from .workplaces import run, workplace
 
 PROFILES = ROOT / "workflow/profiles"
 HIDDEN = (*slots.SCHEDULERS, slots.VISIBLE, slots.PER_DEVICE)
@@ -95,7 +95,7 @@ def test_only_jobs_that_train_ask_for_a_gpu(tmp_path):
     at = workplace(tmp_path)
     (at / "tiny.yaml").write_text(yaml.safe_dump(_tiny()))
     done = snakemake("-n", "--config", "study=tiny.yaml", at=at, **{slots.DEVICES: "0,1"})
-    assert jobs(done)["train"] == 2
+    assert jobs(done)["train"] == 1
     asks = re.findall(r"^(?:local)?rule (\w+):$.*?^    resources: (.*?)$", done.stdout, re.M | re.S)
     assert {rule for rule, of in asks if "gpu=1" in of} == {"train", "verify"}
     assert {rule for rule, of in asks if "gpu" not in of} >= {"gather", "predict", "judge"}
@@ -110,18 +110,17 @@ def test_trainings_run_on_the_cpu_where_the_devices_are_not_there(tmp_path, devi
     done = snakemake(*arguments, at=at, **{slots.DEVICES: "0", slots.PER_DEVICE: "1"})
     assert done.returncode == 0, done.stderr
     logs = [RUN_LOG.read(path) for path in at.glob("results/tiny/logs/runs/*.parquet")]
-    assert len(logs) == 2
+    assert len(logs) == 1
     assert {name for log in logs for name in log["device"]} == {"cpu"}
     assert len([*(tmp_path / "temporary").rglob("*.lock")]) == locks
 
 
 def _tiny():
-    """A study of two cohorts, a seed each."""
+    """A study of one cohort."""
     battery = TINY["batteries"]["training"]
     factors = {"activation": ["tanh"], "init": ["he"], "depth": [2]}
     train = {"steps": 3, "lr": 0.1, "batch": 16}
-    seeds = {"judged": 2}
+    seeds = {"judged": 1}
     return TINY | {
-        "cohort_flops": 1.0,
-        "batteries": {"b": {**battery, "factors": factors, "train": train, "seeds": seeds}},
+        "batteries": {"b": {**battery, "factors": factors, "train": train, "seeds": seeds}}
     }

@@ -7,10 +7,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from vanishing.report import facts, html, numbers, pandoc, paper
+from vanishing.report import facts, numbers, pandoc, paper
 from vanishing.report.explorer_data import settings
 
-from .papers import TEXT, fact, paper_in, study_in
+from .papers import TEXT, fact, source_in, study_in, whole_paper
 
 WHERE = Path("paper.md")
 NUMBERS = "\n\n# Numbers {.screen}\n\n{{table:numbers}}\n"
@@ -133,36 +133,38 @@ def test_the_explorer_filters_by_all_columns_that_facts_name():
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory) -> tuple[str, str]:
-    """The project's paper with its numbers, of a synthetic study, bound and as a page."""
-    folder = tmp_path_factory.mktemp("page")
-    source, study = paper_in(folder), study_in(folder)
-    source.write_text(TEXT if facts.asks(TEXT, "numbers") else TEXT + NUMBERS)
-    text, stamp = paper.bound(source, study)
-    theme = source.parent / "theme"
-    return text, html.render(text, source, theme, study, study / "report/paper.html", stamp)
+def whole(once) -> Path:
+    """The project's paper, which has its numbers, of a synthetic study."""
+    assert facts.asks(TEXT, "numbers")
+    return once("paper", whole_paper)
+
+
+@pytest.fixture(scope="module")
+def page(whole) -> str:
+    return (whole / "results/laptop/report/paper.html").read_text()
 
 
 def test_no_link_of_the_page_leads_to_a_missing_id(page):
-    ids = re.findall(r'\bid="([^"]*)"', page[1])
+    ids = re.findall(r'\bid="([^"]*)"', page)
     assert len(ids) == len(set(ids))
-    links = set(re.findall(r'href="#([^"]*)"', page[1]))
+    links = set(re.findall(r'href="#([^"]*)"', page))
     leading = {"runs" if re.match(r"runs?[?=]", unquote(to)) else unquote(to) for to in links}
     assert leading - {""} <= set(ids)
 
 
 def test_every_number_of_the_page_leads_to_an_entry(page):
-    shown = re.findall(r'<(?:a|span)\b[^>]*class="fact"[^>]*>', page[1])
+    shown = re.findall(r'<(?:a|span)\b[^>]*class="fact"[^>]*>', page)
     assert len(shown) > 50
     linked = [tag for tag in shown if tag.startswith("<a")]
-    inside = re.findall(r'<a\b(?![^>]*class="fact")[^>]*>(?:(?!</a>).)*class="fact"', page[1], re.S)
+    inside = re.findall(r'<a\b(?![^>]*class="fact")[^>]*>(?:(?!</a>).)*class="fact"', page, re.S)
     assert len(shown) - len(linked) == len(inside)
-    assert not re.search(r"<a\b[^>]*>(?:(?!</a>).)*<a\b", page[1], re.S)
+    assert not re.search(r"<a\b[^>]*>(?:(?!</a>).)*<a\b", page, re.S)
 
 
-def test_print_has_no_link_into_what_is_for_the_screen(page, tmp_path):
-    source = paper_in(tmp_path)
-    typeset = pandoc.convert(page[0], source, source.parent / "theme", "typst", [])
+def test_print_has_no_link_into_what_is_for_the_screen(whole):
+    source = source_in(whole)
+    text, _ = paper.bound(source, whole / "results/laptop")
+    typeset = pandoc.convert(text, source, source.parent / "theme", "typst", [])
     assert not re.search(r"#link\(<(?:fact|use|claim)-", typeset)
     assert "<fact-" not in typeset
 

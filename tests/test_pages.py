@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from vanishing.report import paper, pdf
+from vanishing.report import pdf
 
 from . import page_checks
 from .pages import Document, read
-from .papers import PAPER, paper_in, study_in
+from .papers import PAPER, whole_paper
 
 PUBLISHED = PAPER.parent / "published" / "paper.pdf"
 PAGES = {"synthetic": range(12, 31), "published": range(12, 21)}  # as many as it may have
@@ -109,14 +109,9 @@ trailer
 
 
 @pytest.fixture(scope="module")
-def synthetic(tmp_path_factory) -> Path:
+def synthetic(once) -> Path:
     """The project's paper of a synthetic study."""
-    root = tmp_path_factory.mktemp("paper")
-    results, source = study_in(root), paper_in(root)
-    text, stamp = paper.bound(source, results)
-    out = root / "paper.pdf"
-    out.write_bytes(pdf.render(text, source, source.parent.resolve() / "theme", results, stamp))
-    return out
+    return once("paper", whole_paper) / "results/laptop/report/paper.pdf"
 
 
 @pytest.fixture(scope="module", params=PAGES)

@@ -12,37 +12,9 @@ from vanishing.errors import UserError
 from vanishing.report import html, paper, pdf
 from vanishing.tables import LEDGER, RUNS
 
-from .papers import FIGURES, ledger, paper_in, run_rows, study_in
+from .papers import FIGURES, MINI, ledger, paper_in, run_rows, source_in, study_in, whole_paper
 
-MINI = """---
-title: Small
-author: [Nobody]
----
-
-# One {#sec:one}
-
-See @fig:profiles, @tbl:t, @eq:e, @sec:one and @He2016.
-
-![A caption with {{slope.relu.he}}.](figures/profiles.svg){#fig:profiles
-alt="Slope {{slope.relu.he}}, {{verdict:C01}}"}
-
-::: {#tbl:t widths="40 60"}
-| a | b |
-|:--|--:|
-| x | {{slope.relu.he|unit|interval}} |
-
-: About tables.
-:::
-
-::: {#eq:e alt="an equation"}
-$$ a = \\log_{10} b \\cap \\sigma_w $$
-:::
-
-# References {.unnumbered}
-
-::: {#refs}
-:::
-"""
+NO_TABLES = {}  # are made for a text that asks for none
 
 
 @pytest.fixture
@@ -58,28 +30,35 @@ def source(tmp_path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[Path, Path]:
+def whole(once) -> tuple[Path, Path]:
     """Source and results of the project's own paper, built: tests read it and write nothing."""
-    folder = tmp_path_factory.mktemp("whole")
-    source, results = paper_in(folder), study_in(folder)
-    build(source, results)
-    return source, results
+    folder = once("paper", whole_paper)
+    return source_in(folder), folder / "results" / "laptop"
 
 
 def page_of(results: Path) -> str:
     return (results / "report" / "paper.html").read_text()
 
 
-def build(source: Path, results: Path) -> tuple[str, bytes]:
+def build(source: Path, results: Path, tables: dict | None = None) -> tuple[str, bytes]:
     out = results / "report"
-    paper.build(source, results, out / "paper.html", out / "paper.pdf")
+    paper.build(source, results, out / "paper.html", out / "paper.pdf", tables)
     return (out / "paper.html").read_text(), (out / "paper.pdf").read_bytes()
 
 
-def refused(source: Path, results: Path, text: str, message: str) -> None:
+def page_alone(source: Path, results: Path) -> str:
+    """The HTML of a text that asks for no table."""
+    text, stamp = paper.bound(source, results, {})
+    out = results / "report" / "paper.html"
+    return html.render(text, source, source.parent.resolve() / "theme", results, out, stamp)
+
+
+def refused(
+    source: Path, results: Path, text: str, message: str, tables: dict | None = NO_TABLES
+) -> None:
     source.write_text(text)
     with pytest.raises(UserError, match=message):
-        build(source, results)
+        build(source, results, tables)
     assert not (results / "report").exists()
 
 
@@ -90,10 +69,15 @@ def pdf_text(path: Path) -> str:
     return done.stdout
 
 
-def test_the_projects_paper_builds_to_the_same_bytes(source, results):
-    one, two = build(source, results), build(source, results)
-    assert one == two
-    assert one[1].startswith(b"%PDF-1.7")
+def test_the_projects_paper_builds_to_the_same_bytes_in_any_folder(whole, tmp_path):
+    whole_paper(tmp_path)
+    for name, begins in (("paper.html", b"<!DOCTYPE html>"), ("paper.pdf", b"%PDF-1.7")):
+        one, two = (
+            (results / "report" / name).read_bytes()
+            for results in (whole[1], tmp_path / "results" / "laptop")
+        )
+        assert one == two
+        assert one.startswith(begins)
 
 
 def test_html_fetches_nothing(whole):
@@ -137,7 +121,7 @@ def test_numbering_is_equal_in_html_and_pdf(whole):
 
 def test_references_lead_to_what_they_name(source, results):
     source.write_text(MINI)
-    page, _ = build(source, results)
+    page = page_alone(source, results)
     names = {"fig:profiles": "Figure", "tbl:t": "Table", "eq:e": "Equation", "sec:one": "Section"}
     for id_, name in names.items():
         text = f"{name}\xa01"
@@ -148,7 +132,7 @@ def test_references_lead_to_what_they_name(source, results):
 
 def test_a_fact_is_shown_with_its_query(source, results):
     source.write_text(MINI)
-    page, _ = build(source, results)
+    page = page_alone(source, results)
     title = "slope.relu.he: runs: init = &quot;he&quot; &amp; &lt;all&gt;"
     assert f'<span class="fact" title="{title}">−0.123</span>' in page
     assert "−0.123\xa0decades/layer [−0.200,\xa0−0.100]" in page
@@ -178,7 +162,8 @@ def test_figure_links_to_its_data_and_notebook(whole):
 
 def test_large_data_is_linked_and_not_carried(source, results):
     (results / "figures" / "profiles.csv").write_text("x\n" * html.EMBEDDED_DATA)
-    page, _ = build(source, results)
+    source.write_text(MINI)
+    page = page_alone(source, results)
     assert 'download="profiles.csv" href="../figures/profiles.csv"' in page
 
 
@@ -186,7 +171,9 @@ def test_data_of_figures_is_carried_from_the_smallest_as_far_as_it_fits(source, 
     for name in FIGURES:
         rows = html.EMBEDDED_DATA // 4 if name != "profiles" else 1
         (results / "figures" / f"{name}.csv").write_text("x,1\n" * rows)
-    page, _ = build(source, results)
+    others = [f'![Of {n}.](figures/{n}.svg){{#fig:{n} alt="A drawing"}}' for n in FIGURES]
+    source.write_text("\n\n".join([MINI, *(o for o in others if "profiles" not in o)]))
+    page = page_alone(source, results)
     carried = re.findall(r'download="(\w+)\.csv" href="data:', page)
     assert "profiles" in carried
     assert len(carried) == 1 + (html.EMBEDDED_IN_ALL - 4) // (4 * (html.EMBEDDED_DATA // 4))
@@ -200,7 +187,8 @@ def test_whole_study_has_no_stamp(whole):
 
 def test_unfinished_study_is_stamped_and_still_built(source, results):
     RUNS.write(run_rows(["run0", "run1"]), results / "tables" / "runs.parquet")
-    page, _ = build(source, results)
+    source.write_text(MINI)
+    page, _ = build(source, results, NO_TABLES)
     assert "incomplete: 2 of 6 runs" in page
     assert "incomplete: 2 of 6 runs" in pdf_text(results / "report" / "paper.pdf")
 
@@ -215,7 +203,8 @@ def small(results: Path, name: str) -> None:
 def test_a_study_without_verdicts_is_stamped_whatever_its_name(source, results, name):
     small(results, name)
     LEDGER.write(ledger(["INCONCLUSIVE"]), results / "claims" / "ledger.parquet")
-    page, _ = build(source, results)
+    source.write_text(MINI)
+    page = page_alone(source, results)
     assert "too small a study for verdicts" in page
 
 
@@ -260,7 +249,7 @@ def of_needs(results: Path, **values: object) -> None:
 def test_a_passage_whose_facts_are_all_missing_gives_way_to_a_sentence(source, results):
     of_needs(results)
     source.write_text(MINI + NEEDY)
-    page, _ = build(source, results)
+    page = page_alone(source, results)
     assert "This study has no such networks." in page
     assert "Told of" not in page
     assert "Of games" not in page
@@ -270,7 +259,7 @@ def test_a_passage_whose_facts_are_all_missing_gives_way_to_a_sentence(source, r
 def test_a_passage_is_kept_whole_where_one_of_its_facts_is_known(source, results, value):
     of_needs(results, gan=value)
     source.write_text(MINI + NEEDY)
-    page, _ = build(source, results)
+    page = page_alone(source, results)
     assert "no such networks" not in page
     assert "Told of" in page
     assert "Of games" in page
@@ -309,8 +298,9 @@ def test_unknown_format_is_refused(source, results):
 
 def test_unknown_table_is_refused(source, results):
     refused(
-        source, results, MINI + "\n{{table:verdict}}\n", r"no table is called 'verdict'.*'verdicts'"
-    )
+        source, results, MINI + "\n{{table:verdict}}\n",
+        r"no table is called 'verdict'.*'verdicts'", tables=None,
+    )  # fmt: skip
 
 
 def test_unknown_claim_is_refused(source, results):
@@ -368,12 +358,12 @@ def test_typed_in_result_is_refused(source, results):
 
 def test_symbols_that_typst_renamed_are_renamed(source, results):
     source.write_text(MINI.replace("\\cap", r"\cap b \otimes c \ominus d \odot \lVert e \rVert"))
-    assert build(source, results)[1]
+    assert build(source, results, NO_TABLES)[1]
 
 
 def test_log_keeps_its_space_in_mathml(source, results):
     source.write_text(MINI)
-    page, _ = build(source, results)
+    page = page_alone(source, results)
     assert re.search(r'log</mi>.*?</msub><mspace width="0.167em"/>', page)
 
 

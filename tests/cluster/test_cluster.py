@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from ..workplaces import without_report, workplace
+from ..workplaces import smoke_study, workplace
 from . import slurm_cluster
 from .heads import LONG, Study, Training, site
 from .slurm_cluster import NODES, Cluster, marked, wait_until
@@ -52,14 +52,13 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 
 @dataclass
 class Story:
-    """What befalls two studies on a cluster; one of them goes undisturbed elsewhere, too.
+    """What befalls two studies on a cluster.
 
-    That is the smoke study, a network of every family and learning rates that are tuned.
+    ``study`` is the smoke study: a network of every family, and learning rates that are tuned.
     """
 
     cluster: Cluster
     study: Study
-    undisturbed: Study
     long: Study
     jobs: dict[str, Training] = field(default_factory=dict)  # by what was done to them
     finished: dict[str, str] = field(default_factory=dict)  # logs, when first seen
@@ -79,36 +78,34 @@ class Story:
 
 @pytest.fixture
 def story(cluster, tmp_path) -> Story:
-    """Three workplaces: nothing has begun."""
+    """Two workplaces: nothing has begun."""
     gpu = {"GPUS": "1", "GPU_PARTITION": "gpu", "GPU_TYPE": "fake"}
-    folders = {name: workplace(tmp_path / name) for name in ("study", "undisturbed", "long")}
+    folders = {name: workplace(tmp_path / name) for name in ("study", "long")}
     (folders["long"] / "long.yaml").write_text(yaml.safe_dump(ONE_LONG_TRAINING))
     return Story(
         cluster,
         Study(folders["study"], "smoke", "slurm", site(cluster)),
-        Study(without_report(folders["undisturbed"]), "smoke", "default", {}),
         Study(folders["long"], "long.yaml", "slurm", site(cluster, **gpu)),
     )
 
 
-def test_a_study_survives_its_cluster(story, subtests):
+def test_a_study_survives_its_cluster(story, once, subtests):
     """One story, and one test: tests that share it would each begin it anew in pytest's workers."""
-    with contextlib.ExitStack() as whole:
-        with story.study.head():
-            lose_three_jobs(story)
-            elsewhere = whole.enter_context(story.undisturbed.head())  # it fills the pauses
-            see_them_submitted_again(story)
-        go_on_without_a_head(story)
-        with story.long.trained() as by_hand, story.study.head() as second:
-            come_near_the_time_limit(story)
-            story.long.finish(by_hand)
-            story.study.finish(second)
-        story.undisturbed.finish(elsewhere)
+    with story.study.head():
+        lose_three_jobs(story)
+        see_them_submitted_again(story)
+    go_on_without_a_head(story)
+    with story.long.trained() as by_hand, story.study.head() as second:
+        come_near_the_time_limit(story)
+        story.long.finish(by_hand)
+        story.study.finish(second)
+    undisturbed = once("smoke", smoke_study) / "results/smoke"
+    with subtests.test("tables of a disturbed study equal those of an undisturbed one"):
+        assert_tables_equal(story.study.results, undisturbed)
     for fact in (
         every_fault_is_in_the_accounting_of_the_cluster,
         a_disturbed_study_ends_in_a_paper,
         what_was_finished_is_not_trained_again,
-        tables_of_a_disturbed_study_equal_those_of_an_undisturbed_one,
         a_training_has_the_gpu_that_the_cluster_gave_it,
         a_training_near_its_time_limit_goes_on_in_its_next_job,
         no_job_is_left_in_the_queue,
@@ -209,11 +206,11 @@ def what_was_finished_is_not_trained_again(story):
     assert jobs.count(0) < len(NODES)
 
 
-def tables_of_a_disturbed_study_equal_those_of_an_undisturbed_one(story):
-    tables = {file.name: file for file in story.undisturbed.results.glob("*/*.parquet")}
+def assert_tables_equal(disturbed: Path, undisturbed: Path) -> None:
+    tables = {file.name: file for file in undisturbed.glob("*/*.parquet")}
     assert {"runs.parquet", "layers.parquet", "ledger.parquet"} <= set(tables)
     for name, file in tables.items():
-        theirs = pd.read_parquet(story.study.results / file.parent.name / name)
+        theirs = pd.read_parquet(disturbed / file.parent.name / name)
         ours = pd.read_parquet(file)
         if name == "runs.parquet":
             ours, theirs = ours.drop(columns=MEASURED), theirs.drop(columns=MEASURED)
