@@ -53,7 +53,7 @@ lock: $(STAMP)  ## write requirements.lock anew from pyproject.toml [UPGRADE=--u
 	@cmp -s $(VENV)/requirements.new requirements.lock || cp $(VENV)/requirements.new requirements.lock
 
 clean:  ## remove .venv and what the tools left (results/ stays)
-	@rm -rf $(VENV) .pytest_cache .ruff_cache build dist
+	@rm -rf $(VENV) .pytest_cache .ruff_cache build dist src/vanishing/engine/__pycache__
 
 $(STAMP): requirements.lock $(if $(wildcard $(BIN)/python),,always)
 	@if test -x $(BIN)/python && cmp -s requirements.lock $@; then touch $@; exit 0; fi; \

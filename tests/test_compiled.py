@@ -42,8 +42,8 @@ def test_where_the_sources_cannot_be_written_beside_it_is_the_users_cache(tmp_pa
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_functions_compile_with_and_without_a_folder(kept, monkeypatch):
-    monkeypatch.setattr(compiled, "KEPT", kept)
+def test_functions_compile_with_and_without_a_folder(kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "KEPT", tmp_path if kept else None)
     assert compiled.reordered(_doubled)(1.5) == compiled.exact(_doubled)(1.5) == 3.0
 
 
@@ -51,11 +51,39 @@ def _doubled(x):
     return 2 * x
 
 
-def test_a_folder_that_the_user_names_is_left_to_numba(tmp_path):
-    said = subprocess.run(
-        [sys.executable, "-c", "from vanishing.engine import compiled; import numba; "
-         "print(numba.config.CACHE_DIR, compiled.KEPT)"],
-        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True,
-        check=True,
-    )  # fmt: skip
-    assert said.stdout.split() == [str(tmp_path), "True"]
+KINDS = ("float32", "float64", "int32", "int64")
+TWICE = """
+import sys
+import numpy as np
+from vanishing.engine import compiled
+from own_kernels import doubled
+kind = np.dtype(sys.argv[1])
+print(float(doubled(np.ones(3, kind))[0]), doubled.stats.cache_hits[doubled.signatures[0]])
+"""
+
+
+def test_processes_that_compile_at_once_leave_a_cache_that_serves_all(tmp_path):
+    (tmp_path / "own_kernels.py").write_text(
+        "from vanishing.engine import compiled\n\n"
+        "@compiled.exact\ndef doubled(x):\n    return x + x\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    own = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": path}
+
+    def started(kind):
+        words = [sys.executable, "-c", TWICE, kind]
+        return subprocess.Popen(words, env=own, text=True, stdout=subprocess.PIPE)
+
+    at_once = [started(kind) for kind in KINDS]
+    assert [one.communicate()[0].split()[0] for one in at_once] == ["2.0"] * len(KINDS)
+    again = [started(kind).communicate()[0].split() for kind in KINDS]
+    assert again == [["2.0", "1"]] * len(KINDS)
+    [place] = (tmp_path / "kept").iterdir()
+    assert place.name == f"machine-code-{compiled.digest()}"
+
+
+def test_without_a_home_nothing_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "HERE", tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "")
+    assert compiled.folder().parent == tmp_path / "__pycache__"

@@ -22,7 +22,8 @@ from .table import write_text
 HERE = Path(__file__).parent
 # Packages whose version can move a number or a picture.
 PACKAGES = (
-    "vanishing", "torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "statsmodels",
+    "vanishing", "torch", "numba", "llvmlite", "numpy", "scipy", "pandas", "pyarrow",
+    "scikit-learn", "statsmodels",
     "matplotlib", "seaborn", "papermill", "snakemake", "pypandoc_binary", "typst",
 )  # fmt: skip
 
@@ -56,7 +57,8 @@ def _fingerprint(parts: tuple[str, ...], files: tuple[Path, ...], packages: tupl
 def training_code(own_parts: Iterable[str | os.PathLike]) -> str:
     """The fingerprint of all code that the numbers of a run rest on: a change trains it again."""
     formulas = imported("theory", "parts", "engine")
-    return fingerprint("parts", "engine", *formulas, extra_files=own_parts, packages=["torch"])
+    packages = ["torch", "numba"]
+    return fingerprint("parts", "engine", *formulas, extra_files=own_parts, packages=packages)
 
 
 @cache

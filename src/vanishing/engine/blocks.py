@@ -23,11 +23,8 @@ if TYPE_CHECKING:
     from .evaluation import Scores
     from .stack import Stack, Update
 
-NOT_EXACT = {
-    "accuracy",
-    "freeze",
-    "robustness",
-}  # measured as accuracies are, in the dtype of the training
+# Measured as accuracies are, in the dtype of the training.
+NOT_EXACT = {"accuracy", "freeze", "robustness"}
 
 
 def at_probe(stack: Stack, step: int, last: Update | None) -> tuple[Measures, dict[str, Tensor]]:

@@ -26,7 +26,7 @@ def key_of(cohort: dict, rates: list[float | None], device: torch.device) -> str
     """Changes when a training would not go on to the same numbers from a checkpoint.
 
     It stands for the cohort, its learning rates, the code that trains it (a part of the user's own
-    too), torch and the device. How the runs are stacked is kept beside the checkpoints.
+    too), torch, numba and the device. How the runs are stacked is kept beside the checkpoints.
     """
     labels = {cohort[kind] for kind in REGISTRIES if kind in cohort}
     own = own_files(labels | {run["init"] for run in cohort["runs"]})

@@ -6,6 +6,7 @@ it calls has. The folder is therefore named after the text of all of them, :data
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -31,14 +32,17 @@ def reordered(function: Callable) -> Callable:
     return _compiled(function, {"contract", "reassoc"})
 
 
-def folder() -> Path | None:
-    """Where the machine code is kept, beside the sources or in the user's own cache.
+def folder(given: str = "") -> Path | None:
+    """Where the machine code is kept: in a folder that is ``given``, or else beside the sources.
 
-    None where neither can be written to: each process then compiles what it calls.
+    Where neither can be written to, in the user's own cache. None where that cannot be either: each
+    process then compiles what it calls.
     """
-    beside, own = HERE / "__pycache__", Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    for place in (beside, own.expanduser() / "vanishing"):
-        path = place / f"machine-code-{digest()}"
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - no home: as it is
+    for place in (given, HERE / "__pycache__", Path(cache) / "vanishing"):
+        if not place:
+            continue
+        path = Path(place) / f"machine-code-{digest()}"
         try:
             path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=path).close()
@@ -56,10 +60,27 @@ def digest() -> str:
 
 
 def _compiled(function: Callable, fastmath: set[str]) -> Callable:
-    return numba.njit(cache=KEPT, fastmath=fastmath, error_model="numpy")(function)
+    made = numba.njit(cache=bool(KEPT), fastmath=fastmath, error_model="numpy")(function)
+    if KEPT:
+        _write_one_at_a_time(made._cache, KEPT / "lock")
+    return made
 
 
-# What a user has set in NUMBA_CACHE_DIR stays.
-if not numba.config.CACHE_DIR:
-    numba.config.CACHE_DIR = str(folder() or "")
-KEPT = bool(numba.config.CACHE_DIR)
+def _write_one_at_a_time(cache: object, lock: Path) -> None:
+    """Have no two processes write to a function's cache at once.
+
+    numba numbers the files of a function's variants by those that its index names: of two that
+    write at once, one may end in a file that the index holds for the other's.
+    """
+    write = cache.save_overload
+
+    def locked(*what: object) -> None:
+        with lock.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            write(*what)
+
+    cache.save_overload = locked
+
+
+KEPT = folder(numba.config.CACHE_DIR)
+numba.config.CACHE_DIR = str(KEPT or "")

@@ -181,8 +181,8 @@ def load() -> None:
         _count_small(flat, layout, flat, sums)
         _count_flat(flat, layout, flat, layout, np.zeros(2, dtype), sums, np.ones((1, 1), np.bool_))
         _products(flat[None], flat[None], False, sums)
-    _largest(np.zeros(1), layout, top)
-    _scaled_squares(np.zeros(1), layout, top, top)
+        _largest(flat, layout, top)
+        _scaled_squares(flat, layout, top, top)
 
 
 def moments(layers: Sequence[Pieces], wanted: Iterable[str]) -> dict[str, Tensor]:
@@ -280,10 +280,11 @@ def cosine(x: Tensor, y: Tensor) -> Tensor:
     """As :func:`.statistics.cosine`."""
     sums = _sums_of_products(x, y)
     squares = sums[:, ::2]
-    if not ((squares > SMALLEST) & (squares < LARGEST)).all():
-        x, y = (t.detach().double() for t in (x, y))
+    lost = ~((squares > SMALLEST) & (squares < LARGEST)).all(1)
+    if lost.any():  # only these: a run's cosine must not depend on those beside it
+        x, y = (t.detach()[torch.from_numpy(lost)].double() for t in (x, y))
         x, y = (t / t.abs().amax(tuple(range(1, t.dim())), keepdim=True) for t in (x, y))
-        sums = _sums_of_products(x, y)
+        sums[lost] = _sums_of_products(x, y)
     xx, xy, yy = sums.T
     return _ratio(xy, np.sqrt(xx) * np.sqrt(yy))
 

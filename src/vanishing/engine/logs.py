@@ -43,8 +43,9 @@ def of_stack(
         {**signal(trace, i), **_results(trace, i, budget, known)} for i in range(len(members))
     ]
     ids = [member["run_id"] for member in members]
+    seen = 0 if budget.own_pass else budget.probe_batch
     return {
-        "runs": of_runs(cohort, net, budget.probe_batch, members, used, results),
+        "runs": of_runs(cohort, net, seen, members, used, results),
         "curves": of_curves(ids, trace, budget.steps),
         "layers": of_layers(ids, trace, "net"),
         "networks": of_networks(ids, trace, "net"),

@@ -147,7 +147,7 @@ def advance(stack: Stack, step: int, wanted: bool = False, looked_at: bool = Fal
 
     On a GPU it waits for nothing: no number goes to the host, and none comes in pageable memory.
     The gradients are also told where a probe comes after the next update: it compares them. Of a
-    pass that is ``looked_at`` everything is measured, see :mod:`.own_pass`.
+    pass that is ``looked_at`` everything is measured, see :mod:`.own_pass`, which does wait.
     """
     budget, parameters = stack.budget, stack.parameters
     x, labels = stack.samples.at(stack.samples.order[step - 1], stack.lr.dtype)

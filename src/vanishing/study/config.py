@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from .. import strict_yaml
+from ..errors import unknown
 from ..parts.measure_blocks import BLOCKS
 from ..parts.norms import NORMS
 from .fields import (
@@ -125,6 +126,13 @@ SCHEDULED: dict[str, Callable[[int], set[int]]] = {
 }
 
 
+def _scheduled(given: object) -> object:
+    """The steps as they came; a word that is no schedule is refused."""
+    if isinstance(given, str) and given not in SCHEDULED:
+        raise ValueError(unknown("schedule", given, SCHEDULED, ", or a list of numbers"))
+    return given
+
+
 class Probes(Block):
     """When all is measured, and on how many samples.
 
@@ -134,7 +142,9 @@ class Probes(Block):
     switches expensive measures on.
     """
 
-    steps: axis(Annotated[int, Field(ge=0)]) | Literal[tuple(SCHEDULED)] = "sparse"
+    steps: Annotated[
+        axis(Annotated[int, Field(ge=0)]) | Literal[tuple(SCHEDULED)], BeforeValidator(_scheduled)
+    ] = "sparse"
     batch: Positive | Literal["training"] = 64
     blocks: axis(Literal[tuple(BLOCKS)]) | None = None
 

@@ -53,7 +53,7 @@ RUNS = Table(
         "lr_policy": Column("string", "1", "tuned (with its grid), fixed (at a rate), or none"),
         "batch": Column("int64", "samples", "samples of an update"),
         "steps": Column("int64", "updates", "updates of the training; of a GAN those of its generator, or where that is fixed of its discriminator"),
-        "probe_batch": Column("int64", "samples", "samples that everything but accuracy and scores is measured on, all there are where these are fewer"),
+        "probe_batch": Column("int64", "samples", "samples that everything but accuracy and scores is measured on, all there are where these are fewer; 0: the batch of each update, in its own pass, float32"),
         "seed": Column("int64", "1", "gives initial draws, split and order of the data"),
         "split": Column("string", "1", "tuning (chose a rate) or judged (counts in claims)"),
         "outcome": Column(
