@@ -1,5 +1,7 @@
 """Accuracies of a stack: in whatever parts a split goes through the net, and whatever is kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,11 +18,11 @@ from .test_recurrent import ANSWERS, CPU, INIT, data_of, graph_of
 RUNS = 3
 
 
-def stack_of(answer, **settings):
+def stack_of(answer, runs=RUNS, **settings):
     graph, data = graph_of(answer, **settings), data_of(answer)
     net = Network.of(graph, data.shape)
-    parameters = draw(net, [INIT] * RUNS, list(range(RUNS)))
-    samples = samples_of(data, list(range(RUNS)), 0, 1, 1, CPU)
+    parameters = draw(net, [INIT] * runs, list(range(runs)))
+    samples = samples_of(data, list(range(runs)), 0, 1, 1, CPU)
     return (net, parameters, initial_buffers(net, parameters), LOSSES[graph["loss"]], samples)
 
 
@@ -44,6 +46,23 @@ def test_the_parts_of_a_split_do_not_change_its_accuracy(
     monkeypatch.setattr(evaluation, "RECURRENT_BYTES", 4 * RUNS * steps * width * part)
     found = evaluation.accuracy(*stack, split)
     np.testing.assert_allclose(found, by_hand(*stack, split), atol=1e-12)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_an_accuracy_has_the_same_bits_in_a_stack_of_any_size(monkeypatch, part, split):
+    """One run goes through the net in larger parts than five, and its shares are rounded."""
+    net, parameters, buffers, loss, samples = stack_of("every", 5)
+    steps, width = net.architecture.sequence[0], net.architecture.width
+    monkeypatch.setattr(evaluation, "BATCH", 1)
+    monkeypatch.setattr(evaluation, "RECURRENT_BYTES", 4 * 5 * steps * width * part)
+    together = evaluation.accuracy(net, parameters, buffers, loss, samples, split)
+    for run in range(5):
+        own = {name: [t[run : run + 1] for t in group] for name, group in parameters.items()}
+        indices = getattr(samples, split)[run : run + 1]
+        alone = replace(samples, **{split: indices})
+        found = evaluation.accuracy(net, own, buffers, loss, alone, split)
+        np.testing.assert_array_equal(found, together[run : run + 1])
 
 
 @pytest.mark.parametrize("recurrence", ["vanilla", "gru"])

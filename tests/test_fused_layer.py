@@ -100,6 +100,13 @@ def test_a_value_that_is_not_finite_stays_in_its_run(norm, activation, value):
             assert logits.isfinite().all(2).all(1).tolist() == [True, not spoilt, True]
 
 
+def test_a_product_that_does_not_lie_in_one_piece_is_not_overwritten():
+    net, _, _ = net_of(norm="none", activation="tanh", residual="none")
+    z = torch.randn(3, 8, 5)
+    assert fused_layer.is_fused(net, z, learning=True)
+    assert not fused_layer.is_fused(net, z.transpose(1, 2), learning=True)
+
+
 def test_a_batch_norm_with_running_statistics_is_left_to_torch_where_it_does_not_learn():
     net, parameters, buffers = net_of(norm="batch", activation="tanh")
     found = [

@@ -117,13 +117,14 @@ def test_the_way_back_is_refused_a_second_time():
         torch.autograd.grad(logits.sum(), parameters["W"][0])
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("recurrence", CELLS)
 def test_a_run_that_is_not_finite_is_so_in_both_passes_and_leaves_the_others_alone(
-    recurrence, value
+    recurrence, activation, value
 ):
-    data = data_of()
-    net, (x, _) = Network.of(graph_of(recurrence=recurrence), data.shape), batch_of(data)
+    graph, data = graph_of(recurrence=recurrence, activation=activation), data_of()
+    net, (x, _) = Network.of(graph, data.shape), batch_of(data)
     parameters = drawn(net, (INIT,) * RUNS, (3, 4))
     good, _, _ = forward(net, parameters, x.expand(RUNS, *x.shape), values=False)
     parameters["W"][0][1] = value
@@ -131,7 +132,19 @@ def test_a_run_that_is_not_finite_is_so_in_both_passes_and_leaves_the_others_alo
     found, _, _ = forward(net, parameters, x.expand(RUNS, *x.shape), values=False)
     assert torch.equal(found[0], good[0])
     assert torch.equal(found.isfinite(), expected.isfinite())
-    assert not found[1].isfinite().all() or value == float("inf")
+    assert value == value or not found[1].isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+def test_a_relu_of_minus_infinity_is_0(dtype):
+    data = data_of()
+    net, (x, _) = Network.of(graph_of(activation="relu"), data.shape), batch_of(data)
+    parameters = {name: [t.to(dtype) for t in group] for name, group in drawn(net).items()}
+    parameters["b"][0][..., 0] = -float("inf")  # of one unit, which is then dead
+    expected, _, _ = forward(net, parameters, x[None].to(dtype))
+    found, _, _ = forward(net, parameters, x[None].to(dtype), values=False)
+    assert found.isfinite().all()
+    assert_close([expected], [found], dtype)
 
 
 # The functions

@@ -194,6 +194,18 @@ def test_cosines_neither_underflow_nor_overflow(take):
     torch.testing.assert_close(take.cosine(1e-200 * x, 1e200 * y), expected, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("value", [0.0, torch.nan, torch.inf, 1e-200, 1e200])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_cosine_has_the_same_bits_whatever_runs_are_beside_it(value, dtype):
+    x, y = (normal(4, 7, 9, seed=n).to(dtype) for n in (0, 1))
+    healthy = [kernels.cosine(x[run : run + 1], y[run : run + 1]) for run in range(4)]
+    x[1] *= value
+    found = kernels.cosine(x, y)
+    assert torch.equal(found[1:2], kernels.cosine(x[1:2], y[1:2])) or found[1].isnan()
+    for run in (0, 2, 3):
+        assert torch.equal(found[run : run + 1], healthy[run])
+
+
 @pytest.mark.parametrize("kind", ["normal", "far from 0", "images", "decades"])
 def test_a_run_has_the_same_bits_whatever_runs_are_beside_it(kind):
     values = VALUES[kind]

@@ -155,6 +155,28 @@ def test_a_notebook_of_the_claims_waits_for_the_ledger_and_others_do_not():
     ]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tables / 'runs.parquet'",
+        'Path(results) / "tables" / "runs.parquet"',
+        'Path(results, "claims", "ledger.parquet")',
+        'f"{results}/tables/runs.parquet"',
+        'tables / "runs.parquet", tables/"profiles.parquet"',
+    ],
+)
+def test_a_table_that_is_named_in_another_way_is_refused_with_its_line(notebook, line):
+    source = notebook("1", line)
+    at = source.read_text().splitlines().index(line) + 1
+    with pytest.raises(UserError, match=rf'tiny\.py:{at}: .*\n.* tables / "NAME\.parquet"'):
+        notebooks.reads(source)
+
+
+def test_comments_and_imports_name_no_table(notebook):
+    source = notebook("import pyarrow.parquet", "# from tables/seen.parquet")
+    assert notebooks.reads(source) == ["tables/runs.parquet"]
+
+
 def test_every_figure_of_the_paper_is_drawn_by_the_notebook_that_it_names():
     text = (PROJECT / "reports" / "paper" / "paper.md").read_text()
     named = re.findall(r'\]\(figures/(\w+)\.svg\)\{#fig:\w+ notebook="(\w+)"', text)

@@ -1,9 +1,12 @@
 """A process that has loaded torch serves the jobs of a study by forking itself."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -34,8 +37,9 @@ VANISHING = str(Path(sys.executable).parent / "vanishing")
 
 @pytest.fixture(scope="module")
 def server():
-    """The variables by which jobs find the process."""
-    with preloaded.running(dict(os.environ)) as variables:
+    """The variables by which jobs find the process, whose streams are buffered as is usual."""
+    environment = {n: value for n, value in os.environ.items() if n != "PYTHONUNBUFFERED"}
+    with preloaded.running(environment) as variables:
         yield variables
 
 
@@ -122,6 +126,66 @@ def test_a_killed_jobs_fork_writes_a_checkpoint(server, tmp_path):
     assert _wait(lambda: list((tmp_path / "checkpoints" / cohort.stem).glob("runs-*.pt")))
 
 
+def test_a_fork_that_a_signal_kills_gives_128_and_the_signal(server, tmp_path):
+    folder = server[preloaded.VARIABLE]
+    serving = _wait(lambda: _two(folder))
+    cohort = cohort_of(tmp_path, steps=200_000)
+    job = train(cohort, tmp_path / "logs", server)
+    assert _wait((tmp_path / "running" / cohort.name).exists)
+    [fork] = set(_processes(folder)) - serving
+    os.kill(fork, signal.SIGKILL)
+    job.communicate()
+    assert job.returncode == 128 + signal.SIGKILL
+
+
+def test_a_fork_does_not_hold_the_connections_of_others(server, tmp_path):
+    """Else a job would wait for another's end where its own fork and the server were killed."""
+    folder = server[preloaded.VARIABLE]
+    serving = _wait(lambda: _two(folder))
+    cohort = cohort_of(tmp_path, steps=200_000)
+    places = [tmp_path / name for name in ("one", "two")]
+    jobs = [train(cohort, place / "logs", server) for place in places]
+    assert all(_wait((place / "running" / cohort.name).exists) for place in places)
+    held = [len(_sockets(fork)) for fork in set(_processes(folder)) - serving]
+    for job in jobs:
+        job.kill()
+        job.communicate()
+    assert held == [1, 1]
+    assert _wait(lambda: set(_processes(folder)) == serving)
+
+
+@pytest.mark.parametrize(("code", "status"), [(None, 0), (0, 0), (3, 3), (-1, 255), ("why", 1)])
+def test_a_forks_status_is_what_a_process_of_its_own_would_have(code, status, capsys):
+    own = subprocess.run([sys.executable, "-c", f"import sys; sys.exit({code!r})"], stderr=-1)
+    assert preloaded.status_of(SystemExit(code)) == own.returncode == status
+    assert capsys.readouterr().err.encode() == own.stderr
+
+
+def test_what_cannot_be_written_is_no_success(server):
+    with Path("/dev/full").open("w") as full:
+        job = subprocess.run(
+            [VANISHING, "train", "--help"], env={**os.environ, **server}, stdout=full
+        )
+    assert job.returncode == 1
+
+
+def test_a_long_tmpdir_does_not_lengthen_the_sockets_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(_long(tmp_path)))
+    with (
+        preloaded.running(dict(os.environ), at_once=False) as variables,
+        socket.socket(socket.AF_UNIX) as job,
+    ):
+        job.connect(f"{variables[preloaded.VARIABLE]}/training")
+
+
+def test_where_no_socket_can_be_made_jobs_go_without_the_process(tmp_path, monkeypatch):
+    folder = _long(tmp_path)
+    monkeypatch.setattr(preloaded, "SHORT", str(folder))
+    with preloaded.running(dict(os.environ)) as variables:
+        assert variables == {}
+    assert list(folder.iterdir()) == []
+
+
 def test_without_the_process_a_job_trains_by_itself(tmp_path):
     cohort = cohort_of(tmp_path)
     job = train(cohort, tmp_path, {preloaded.VARIABLE: str(tmp_path / "no-socket")})
@@ -198,6 +262,21 @@ def _words(pid):
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except OSError:
         return []
+
+
+def _sockets(pid):
+    """The sockets that a process holds beside its three streams."""
+    held = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held[int(entry.name)] = str(entry.readlink())
+    return [name for n, name in held.items() if n > 2 and name.startswith("socket:")]
+
+
+def _long(folder):
+    """A new folder in ``folder`` whose name is too long for a socket's path."""
+    (long := folder / ("t" * 120)).mkdir()
+    return long
 
 
 def _two(folder):

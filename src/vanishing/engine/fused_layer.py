@@ -15,21 +15,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..lazy import Lazy
 from ..parts.activations import ACTIVATIONS
 from ..parts.norms import EPSILON, MOMENTUM, NORMS, Running, batch_norm, layer_norm
 from ..parts.residuals import AFTER
-from . import layer_kernels as kernels
 from .network import Network, Parameters, learned_by_phi
 
-PHIS = {
-    ACTIVATIONS["tanh"].phi: kernels.TANH,
-    ACTIVATIONS["sigmoid"].phi: kernels.SIGMOID,
-    ACTIVATIONS["relu"].phi: kernels.RELU,
-}
-NORMED = {
-    batch_norm: (kernels.batch, kernels.batch_back),
-    layer_norm: (kernels.layer, kernels.layer_back),
-}
+kernels = Lazy("vanishing.engine.layer_kernels")  # numba takes a third of a second to load
+# What they call each phi, and a norm with the way back through it.
+PHIS = {ACTIVATIONS[name].phi: name.upper() for name in ("tanh", "sigmoid", "relu")}
+NORMED = {batch_norm: ("batch", "batch_back"), layer_norm: ("layer", "layer_back")}
+NONE = NORMS["none"].apply  # looked up once: a registry parses what it is asked for
 DTYPES = (torch.float32, torch.float64)
 
 
@@ -39,8 +35,8 @@ def is_fused(net: Network, z: Tensor, learning: bool) -> bool:
         return False
     if net.norm.apply in NORMED:
         return net.norm.affine == ("gain", "bias") and (learning or not net.norm.running)
-    bare = net.norm.apply is NORMS["none"].apply and net.residual.joins == AFTER
-    return bare and PHIS.get(net.activation.phi) == kernels.TANH
+    bare = net.norm.apply is NONE and net.residual.joins == AFTER
+    return bare and PHIS.get(net.activation.phi) == "TANH" and z.is_contiguous()
 
 
 def outputs(
@@ -50,9 +46,9 @@ def outputs(
 
     Of a layer without a norm it is in the memory of ``z``, which must be nobody else's.
     """
-    which = PHIS.get(net.activation.phi, kernels.IDENTITY)
     if net.norm.apply not in NORMED:
         return _Tanh.apply(z)
+    which = getattr(kernels, PHIS.get(net.activation.phi, "IDENTITY"))
     gain, bias = parameters["gain"][layer], parameters["bias"][layer]
     a, mean, scale = _Normed.apply(z, gain, bias, net.norm.apply, which)
     if running:
@@ -93,7 +89,7 @@ class _Normed(torch.autograd.Function):
         z = z.contiguous()
         of = z.shape[2] if norm is batch_norm else z.shape[1]
         a, mean, scale = torch.empty_like(z), z.new_empty(len(z), of), z.new_empty(len(z), of)
-        there, ctx.back = NORMED[norm]
+        there, ctx.back = (getattr(kernels, name) for name in NORMED[norm])
         given = map(_by_run, (z, gain, bias, mean, scale, a))
         there(*given, which, _number(z, EPSILON))
         ctx.save_for_backward(z, a, gain, mean, scale)

@@ -3,9 +3,9 @@
 All is read from the update's own batch in the precision of the training, and summed in float64;
 the gradients are those before clipping. The underflow columns then tell of float32 itself.
 
-A recurrent net then goes by the general pass, which keeps every step's values, and otherwise by
-:mod:`.fused_recurrent`: in float32 the last bits of such an update, and so of all that follows, are
-not those of a training that is not looked at.
+A pass that is looked at keeps its values, so that on a CPU a recurrent net goes by the general pass
+and not by :mod:`.fused_recurrent`, and a layer not by :mod:`.fused_layer`: in float32 the last bits
+of such an update, and so of all that follow, are not those of a training that is not looked at.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ At = tuple[int, int, int, int]
 def _phi(which: int, h: float) -> float:
     if which == TANH:
         return tanh(h)
-    return ZERO * h if h < ZERO else h
+    return ZERO if h < ZERO else h  # a product would make -inf a NaN
 
 
 @exact

@@ -23,6 +23,7 @@ CELL_TIMEOUT = 1200  # seconds a cell may take
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 LINE_OF_CELL = re.compile(r"Cell In\s?\[\d+\], line (\d+)")
 TABLE = re.compile(r'(?:tables|"(claims)") / "(\w+)\.parquet"')
+PARQUET = re.compile(r"(?<!pyarrow)\.parquet\b")  # a file's name, and no import
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # What differs between two executions of one cell: addresses, ipykernel's names of its cells.
 ACCIDENTAL = (
@@ -77,9 +78,20 @@ def read(source: Path) -> NotebookNode:
 def reads(source: Path) -> list[str]:
     """The tables that a notebook reads, within the folder of a study.
 
-    Every figure asks the table of runs whether all are done.
+    Every figure asks the table of runs whether all are done. A table that is named in another way
+    than these is refused: its notebook would not wait for it.
     """
-    found = TABLE.findall(source.read_text(encoding="utf-8"))
+    text = source.read_text(encoding="utf-8")
+    for number, line in enumerate(text.splitlines(), start=1):
+        code = not line.lstrip().startswith("#")
+        if code and len(PARQUET.findall(line)) > len(TABLE.findall(line)):
+            raise UserError(
+                f"{source}:{number}: which table is read cannot be told from: {line.strip()}\n"
+                'A notebook names each table as tables / "NAME.parquet", after tables = '
+                'Path(results) / "tables", or as Path(results) / "claims" / "NAME.parquet", on one '
+                "line: write it so, and the notebook waits for the table."
+            )
+    found = TABLE.findall(text)
     named = {f"{folder or 'tables'}/{name}.parquet" for folder, name in found}
     return sorted({"tables/runs.parquet", *named})
 

@@ -15,11 +15,14 @@ TRAINING, STATIONS = "training", "stations"
 SERVED = dict.fromkeys(("train", "verify", "predict"), TRAINING) | dict.fromkeys(
     ("gather", "judge", "render", "kernel", "bundle"), STATIONS
 )
-DIED = 1  # exit status of a job whose fork ended without a word
+DIED = 1  # exit status of a job of whose fork nothing is heard: the process that made it died too
 
 
 def forward(arguments: list[str]) -> int | None:
-    """The exit status of ``vanishing ARGUMENTS`` in a fork; None if no process takes it."""
+    """The exit status of ``vanishing ARGUMENTS`` in a fork; None if no process takes it.
+
+    Of a fork that a signal killed it is 128 + the signal, which the process that made it tells.
+    """
     folder = os.environ.get(VARIABLE)
     server = SERVED.get(arguments[0]) if arguments else None
     if not folder or server is None:

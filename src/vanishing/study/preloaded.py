@@ -26,6 +26,7 @@ from pathlib import Path
 from .forwarding import DIED, STATIONS, TRAINING, VARIABLE
 
 GRACE = 20.0  # seconds that a fork has for its checkpoint, once it is to end
+SHORT = "/tmp"  # a socket's path has 107 characters at most, and TMPDIR may be longer
 
 
 @contextlib.contextmanager
@@ -34,18 +35,23 @@ def running(
 ) -> Iterator[dict[str, str]]:
     """Start the processes; gives the variables that let jobs find them (none where they are not).
 
-    They load ``at_once``, or when a first job comes: there may be none.
+    They load ``at_once``, or when a first job comes: there may be none. Where no socket can be
+    made, jobs go without them.
     """
     if not wanted or sys.platform != "linux":  # elsewhere a fork after loading torch is not safe
         yield {}
         return
-    with tempfile.TemporaryDirectory(prefix="vanishing-") as folder:  # a socket's path is short
-        process = _start(Path(folder), environment, at_once)
-        try:
-            yield {VARIABLE: folder}
-        finally:
-            process.kill()
-            process.wait()
+    short = SHORT if Path(SHORT).is_dir() else None
+    with contextlib.ExitStack() as stack:
+        variables = {}
+        with contextlib.suppress(OSError):
+            made = tempfile.TemporaryDirectory(prefix="vanishing-", dir=short)
+            folder = stack.enter_context(made)
+            process = _start(Path(folder), environment, at_once)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            variables = {VARIABLE: folder}
+        yield variables
 
 
 def _start(folder: Path, environment: dict[str, str], at_once: bool) -> subprocess.Popen:
@@ -73,7 +79,7 @@ def serve(training: socket.socket, stations: socket.socket, parent: int, at_once
     if not at_once and not _asked([training, stations], parent):
         return
     _load()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks report by themselves
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, no fork's end could be told
     here = os.getpid()
     if os.fork() == 0:
         training.close()
@@ -95,15 +101,32 @@ def _asked(listeners: Sequence[socket.socket], parent: int) -> bool:
 def _answer(listener: socket.socket, parent: int) -> None:
     """Fork for each job that comes, until the process ``parent`` is ours no more."""
     listener.settimeout(1)
+    forks: dict[int, socket.socket] = {}  # who waits for each
     while os.getppid() == parent:
+        _tell_ends(forks)
         try:
             connection, _ = listener.accept()
         except TimeoutError:
             continue
-        if os.fork() == 0:
-            listener.close()
+        if (fork := os.fork()) == 0:
+            for other in (listener, *forks.values()):
+                other.close()
             _job(connection)
-        connection.close()
+        forks[fork] = connection
+
+
+def _tell_ends(forks: dict[int, socket.socket]) -> None:
+    """Tell who waits for a fork that has ended how it did: 128 + the signal that killed it.
+
+    A fork that has answered was heard first, and nobody listens any more.
+    """
+    for fork in list(forks):
+        ended, how = os.waitpid(fork, os.WNOHANG)
+        if not ended:
+            continue
+        status = os.waitstatus_to_exitcode(how)
+        with forks.pop(fork) as connection, contextlib.suppress(OSError):
+            connection.sendall(bytes([128 - status if status < 0 else status]))
 
 
 def _load() -> None:
@@ -116,7 +139,7 @@ def _load() -> None:
 
     from .. import provenance, verbs  # noqa: F401
     from ..analysis import verify  # noqa: F401
-    from ..engine import job, kernels  # noqa: F401
+    from ..engine import job, kernels, layer_kernels, step_kernels  # noqa: F401
     from ..parts import tasks
     from ..theory import study  # noqa: F401
 
@@ -137,7 +160,6 @@ def _load_stations() -> None:
 
 def _job(connection: socket.socket) -> None:
     """Be the job: take its streams, folder and environment, run it, report, and end."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     connection.setblocking(True)
     status = DIED
     try:
@@ -154,15 +176,28 @@ def _job(connection: socket.socket) -> None:
 
         status = run(arguments)
     except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else DIED
+        status = status_of(end)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            try:
+                stream.flush()
+            except Exception:  # what was said is lost, as on a full disk: no success
+                status = status or DIED
         with contextlib.suppress(OSError):
-            connection.sendall(bytes([status]))
-        os._exit(status)
+            connection.sendall(bytes([status & 255]))
+        os._exit(status & 255)
+
+
+def status_of(end: SystemExit) -> int:
+    """The exit status that a process of its own has after ``end``: a text is shown, and is 1."""
+    if end.code is None:
+        return 0
+    if isinstance(end.code, int):
+        return end.code & 255
+    print(end.code, file=sys.stderr)  # noqa: T201
+    return 1
 
 
 def _exactly(connection: socket.socket, length: int) -> bytes:
