@@ -213,7 +213,7 @@ def test_a_notebook_and_its_kernel_are_forks_and_write_what_a_kernel_of_its_own_
 def test_the_processes_may_load_when_a_first_job_comes(verb):
     with preloaded.running(dict(os.environ), at_once=False) as variables:
         folder = variables[preloaded.VARIABLE]
-        assert len(_processes(folder)) == 1
+        assert _wait(lambda: len(_processes(folder)) == 1)
         job = subprocess.run([VANISHING, verb], env={**os.environ, **variables})
         assert job.returncode == 2  # it lacks its arguments
         assert _wait(lambda: _two(folder))
