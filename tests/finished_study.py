@@ -14,7 +14,7 @@ from vanishing.table import provenance_of
 from vanishing.tables import RUN_LOG
 
 MLP = {
-    "family": "mlp", "task": "digits", "width": 8,
+    "family": "mlp", "task": "digits", "width": 100,
     "factors": {"activation": ["tanh"], "init": ["he", "xavier", "lecun", "torch_default"],
                 "depth": [3]},
     "seeds": {"tuning": 2, "judged": 3},

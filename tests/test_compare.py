@@ -100,7 +100,7 @@ def test_what_differs_is_named_before_what_moved(first, second):
     assert ("batteries.images", "there", "(absent)") in found.config
     assert ("batteries.others", "(absent)", "there") in found.config
     assert ("batteries.dense.seeds.judged", "3", "4") in found.config
-    assert ("batteries.dense.probes.steps", "(absent)", "[0]") in found.config
+    assert ("batteries.dense.probes.steps", "sparse", "[0]") in found.config
     assert not [name for name, *_ in found.config if name.startswith("batteries.images.")]
     assert found.seeds == [("dense", "0-2", "0-3")]
     said = text(found)

@@ -120,7 +120,7 @@ def test_study_killed_at_thirty_random_moments_ends_with_the_same_tables(finishe
     reference, seconds = finished
     chance, killed, folder = random.Random(SEED), [], lay_out(tmp_path / "killed")
     kept, round_ = {}, 0
-    while len(killed) < KILLS:
+    while len(killed) < KILLS or not LEADING & set(killed):
         if set(tables(folder)) == set(tables(reference)):  # complete, in spite of all
             assert_complete(folder, reference)
             round_, kept = round_ + 1, {}
@@ -134,7 +134,6 @@ def test_study_killed_at_thirty_random_moments_ends_with_the_same_tables(finishe
     now = logs(folder)
     assert {file: now.get(file) for file in kept} == kept, (SEED, killed)
     assert {"job", "fork"} & set(killed), killed
-    assert LEADING & set(killed), killed
     assert not [file for file in (folder / RESULTS).rglob(".*.parquet.*") if file.is_file()]
     assert_complete(folder, reference)
 
