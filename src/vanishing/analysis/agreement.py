@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,20 +92,23 @@ def agreement(
     predicted = expected.dropna(subset="value")
     judged = runs[(runs["split"] != "tuning") & runs["cell"].isin(predicted["cell"])]
     values = _values(judged, layers, networks)
-    theory = predicted.set_index(["cell", "quantity"])
-    rows = []
-    for (battery, cell, quantity), part in values.groupby(["battery", "cell", "quantity"]):
-        if (cell, quantity) in theory.index:
-            said = theory.loc[(cell, quantity)]
-            rows.append(
-                {"battery": battery, "cell": cell, "quantity": quantity}
-                | {name: part[name].iloc[0] for name in NETWORK_FACTORS}
-                | _row(QUANTITIES[quantity], part["value"].to_numpy(float), said)
-            )
+    theory = {(said["cell"], said["quantity"]): said for said in predicted.to_dict("records")}
+    keys = ["battery", "cell", "quantity"]
+    cells = [part for name, part in values.groupby(keys)["value"] if name[1:] in theory]
+    described = values.loc[[part.index[0] for part in cells], [*keys, *NETWORK_FACTORS]]
+    rows = [
+        row
+        | _row(
+            QUANTITIES[row["quantity"]],
+            part.to_numpy(float),
+            theory[row["cell"], row["quantity"]],
+        )
+        for row, part in zip(described.to_dict("records"), cells, strict=True)
+    ]
     return AGREEMENT.frame(rows)
 
 
-def _row(quantity: Quantity, values: np.ndarray, said: pd.Series) -> dict:
+def _row(quantity: Quantity, values: np.ndarray, said: Mapping) -> dict:
     found, predicted = quantity.of(values), float(said["value"])
     off = quantity.distance(found.value, predicted)
     p = np.nan

@@ -72,23 +72,27 @@ def summary(tables: Tables, seed: int) -> pd.DataFrame:
     """
     judged = tables.runs[tables.runs["split"] != "tuning"].reset_index(drop=True)
     tables = replace(tables, runs=judged)
-    rows = []
+    settings, rows = [c for c in SUMMARY.columns if c in judged.columns], []
     for outcome, worst in OUTCOMES.items():
         values = MEASURES[outcome].of(tables) if worst is None else judged[outcome].astype(float)
         values = values if worst is None else values.fillna(worst)
         possible = judged["outcome"].notna() if outcome in _TRAINING else values.notna()
         part = judged[possible].assign(summarised=values)
-        cells = part.groupby(["battery", "cell", "lr_policy"])
-        rows += [_summary_row(cell, outcome, seed) for _, cell in cells]
+        cells = part.groupby(["battery", "cell", "lr_policy"])["summarised"]
+        found = [values for _, values in cells]
+        described = part.loc[[values.index[0] for values in found], settings].to_dict("records")
+        rows += [
+            row | _estimated(values, outcome, seed)
+            for row, values in zip(described, found, strict=True)
+        ]
     return SUMMARY.frame(rows)
 
 
-def _summary_row(rows: pd.DataFrame, outcome: str, seed: int) -> dict:
-    estimate = interquartile_mean(rows["summarised"], seed)
-    described = {c: rows[c].iloc[0] for c in SUMMARY.columns if c in rows.columns}
+def _estimated(values: pd.Series, outcome: str, seed: int) -> dict:
+    estimate = interquartile_mean(values, seed)
     numbers = {k: getattr(estimate, k) for k in ("value", "low", "high")}
     finite = {k: v if math.isfinite(v) else math.nan for k, v in numbers.items()}
-    return described | {"outcome": outcome, "n": estimate.n} | finite
+    return {"outcome": outcome, "n": estimate.n} | finite
 
 
 def one_family(runs: pd.DataFrame) -> pd.DataFrame:

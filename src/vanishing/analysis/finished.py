@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import UserError
@@ -43,8 +44,10 @@ def columns_of(results: Path, table: Table) -> list[str]:
         ) from None
 
 
-def table_of(results: Path, table: Table, columns: Iterable[str] = ()) -> pd.DataFrame:
-    """A study's table, or some of its columns, whatever else the file has."""
+def table_of(
+    results: Path, table: Table, columns: Iterable[str] = (), where: pc.Expression | None = None
+) -> pd.DataFrame:
+    """A study's table, some of its columns, or its rows ``where``, whatever else the file has."""
     wanted = list(columns or table.columns)
     there = columns_of(results, table)
     if lacking := [name for name in wanted if name not in there]:
@@ -54,7 +57,7 @@ def table_of(results: Path, table: Table, columns: Iterable[str] = ()) -> pd.Dat
             f"{commit}) and lacks the columns {lacking}: run `vanishing study` on its config to "
             "make it anew, or use the code of that commit."
         )
-    return table.read(path_of(results, table), wanted)
+    return table.read(path_of(results, table), wanted, where)
 
 
 def _there(results: Path, path: Path) -> Path:

@@ -45,6 +45,6 @@ def labels(data: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:
     """The stratum of every row."""
     if not columns:
         return pd.Series(ALL, index=data.index, dtype=object)
-    rows = list(zip(*(data[name] for name in columns), strict=True))
+    rows = list(zip(*(data[name].to_numpy().tolist() for name in columns), strict=True))
     names = {row: label(dict(zip(columns, row, strict=True))) for row in dict.fromkeys(rows)}
     return pd.Series([names[row] for row in rows], index=data.index, dtype=object)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from ..engine import job
 from ..errors import UserError, whole, within
@@ -155,8 +156,8 @@ def _tuning(results: Path, runs: pd.DataFrame) -> pd.DataFrame | None:
 
 def _of(results: Path, table: Table, run_ids: set[str]) -> pd.DataFrame:
     """The rows of some runs in a study's table; a run of two batteries has the same row in both."""
-    rows = table_of(results, table)
-    rows = rows[rows["run_id"].isin(run_ids)].drop_duplicates(ignore_index=True)
+    rows = table_of(results, table, where=pc.field("run_id").isin(sorted(run_ids)))
+    rows = rows.drop_duplicates(ignore_index=True)
     twice = rows.loc[rows.duplicated(list(table.key)), "run_id"]
     if len(twice):
         raise UserError(
