@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vanishing.engine.logs import below
 from vanishing.errors import UserError
 from vanishing.table import atomic, provenance_of
 from vanishing.tables import CURVES, LAGS, LEDGER, TABLES, data_dictionary
@@ -24,8 +25,19 @@ def test_a_table_comes_back_as_it_was_written(tmp_path):
 @pytest.mark.parametrize("name", TABLES)
 def test_an_empty_table_keeps_its_types(name, tmp_path):
     table = TABLES[name]
-    table.write(table.frame([]), tmp_path / "x.parquet")
-    assert list(table.read(tmp_path / "x.parquet").columns) == list(table.columns)
+    empty = table.check(table.frame([]))
+    table.write(empty, tmp_path / "x.parquet")
+    pd.testing.assert_frame_equal(table.read(tmp_path / "x.parquet"), empty)
+
+
+def test_blocks_of_rows_miss_what_they_lack_and_what_is_not_finite():
+    first = {"run_id": np.array(["a", "b"]), "step": 0, "layer": 1, "lag": 2}
+    second = first | {"step": 1, "log10_delta_rms": np.array([-np.inf, -3.0])}
+    found = LAGS.frame(below([first, second], LAGS))
+    assert found["run_id"].tolist() == ["a", "b", "a", "b"]
+    assert found["step"].tolist() == [0, 0, 1, 1]
+    assert found["log10_delta_rms"].isna().tolist() == [True, True, True, False]
+    assert below([], LAGS).empty
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -44,6 +44,12 @@ class Column:
             return pa.dictionary(pa.int32(), pa.string())
         return {"bool": pa.bool_()}.get(self.dtype) or pa.type_for_alias(self.dtype)
 
+    @property
+    def pandas(self) -> str:
+        """The type in a data frame where nothing is missing that may not be."""
+        nullable = self.dtype == "int64" and self.null
+        return {"string": "str"}.get(self.dtype) or ("Int64" if nullable else self.dtype)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -79,24 +85,27 @@ class Table:
     ) -> pd.DataFrame:
         """A checked data frame with this table's columns, in its order and types."""
         data = pd.DataFrame(rows if isinstance(rows, Mapping | pd.DataFrame) else list(rows))
-        if data.empty:
-            data = data.reindex(columns=list(self.columns))
+        if not len(data):
+            return pd.DataFrame({n: pd.Series(dtype=c.pandas) for n, c in self.columns.items()})
         self._refuse_other_columns(data.columns)
-        typed = {name: _typed(data[name], column) for name, column in self.columns.items()}
+        there = dict(data.items())
+        typed = {name: _typed(there[name], column) for name, column in self.columns.items()}
         return self.check(pd.DataFrame(typed))
 
     def check(self, data: pd.DataFrame) -> pd.DataFrame:
         """``data`` itself, if it is this table; else a :class:`UserError` on what differs."""
         self._refuse_other_columns(data.columns)
-        for name, column in self.columns.items():
-            if not column.null and data[name].isna().any():
+        missing = data.isna().any()
+        for name, dtype, lacks in zip(data.columns, data.dtypes, missing, strict=True):
+            column = self.columns[name]
+            if lacks and not column.null:
                 raise _missing(self.name, name)
-            if column.dtype != "string" and not _is(data[name], column.dtype):
+            if column.dtype != "string" and str(dtype).lower() != column.dtype:
                 raise UserError(
-                    f"table {self.name!r}: column {name!r} is {data[name].dtype}, "
-                    f"and must be {column.dtype}"
+                    f"table {self.name!r}: column {name!r} is {dtype}, and must be {column.dtype}"
                 )
-        self._refuse_twice(data)
+        if len(data):
+            self._refuse_twice(data)
         return data
 
     def _refuse_twice(self, data: pd.DataFrame) -> None:
@@ -115,9 +124,11 @@ class Table:
 
     def write(self, data: pd.DataFrame, path: Path, provenance: Mapping | None = None) -> None:
         """Write ``data`` to ``path`` at once or not at all, with its provenance in the metadata."""
-        table = pa.Table.from_pandas(self.check(data), self.schema(), preserve_index=False)
+        schema, there = self.schema(), len(self.check(data)) > 0
+        table = pa.Table.from_pandas(data, schema, preserve_index=False) if there else None
         with self.writer(path, provenance) as parts:
-            parts.add(table)
+            if table:
+                parts.add(table)
 
     @contextmanager
     def writer(self, path: Path, provenance: Mapping | None = None) -> Iterator[Writer]:
@@ -181,9 +192,8 @@ class Table:
             types_mapper={pa.int64(): pd.Int64Dtype()}.get if self._has_null_integers() else None,
         )
         del table  # before the columns are copied into their types
-        for name, column in self.columns.items():
-            if name in data.columns:
-                data[name] = _typed(data[name], column)
+        typed = {n: _typed(v, self.columns[n]) if n in self.columns else v for n, v in data.items()}
+        data = pd.DataFrame(typed, copy=False)
         return data if columns else self.check(data)
 
     def _has_null_integers(self) -> bool:
@@ -231,17 +241,11 @@ def _missing(table: str, column: str) -> UserError:
 
 
 def _typed(values: pd.Series, column: Column) -> pd.Series:
-    if column.dtype == "string":
-        return values.astype("str") if not values.isna().any() else values.astype("object")
-    if column.dtype == "int64" and column.null:
-        return values.astype("Int64")
-    if column.dtype.startswith("float"):
-        return pd.to_numeric(values).astype(column.dtype)
-    return values.astype(column.dtype)
-
-
-def _is(values: pd.Series, dtype: str) -> bool:
-    return str(values.dtype).lower() == dtype
+    if column.dtype == "string" and values.hasnans:
+        return values.astype("object")
+    if column.dtype.startswith("float") and values.dtype == object:
+        values = pd.to_numeric(values)
+    return values if values.dtype == column.pandas else values.astype(column.pandas)
 
 
 class atomic:  # noqa: N801 - used as a function

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,8 @@ import pandas as pd
 from ..parts.inits import INITS
 from ..parts.losses import Chance
 from ..study.cohort import GRAPH
-from ..tables import LAYERS, LOGS, NETWORKS, RECURRENCES
+from ..table import Table
+from ..tables import LAGS, LAYERS, LOGS, NETWORKS, RECURRENCES, SCORES
 from ..theory.slope import lag_slope, slope
 from .evaluation import Scores
 from .measures import outcome, smoothed, steps_to_threshold
@@ -20,13 +20,13 @@ from .stack import Budget
 from .training import Trace
 
 CURVE_POINTS = 60  # of the training loss of a run, besides the probe steps
-_KEYS = (*LAYERS.key,)
 RESULTS = (
     "outcome", "final_loss", "final_train_accuracy", "final_test_accuracy", "steps_to_threshold",
 )  # fmt: skip
 
 
 Logs = dict[str, pd.DataFrame]
+Block = Mapping[str, np.ndarray | float | str]  # columns of rows
 
 
 def of_stack(
@@ -148,28 +148,47 @@ def of_curves(ids: list[str], trace: Trace, steps: int) -> pd.DataFrame:
 
 def of_layers(ids: list[str], trace: Trace, player: str) -> pd.DataFrame:
     """A row a run, probe step and layer; a block that is off leaves its columns missing."""
-    columns = defaultdict(list)
+    blocks = []
     for step, measures in trace.measures.items():
         runs, depth = measures["q"].shape
-        columns["run_id"].append(np.repeat(ids, depth))
-        columns["step"].append(np.full(runs * depth, step))
-        columns["layer"].append(np.tile(np.arange(1, depth + 1), runs))
-        missing = np.full((runs, depth), np.nan)
-        for name in LAYERS.columns:
-            if name not in _KEYS:
-                columns[name].append(measures.get(name, missing).ravel())
-    data = {name: np.concatenate(values) for name, values in columns.items()}
-    return pd.DataFrame({**data, "player": player}).replace([np.inf, -np.inf], np.nan)
+        layers = np.tile(np.arange(1, depth + 1), runs)
+        keys = {"run_id": np.repeat(ids, depth), "step": step, "layer": layers, "player": player}
+        blocks.append({name: values.ravel() for name, values in measures.items()} | keys)
+    return below(blocks, LAYERS)
 
 
 def of_networks(ids: list[str], trace: Trace, player: str) -> pd.DataFrame:
     """A row a run and probe step."""
-    rows = [
-        pd.DataFrame({"run_id": ids, "step": step, "player": player, **measures})
+    blocks = [
+        {"run_id": np.array(ids), "step": step, "player": player, **measures}
         for step, measures in trace.of_network.items()
     ]
-    found = pd.concat(rows).reindex(columns=list(NETWORKS.columns))
-    return found.replace([np.inf, -np.inf], np.nan)
+    return below(blocks, NETWORKS)
+
+
+def below(blocks: Sequence[Block], table: Table) -> pd.DataFrame:
+    """Blocks of rows below each other, with the columns of ``table``; none without blocks.
+
+    A column of a block is an array, or one value for all of its rows. Missing is what it lacks, and
+    what is not finite.
+    """
+    if not blocks:
+        return pd.DataFrame()
+    sizes = [len(block["run_id"]) for block in blocks]
+    whole = {
+        name: np.concatenate(
+            [_column(block.get(name, np.nan), n) for block, n in zip(blocks, sizes, strict=True)]
+        )
+        for name in table.columns
+    }
+    for values in whole.values():
+        if values.dtype.kind == "f":
+            values[np.isinf(values)] = np.nan
+    return pd.DataFrame(whole)
+
+
+def _column(values: np.ndarray | float | str, rows: int) -> np.ndarray:
+    return values if isinstance(values, np.ndarray) else np.full(rows, values)
 
 
 def _freeze(ids: list[str], trace: Trace, budget: Budget, known: Chance) -> pd.DataFrame:
@@ -187,23 +206,22 @@ def _freeze(ids: list[str], trace: Trace, budget: Budget, known: Chance) -> pd.D
 
 def _lags(ids: list[str], trace: Trace) -> pd.DataFrame:
     """A row a run, probe step, layer and time lag; none of a net without a past."""
-    frames = []
+    blocks = []
     for step, profile in trace.lags.items():
         runs, depth, lags = profile.shape
-        rows = {
+        keys = {
             "run_id": np.repeat(ids, depth * lags),
             "step": step,
             "layer": np.tile(np.repeat(np.arange(1, depth + 1), lags), runs),
             "lag": np.tile(np.arange(lags), runs * depth),
-            "log10_delta_rms": profile.ravel(),
         }
-        frames.append(pd.DataFrame(rows))
-    return pd.concat(frames) if frames else pd.DataFrame()
+        blocks.append(keys | {"log10_delta_rms": profile.ravel()})
+    return below(blocks, LAGS)
 
 
 def _recurrences(ids: list[str], trace: Trace) -> pd.DataFrame:
     """A row a run, probe step, layer and column of its weights."""
-    frames = []
+    blocks = []
     for step, columns in trace.recurrences.items():
         for column, measures in columns.items():
             runs, depth = measures["spectral_radius"].shape
@@ -213,19 +231,18 @@ def _recurrences(ids: list[str], trace: Trace) -> pd.DataFrame:
                 "layer": np.tile(np.arange(1, depth + 1), runs),
                 "column": column,
             }
-            frames.append(pd.DataFrame(keys | {n: v.ravel() for n, v in measures.items()}))
-    names = list(RECURRENCES.columns)
-    return pd.concat(frames).reindex(columns=names) if frames else pd.DataFrame()
+            blocks.append({n: v.ravel() for n, v in measures.items()} | keys)
+    return below(blocks, RECURRENCES)
 
 
 def of_scores(ids: list[str], scores: dict[int, Scores]) -> pd.DataFrame:
     """A row a run, probe step, score and level."""
-    rows = [
-        pd.DataFrame({"run_id": ids, "step": step, "score": name, "level": level, "value": values})
+    blocks = [
+        {"run_id": np.array(ids), "step": step, "score": name, "level": level, "value": values}
         for step, found in scores.items()
         for (name, level), values in found.items()
     ]
-    return pd.concat(rows) if rows else pd.DataFrame()
+    return below(blocks, SCORES)
 
 
 def together(parts: Sequence[Logs]) -> Logs:

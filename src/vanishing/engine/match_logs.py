@@ -7,7 +7,17 @@ import pandas as pd
 
 from ..tables import GAMES
 from .adversarial import PLAYERS, Rules
-from .logs import RESULTS, Logs, of_curves, of_layers, of_networks, of_runs, of_scores, signal
+from .logs import (
+    RESULTS,
+    Logs,
+    below,
+    of_curves,
+    of_layers,
+    of_networks,
+    of_runs,
+    of_scores,
+    signal,
+)
 from .match import Record
 from .measures import outcome_of_discriminator, outcome_of_generator, outcome_of_match, smoothed
 from .network import Network
@@ -77,6 +87,5 @@ def _outcome(record: Record, rules: Rules, i: int) -> str:
 
 def _games(ids: list[str], games: dict[int, dict[str, np.ndarray]]) -> pd.DataFrame:
     """A row a run and probe step."""
-    rows = [pd.DataFrame({"run_id": ids, "step": step, **found}) for step, found in games.items()]
-    found = pd.concat(rows).reindex(columns=list(GAMES.columns))
-    return found.replace([np.inf, -np.inf], np.nan)
+    steps = games.items()
+    return below([{"run_id": np.array(ids), "step": step, **found} for step, found in steps], GAMES)
