@@ -1,9 +1,8 @@
 r"""tanh and sigmoid of a number inside a compiled loop, which the compiler turns into vectors.
 
-In float32 both rest on :math:`e^y - 1 = 2^n (e^r - 1) + (2^n - 1)`, y = n log 2 + r, with a
-polynomial for :math:`(e^r - 1 - r) / r^2`; n changes where it costs no digits near 0. tanh is
-within 2.1 units in the last place. In float64, where nothing here must be fast, they are the system
-library's.
+Both rest on :math:`e^y - 1 = 2^n (e^r - 1) + (2^n - 1)`, y = n log 2 + r, with a polynomial for
+:math:`(e^r - 1 - r) / r^2`; n changes where it costs no digits near 0. tanh is within 2.4 units in
+the last place. In float64 this is several times as fast as the system library.
 """
 
 from __future__ import annotations
@@ -28,6 +27,18 @@ C0, C1, C2, C3, C4, C5 = (
 FLAT = np.float32(9.2)  # from here on tanh is 1 to the last digit
 FAR = np.float32(87)  # exp of more is not finite
 
+# The same in float64, where the error is 1e-17 of r.
+HIGH_64 = 0.6931471801362932
+LOW_64 = 4.236521365809284e-10
+D0, D1, D2, D3, D4, D5, D6, D7, D8, D9, D10 = (
+    0.5, 0.1666666666666667, 0.041666666666666095, 0.008333333333323402, 0.0013888888889738117,
+    0.00019841269880303193, 2.4801582893528348e-05, 2.755735267050777e-06, 2.7563673713910665e-07,
+    2.4813051541681406e-08, 2.4221092243343092e-09,
+)  # fmt: skip
+PER_LOG_2_64 = 1 / math.log(2)
+ROUNDS = 1.5 * 2.0**52  # a sum with it is a whole number, which its last bits hold
+FLAT_64, FAR_64 = 19.1, 708.0
+
 
 def tanh(x: float) -> float:
     """tanh(x), for compiled code; a NaN stays one."""
@@ -50,6 +61,19 @@ def _power(y: np.float32) -> tuple[np.float32, np.float32]:
 
 
 @exact
+def _power_64(y: np.float64) -> tuple[np.float64, np.float64]:
+    """The same in float64; no processor with AVX2 makes integers of several of these at a time."""
+    whole = (y * PER_LOG_2_64 - 0.25) + ROUNDS
+    n = whole - ROUNDS
+    r = (y - n * HIGH_64) - n * LOW_64
+    p = D5 + r * (D6 + r * (D7 + r * (D8 + r * (D9 + r * D10))))
+    less_one = r + r * r * (D0 + r * (D1 + r * (D2 + r * (D3 + r * (D4 + r * p)))))
+    power = np.float64(whole).view(np.int64) + np.int64(1023)
+    two_n = np.int64(power << np.int64(52)).view(np.float64)
+    return two_n * less_one, two_n
+
+
+@exact
 def _tanh_32(x: np.float32) -> np.float32:
     size = abs(x)
     size = FLAT if size > FLAT else size
@@ -63,18 +87,35 @@ def _sigmoid_32(x: np.float32) -> np.float32:
     y = FAR if -x > FAR else -x
     y = -FAR if y < -FAR else y
     rest, two_n = _power(y)
-    return ONE / (ONE + (two_n + rest))
+    return ZERO if x < -FAR else ONE / (ONE + (two_n + rest))  # as where exp(-x) is infinite
+
+
+@exact
+def _tanh_64(x: np.float64) -> np.float64:
+    size = abs(x)
+    size = FLAT_64 if size > FLAT_64 else size
+    rest, two_n = _power_64(size + size)
+    e = rest + (two_n - 1.0)
+    return math.copysign(e / (e + 2.0), x)
+
+
+@exact
+def _sigmoid_64(x: np.float64) -> np.float64:
+    y = FAR_64 if -x > FAR_64 else -x
+    y = -FAR_64 if y < -FAR_64 else y
+    rest, two_n = _power_64(y)
+    return 0.0 if x < -FAR_64 else 1.0 / (1.0 + (two_n + rest))
 
 
 @overload(tanh, inline="always")
 def _of_tanh(x):
     if x == types.float32:
         return lambda x: _tanh_32(x)
-    return lambda x: math.tanh(x)
+    return lambda x: _tanh_64(x)
 
 
 @overload(sigmoid, inline="always")
 def _of_sigmoid(x):
     if x == types.float32:
         return lambda x: _sigmoid_32(x)
-    return lambda x: 1 / (1 + math.exp(-x))
+    return lambda x: _sigmoid_64(x)

@@ -5,10 +5,13 @@ Loops that numba compiles load, add products to and store them; all arrays are f
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
+
+from .compiled import exact
 
 LANE_BYTES = 64  # one register of AVX-512, two of AVX2, four of NEON
 HALF = LANE_BYTES // 2  # what is left of a row may be as short
@@ -84,11 +87,59 @@ def plus(typing, lanes, array, at, factors):  # noqa: ARG001
 
 
 @intrinsic
-def memory(typing, address):  # noqa: ARG001
-    """A pointer to the float64 at an ``address``, for ``numba.carray``."""
-    pointer = types.CPointer(types.float64)
+def turn(typing, array, at, by_row, out, to, by_line):  # noqa: ARG001
+    """Transpose a square of HALF bytes a side of ``array``, from ``at`` on, into ``out``.
+
+    Rows are ``by_row`` numbers apart, and lines of ``out``, which were columns, ``by_line``.
+    """
+    side = HALF * 8 // array.dtype.bitwidth
+
+    def code(context, builder, signature, arguments):
+        source, begin, step, made, end, stride = arguments
+        kinds, align = signature.args, array.dtype.bitwidth // 8
+        vector = ir.VectorType(context.get_value_type(array.dtype), side)
+
+        def place(kind, where, start, apart, n):
+            index = builder.add(start, builder.mul(apart, apart.type(n)))
+            address = _address(context, builder, kind, where, index)
+            return builder.bitcast(address, vector.as_pointer())
+
+        rows = [
+            builder.load(place(kinds[0], source, begin, step, n), align=align) for n in range(side)
+        ]
+        for n, line in enumerate(_transposed(builder, rows)):
+            builder.store(line, place(kinds[3], made, end, stride, n), align=align)
+        return context.get_dummy_value()
+
+    return types.void(array, at, by_row, out, to, by_line), code
+
+
+def _transposed(builder: ir.IRBuilder, rows: list) -> list:
+    """Vectors of the columns of ``rows``: each shuffle of the two halves moves a bit of n."""
+    side, index = len(rows), ir.IntType(32)
+    for _ in range(side.bit_length() - 1):
+        pairs = zip(rows[: side // 2], rows[side // 2 :], strict=True)
+        rows = []
+        for first, second in pairs:
+            for half in (range(side // 2), range(side // 2, side)):
+                order = [n for lane in half for n in (lane, side + lane)]
+                mask = ir.Constant(ir.VectorType(index, side), order)
+                rows.append(builder.shuffle_vector(first, second, mask))
+    return rows
+
+
+@intrinsic
+def memory(typing, address, like):  # noqa: ARG001
+    """A pointer to the number of the type of ``like`` at an ``address``, for ``numba.carray``."""
+    pointer = types.CPointer(like)
 
     def code(context, builder, signature, arguments):  # noqa: ARG001
         return builder.inttoptr(arguments[0], context.get_value_type(pointer))
 
-    return pointer(address), code
+    return pointer(address, like), code
+
+
+@exact
+def of_run(address: int, run: int, size: int, like: float) -> np.ndarray:
+    """The ``size`` numbers of a ``run`` of a tensor at an ``address``, of the type of ``like``."""
+    return carray(memory(address, like), (run + 1) * size)[run * size :]

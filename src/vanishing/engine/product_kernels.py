@@ -1,4 +1,4 @@
-"""Products of a stack of runs on a CPU in float64, compiled by numba.
+"""Products of a stack of runs on a CPU, compiled by numba.
 
     out[i] = b + sum over k of x[i, k] w[k],
 
@@ -11,28 +11,76 @@ import numpy as np
 from numba import carray
 
 from .compiled import exact
-from .lanes import LANE_BYTES, ROWS, load, memory, plus, store
+from .lanes import HALF, LANE_BYTES, ROWS, load, memory, plus, store, turn
 
 Array = np.ndarray
 
-WIDE = LANE_BYTES // 8  # columns that are made at a time, ROWS of each
+
+@exact
+def product(
+    x: Array,
+    start: int,
+    by_row: int,
+    by_term: int,
+    w: Array,
+    begin: int,
+    by_w_term: int,
+    by_unit: int,
+    b: Array,
+    out: Array,
+    to: int,
+    shape: tuple[int, int, int],
+    panel: Array,
+) -> None:
+    """x w + b of one run into flat ``out`` from ``to`` on; ``shape`` is rows, terms, units.
+
+    x and w are flat, from ``start`` and ``begin`` on, in steps as given. ``b`` (units), or (0) for
+    none. ``panel`` is memory of :func:`panel_size` numbers.
+    """
+    rows, terms, units = shape
+    whole = LANE_BYTES // out.itemsize
+    tile = terms * whole
+    for lane in range(0, units, whole):
+        wide = min(whole, units - lane)
+        _copy(w, begin + lane * by_unit, by_w_term, by_unit, terms, wide, panel)
+        for u in range(whole):
+            panel[tile + u] = b[lane + u] if u < wide and len(b) else 0
+        if wide == whole:
+            _columns(x, start, by_row, by_term, rows, panel, tile, out, to + lane, units)
+            continue
+        for i in range(0, rows, ROWS):
+            some, at = min(ROWS, rows - i), tile + whole
+            _columns(x, start + i * by_row, by_row, by_term, some, panel, tile, panel, at, whole)
+            for n in range(some):
+                for u in range(wide):
+                    out[to + lane + (i + n) * units + u] = panel[at + n * whole + u]
 
 
 @exact
-def _copy(w: Array, start: int, by_term: int, by_unit: int, wide: int, panel: Array) -> None:
-    """``wide`` columns of a run's w next to each other, where reading them is fast."""
-    terms = len(panel) // WIDE
-    if wide < WIDE:
+def panel_size(terms: int, itemsize: int) -> int:
+    """Numbers that :func:`product` needs: some columns of w, of b, and of ``out``."""
+    return (terms + 1 + ROWS) * (LANE_BYTES // itemsize)
+
+
+@exact
+def _copy(
+    w: Array, start: int, by_term: int, by_unit: int, terms: int, wide: int, panel: Array
+) -> None:
+    """``wide`` columns of w next to each other, where reading them is fast, and zeros beside."""
+    whole, side = LANE_BYTES // panel.itemsize, HALF // panel.itemsize
+    done = 0
+    if wide == whole and by_unit == 1:
         for k in range(terms):
-            for u in range(wide):
-                panel[k * WIDE + u] = w[start + k * by_term + u * by_unit]
-    elif by_unit == 1:
-        for k in range(terms):
-            store(panel, k * WIDE, load(w, start + k * by_term, LANE_BYTES))
-    else:
-        for k in range(terms):
-            for u in range(WIDE):
-                panel[k * WIDE + u] = w[start + k * by_term + u * by_unit]
+            store(panel, k * whole, load(w, start + k * by_term, LANE_BYTES))
+        return
+    if wide == whole and by_term == 1:
+        done = terms // side * side
+        for k in range(0, done, side):
+            turn(w, start + k, by_unit, panel, k * whole, whole)
+            turn(w, start + k + side * by_unit, by_unit, panel, k * whole + side, whole)
+    for k in range(done, terms):
+        for u in range(whole):
+            panel[k * whole + u] = w[start + k * by_term + u * by_unit] if u < wide else 0
 
 
 @exact
@@ -43,23 +91,20 @@ def _columns(
     by_term: int,
     rows: int,
     panel: Array,
-    b: Array,
+    tile: int,
     out: Array,
     to: int,
-    units: int,
+    by_out: int,
 ) -> None:
-    """WIDE columns of a run's ``out``, and so many numbers after a row's end where it is short.
-
-    The last rows are repeated up to a multiple of ROWS.
-    """
-    biases, last = load(b, 0, LANE_BYTES), rows - 1
+    """As many columns of ``out`` as fill the lanes, from those of w and b in the ``panel``."""
+    biases, last, whole = load(panel, tile, LANE_BYTES), rows - 1, LANE_BYTES // out.itemsize
     for i in range(0, rows, ROWS):
         r0, r1 = start + i * by_row, start + min(i + 1, last) * by_row
         r2, r3 = start + min(i + 2, last) * by_row, start + min(i + 3, last) * by_row
         r4, r5 = start + min(i + 4, last) * by_row, start + min(i + 5, last) * by_row
         s0 = s1 = s2 = s3 = s4 = s5 = biases
         c = 0
-        for k in range(0, len(panel), WIDE):
+        for k in range(0, tile, whole):
             factors = load(panel, k, LANE_BYTES)
             s0 = plus(s0, x, r0 + c, factors)
             s1 = plus(s1, x, r1 + c, factors)
@@ -68,18 +113,18 @@ def _columns(
             s4 = plus(s4, x, r4 + c, factors)
             s5 = plus(s5, x, r5 + c, factors)
             c += by_term
-        at = to + i * units
+        at = to + i * by_out
         store(out, at, s0)
-        store(out, at + units, s1)
-        store(out, at + 2 * units, s2)
-        store(out, at + 3 * units, s3)
-        store(out, at + 4 * units, s4)
-        store(out, at + 5 * units, s5)
-
-
-def slack(units: int) -> int:
-    """How many numbers are written after the end of ``out``."""
-    return ROWS * units + WIDE
+        if i + 1 < rows:
+            store(out, at + by_out, s1)
+        if i + 2 < rows:
+            store(out, at + 2 * by_out, s2)
+        if i + 3 < rows:
+            store(out, at + 3 * by_out, s3)
+        if i + 4 < rows:
+            store(out, at + 4 * by_out, s4)
+        if i + 5 < rows:
+            store(out, at + 5 * by_out, s5)
 
 
 @exact
@@ -95,27 +140,23 @@ def multiply(
     b: int,
     b_by_run: int,
     b_by_unit: int,
-    out: int,
-    runs: int,
-    rows: int,
+    out: Array,
     terms: int,
-    units: int,
 ) -> None:
-    """x w + b of every run into ``out`` (runs, rows, units), with :func:`slack` behind it.
+    """x w + b of every run into ``out`` (runs, rows, units).
 
-    x, w, b and out are addresses, which cost less to hand over than arrays; b is 0 where there is
-    none. From the last columns to the first, and from the first run to the last: what is written
-    past a row's or a run's end is overwritten by what belongs there.
+    x, w and b are addresses, of numbers as ``out`` has them, which cost less to hand over than
+    arrays; b is 0 where there is none.
     """
-    xs, ws, bs = carray(memory(x), 1), carray(memory(w), 1), carray(memory(b), 1)
-    made, panel, biases = carray(memory(out), 1), np.empty(terms * WIDE), np.zeros(WIDE)
-    panel[:] = 0.0
+    runs, rows, units = out.shape
+    made, zero = out.ravel(), out.dtype.type(0)
+    xs, ws = carray(memory(x, zero), 1), carray(memory(w, zero), 1)
+    bs = carray(memory(b, zero), 1)
+    panel, bias = np.empty(panel_size(terms, out.itemsize), out.dtype), np.empty(units, out.dtype)
     for r in range(runs):
-        for lane in range((units - 1) // WIDE * WIDE, -1, -WIDE):
-            wide, start = min(WIDE, units - lane), r * w_by_run + lane * w_by_unit
-            _copy(ws, start, w_by_term, w_by_unit, wide, panel)
-            if b:
-                for u in range(wide):
-                    biases[u] = bs[r * b_by_run + (lane + u) * b_by_unit]
-            to = r * rows * units + lane
-            _columns(xs, r * x_by_run, x_by_row, x_by_term, rows, panel, biases, made, to, units)
+        for u in range(units):
+            bias[u] = bs[r * b_by_run + u * b_by_unit] if b else 0
+        product(
+            xs, r * x_by_run, x_by_row, x_by_term, ws, r * w_by_run, w_by_term, w_by_unit, bias,
+            made, r * rows * units, (rows, terms, units), panel,
+        )  # fmt: skip

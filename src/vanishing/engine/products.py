@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ..lazy import Lazy
+
+loops = Lazy("vanishing.engine.product_kernels")  # numba takes a third of a second to load
 
 
 def affine(a: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -45,15 +46,9 @@ class _Affine(torch.autograd.Function):
 
 def _product(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """x w + b, (runs, rows, units), of x (runs, rows, terms), w (runs, terms, units), float64."""
-    loops, (runs, rows, terms), units = _loops(), x.shape, w.shape[2]
+    (runs, rows, terms), units = x.shape, w.shape[2]
     of_b = (0, 0, 0) if b is None else (b.data_ptr(), b.stride(0), b.stride(2))
-    out = x.new_empty(runs * rows * units + loops.slack(units))
+    out = x.new_empty(runs, rows, units)
     of_x, of_w = (x.data_ptr(), *x.stride()), (w.data_ptr(), *w.stride())
-    loops.multiply(*of_x, *of_w, *of_b, out.data_ptr(), runs, rows, terms, units)
-    return out.resize_(runs, rows, units)  # no view, so that it may be changed in place
-
-
-@functools.cache
-def _loops() -> ModuleType:
-    """The compiled loops: numba takes a third of a second to import."""
-    return importlib.import_module("vanishing.engine.product_kernels")
+    loops.multiply(*of_x, *of_w, *of_b, out.numpy(), terms)
+    return out

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
@@ -84,11 +84,16 @@ ACTIVATIONS: Registry[Activation] = Registry("activation", Activation)
 def leaky_relu(slope: float = 0.01) -> Activation:
     """max(h, 0) + slope min(h, 0)."""
     return Activation(
-        lambda h: functional.leaky_relu(h, slope),
+        partial(leaky, slope=slope),
         "Maas, Hannun, Ng 2013",
         f"max(h, 0) + {slope:g} min(h, 0)",
         kinks=() if slope == 1 else (0.0,),
     )
+
+
+def leaky(h: Tensor, slope: float) -> Tensor:
+    """phi of :func:`leaky_relu`."""
+    return functional.leaky_relu(h, slope)
 
 
 def prelu(start: float = 0.25) -> Activation:

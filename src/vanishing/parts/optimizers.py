@@ -119,7 +119,9 @@ def _fused_adam(beta_1: float, beta_2: float, epsilon: float, weight_decay: floa
             [g.contiguous() for g in gradients],  # the kernel looks at the memory alone
             *([_memory(state, name, g) for state, g in pairs] for name in ("m", "v")),
         ]
-        ranges = [list(zip(*(t.split(sizes) for t in of), strict=True)) for of in of_step]
+        ranges = [[of] for of in of_step]
+        if len(alike) > 1:
+            ranges = [list(zip(*(t.split(sizes) for t in of), strict=True)) for of in of_step]
         steps = [torch.tensor(float(step))] * len(tensors)
         for n, (rate, _) in enumerate(alike):
             torch._fused_adamw_(
