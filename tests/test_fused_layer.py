@@ -1,14 +1,16 @@
 """Norm and phi of a layer as one compiled operation, against torch's own differentiation."""
 
 import itertools
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
-from vanishing.engine import fused_layer
+from vanishing.engine import chain, fused_layer
 from vanishing.engine.feedforward import pass_forward
 from vanishing.engine.initial import draw, initial_buffers
 from vanishing.engine.network import Network, flat
+from vanishing.parts.activations import Activation
 from vanishing.parts.architecture import Shape
 
 from .small import graph_of
@@ -22,6 +24,12 @@ NETS = [
         ("none", "batch", "layer"), ("tanh", "sigmoid", "relu", "gelu", "prelu"), RESIDUALS
     )
 ]
+
+
+@pytest.fixture(autouse=True)
+def layer_by_layer(monkeypatch):
+    """No net goes through the loops of :mod:`vanishing.engine.chain`, which would be all of it."""
+    monkeypatch.setattr(chain, "is_known", lambda *_, **__: False)
 
 
 def net_of(**changes):
@@ -114,3 +122,21 @@ def test_a_batch_norm_with_running_statistics_is_left_to_torch_where_it_does_not
         for values in (False, True)
     ]
     assert torch.equal(*found)
+
+
+@dataclass
+class Doubled:
+    """A phi that a user may write: it equals another of the same factor, so it has no hash."""
+
+    factor: float = 2.0
+
+    def __call__(self, h):
+        return self.factor * h
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_a_phi_without_a_hash_is_left_to_torch(norm):
+    net, parameters, buffers = net_of(norm=norm, activation="tanh", residual="none")
+    net = replace(net, activation=Activation(Doubled(), "mine"))
+    found, expected = (passed(net, parameters, buffers, v, samples()) for v in (False, True))
+    torch.testing.assert_close(found, expected, **CLOSE)

@@ -124,6 +124,34 @@ def test_a_training_that_is_looked_at_is_the_same_training(case):
             np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize("answer", ["end", "every"])
+@pytest.mark.parametrize("recurrence", ["vanilla", "leaky", "lstm", "gru", "minimal_gated"])
+def test_a_recurrent_net_trains_to_the_same_bits_whether_it_is_looked_at_or_not(recurrence, answer):
+    graph, data = recurrent.graph_of(answer, recurrence=recurrence), recurrent.data_of(answer)
+    graph |= {"steps": STEPS, "probes": {**EVERY, "batch": graph["batch"]}}
+    looked_at = trained(graph, data, torch.float32)
+    alone = trained(graph, data, torch.float32, own_pass=False)
+    np.testing.assert_array_equal(looked_at.losses, alone.losses)
+    for name in ("total_change", "update_ratio"):
+        np.testing.assert_array_equal(looked_at.measures[STEPS][name], alone.measures[STEPS][name])
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_an_mlp_trains_to_the_same_bits_whoever_looks_on(norm, optimizer):
+    """Nobody, probes of their own batch, or the pass itself, in the precision of the training."""
+    graph, data = graph_of(norm=norm, optimizer=optimizer, steps=STEPS, probes=EVERY), data_of()
+    ends = {"probe_steps": (0, STEPS), "own_pass": False}
+    looked_at = trained(graph, data, torch.float32)
+    probed, alone = (trained(graph, data, torch.float32, **b) for b in ({"own_pass": False}, ends))
+    for other in (probed, alone):
+        np.testing.assert_array_equal(looked_at.losses, other.losses)
+        for name in ("total_change", "update_ratio"):
+            np.testing.assert_array_equal(
+                looked_at.measures[STEPS][name], other.measures[STEPS][name]
+            )
+
+
 def test_only_the_steps_that_are_asked_for_are_measured():
     graph = graph_of(steps=STEPS, probes={**EVERY, "steps": [0, 2, STEPS]})
     some, every = trained(graph, data_of()), trained(graph_of(steps=STEPS, probes=EVERY), data_of())

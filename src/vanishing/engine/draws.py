@@ -29,21 +29,23 @@ class Draws:
 
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """Numbers from N(0, 1)."""
-        return sent(self._drawn(torch.randn, purpose, shape), self.device, self.dtype)
+        return sent(self._drawn(Tensor.normal_, purpose, shape), self.device, self.dtype)
 
     def uniform(self, purpose: str, *shape: int) -> Tensor:
         """Numbers from [0, 1)."""
-        return sent(self._drawn(torch.rand, purpose, shape), self.device, self.dtype)
+        return sent(self._drawn(Tensor.uniform_, purpose, shape), self.device, self.dtype)
 
     def kept(self, purpose: str, net: Network) -> Tensor | None:
         """Which residual blocks of ``net`` survive an update, (runs, blocks); None: all do."""
         if net.survival is None:
             return None
         chance = torch.tensor(net.survival)
-        return sent(self._drawn(torch.rand, purpose, chance.shape) < chance, self.device)
+        return sent(self._drawn(Tensor.uniform_, purpose, chance.shape) < chance, self.device)
 
-    def _drawn(self, draw: Callable[..., Tensor], purpose: str, shape: tuple[int, ...]) -> Tensor:
+    def _drawn(self, fill: Callable[..., Tensor], purpose: str, shape: tuple[int, ...]) -> Tensor:
         if purpose not in self.generators:
             self.generators[purpose] = [generator_of(seed, purpose) for seed in self.seeds]
-        rows = [draw(*shape, generator=generator) for generator in self.generators[purpose]]
-        return torch.stack(rows)
+        drawn = torch.empty(len(self.seeds), *shape)
+        for row, generator in zip(drawn.unbind(), self.generators[purpose], strict=True):
+            fill(row, generator=generator)
+        return drawn

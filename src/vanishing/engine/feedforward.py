@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..parts.norms import next_top
 from ..parts.residuals import AFTER, BEFORE, concatenate
-from . import fused_layer, products
+from . import chain, fused_layer, products
 from .convolution import convolved
 from .network import (
     Buffers,
@@ -54,6 +54,9 @@ def pass_forward(
     ``on_phi(h, a)`` every h with phi(h).
     """
     buffers = buffers or {}
+    seen = values or kept is not None or on_affine or on_stream or on_phi
+    if not seen and chain.is_known(net, parameters, x, buffers, learning):
+        return chain.outputs(net, parameters, x, buffers), [], []
     architecture = net.architecture
     a = x if architecture.family == "mlp" else x.unflatten(2, architecture.image)
     stream, pre_activations, activations = None, [], []
@@ -152,7 +155,7 @@ def _factor(
 ) -> Tensor | float:
     """What multiplies a branch: its strength, what is learned, and whether it survives."""
     residual, blocks = net.residual, net.architecture.blocks
-    factor = residual.strength(block, blocks)
+    factor = net.strengths[block - 1]
     if residual.learned:
         factor = factor * over_pixels(parameters["skip"][block - 1], branch)
     if residual.survival is None:

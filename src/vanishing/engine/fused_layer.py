@@ -7,7 +7,7 @@ they are in the cache (:mod:`.layer_kernels`). Measured against it, see ``benchm
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,27 +16,45 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..lazy import Lazy
-from ..parts.activations import ACTIVATIONS
-from ..parts.norms import EPSILON, MOMENTUM, NORMS, Running, batch_norm, layer_norm
+from ..parts.activations import ACTIVATIONS, Activation, leaky
+from ..parts.norms import EPSILON, MOMENTUM, NORMS, Norm, Running, batch_norm, layer_norm
 from ..parts.residuals import AFTER
 from .network import Network, Parameters, learned_by_phi
 
 kernels = Lazy("vanishing.engine.layer_kernels")  # numba takes a third of a second to load
-# What they call each phi, and a norm with the way back through it.
-PHIS = {ACTIVATIONS[name].phi: name.upper() for name in ("tanh", "sigmoid", "relu")}
-NORMED = {batch_norm: ("batch", "batch_back"), layer_norm: ("layer", "layer_back")}
-NONE = NORMS["none"].apply  # looked up once: a registry parses what it is asked for
+# What they call each phi and norm. Looked up once: a registry parses what it is asked for. Compared
+# by identity: what a user has written need have no hash.
+PHIS = [(ACTIVATIONS[name].phi, name.upper()) for name in ("linear", "tanh", "sigmoid", "relu")]
+NONE = NORMS["none"].apply
+NORMED = [(NONE, "PLAIN"), (batch_norm, "BATCH"), (layer_norm, "LAYER")]
 DTYPES = (torch.float32, torch.float64)
+
+
+def phi_of(activation: Activation) -> tuple[int, float] | None:
+    """Which phi of the loops an activation is, and its slope; None where it is none of them."""
+    phi = activation.phi
+    if isinstance(phi, partial) and phi.func is leaky:
+        slope = phi.keywords["slope"]
+        return (kernels.LEAKY, slope) if slope > 0 else None  # they tell phi' by the sign of a
+    return next(((getattr(kernels, name), 0.0) for known, name in PHIS if phi is known), None)
+
+
+def norm_of(norm: Norm) -> int | None:
+    """Which norm of the loops this is; None where it is none of them."""
+    found = next((name for known, name in NORMED if norm.apply is known), None)
+    if not found or norm.weigh or (found != "PLAIN" and norm.affine != ("gain", "bias")):
+        return None
+    return getattr(kernels, found)
 
 
 def is_fused(net: Network, z: Tensor, learning: bool) -> bool:
     """Whether :func:`outputs` can do, and faster, what follows the product ``z`` of a layer."""
     if z.dim() > 3 or z.device.type != "cpu" or z.dtype not in DTYPES or not net.norm_first:
         return False
-    if net.norm.apply in NORMED:
-        return net.norm.affine == ("gain", "bias") and (learning or not net.norm.running)
-    bare = net.norm.apply is NONE and net.residual.joins == AFTER
-    return bare and PHIS.get(net.activation.phi) == "TANH" and z.is_contiguous()
+    if net.norm.apply is not NONE:
+        return bool(norm_of(net.norm)) and (learning or not net.norm.running)
+    bare = not net.norm.weigh and net.residual.joins == AFTER
+    return bare and phi_of(net.activation) == (kernels.TANH, 0.0) and z.is_contiguous()
 
 
 def outputs(
@@ -46,17 +64,21 @@ def outputs(
 
     Of a layer without a norm it is in the memory of ``z``, which must be nobody else's.
     """
-    if net.norm.apply not in NORMED:
+    if net.norm.apply is NONE:
         return _Tanh.apply(z)
-    which = getattr(kernels, PHIS.get(net.activation.phi, "IDENTITY"))
+    which = phi_of(net.activation)
     gain, bias = parameters["gain"][layer], parameters["bias"][layer]
-    a, mean, scale = _Normed.apply(z, gain, bias, net.norm.apply, which)
+    kinds = norm_of(net.norm), *(which or (kernels.LINEAR, 0.0))
+    a, mean, scale = _Normed.apply(z, gain, bias, kinds)
     if running:
-        given = map(_by_run, (*running, mean, scale))
-        kernels.fold(*given, z.shape[1], MOMENTUM, EPSILON)
-    if which == kernels.IDENTITY:
-        return net.activation.phi(a, *learned_by_phi(net, parameters, layer, a))
-    return a
+        follow(running, mean, scale, z.shape[1])
+    return a if which else net.activation.phi(a, *learned_by_phi(net, parameters, layer, a))
+
+
+def follow(running: Running, mean: Tensor, scale: Tensor, samples: int) -> None:
+    """Move running statistics by a share towards those of a batch of so many ``samples``."""
+    given = map(_by_run, (*running, mean, scale))
+    kernels.fold(*given, samples, MOMENTUM, EPSILON)
 
 
 class _Tanh(torch.autograd.Function):
@@ -83,18 +105,17 @@ class _Normed(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, gain: Tensor, bias: Tensor, norm: Callable[..., Tensor], which: int
+        ctx: Any, z: Tensor, gain: Tensor, bias: Tensor, kinds: tuple[int, int, float]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See :func:`.layer_kernels.batch` and :func:`.layer_kernels.layer`."""
-        z = z.contiguous()
-        of = z.shape[2] if norm is batch_norm else z.shape[1]
+        """See :func:`.layer_kernels.outputs`; ``kinds`` are which norm and phi, and its slope."""
+        z, (normed, which, slope) = z.contiguous(), kinds
+        of = z.shape[2] if normed == kernels.BATCH else z.shape[1]
         a, mean, scale = torch.empty_like(z), z.new_empty(len(z), of), z.new_empty(len(z), of)
-        there, ctx.back = (getattr(kernels, name) for name in NORMED[norm])
+        ctx.kinds = normed, which, number(z, slope)
         given = map(_by_run, (z, gain, bias, mean, scale, a))
-        there(*given, which, _number(z, EPSILON))
+        kernels.outputs(*given, *ctx.kinds, number(z, EPSILON))
         ctx.save_for_backward(z, a, gain, mean, scale)
         ctx.mark_non_differentiable(mean, scale)
-        ctx.which = which
         return a, mean, scale
 
     @staticmethod
@@ -103,8 +124,8 @@ class _Normed(torch.autograd.Function):
         """The gradients of z, gain and bias."""
         z, a, gain, mean, scale = ctx.saved_tensors
         made = torch.empty_like(z), torch.empty_like(gain), torch.empty_like(gain)
-        ctx.back(*map(_by_run, (d.contiguous(), z, a, gain, mean, scale, *made)), ctx.which)
-        return *made, None, None
+        kernels.back(*map(_by_run, (d.contiguous(), z, a, gain, mean, scale, *made)), *ctx.kinds)
+        return *made, None
 
 
 def _by_run(values: Tensor) -> np.ndarray:
@@ -112,6 +133,6 @@ def _by_run(values: Tensor) -> np.ndarray:
     return values.numpy().reshape(len(values), -1)
 
 
-def _number(like: Tensor, number: float) -> np.floating:
+def number(like: Tensor, number: float) -> np.floating:
     """A number in the precision of a tensor: else the loops would work in float64."""
     return like.numpy().dtype.type(number)

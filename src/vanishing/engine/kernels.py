@@ -25,7 +25,7 @@ SMALLEST, LARGEST = 1e-280, 1e280
 
 
 @reordered
-def _scan(flat: np.ndarray, layout: Layout, asked: tuple[bool, bool], out: np.ndarray) -> None:
+def scan(flat: np.ndarray, layout: Layout, asked: tuple[bool, bool], out: np.ndarray) -> None:
     """Add to ``out`` (runs, 6): count, sum, squares, squares about the mean, zeros, finite ones.
 
     Only where ``asked`` are there squares about the mean, and zeros. Squares about two means are
@@ -104,7 +104,21 @@ def _scaled_squares(flat: np.ndarray, layout: Layout, scale: np.ndarray, out: np
 
 
 @reordered
-def _count_small(flat: np.ndarray, layout: Layout, limits: np.ndarray, out: np.ndarray) -> None:
+def scaled(values: np.ndarray, squares: float, out: np.ndarray) -> None:
+    """Leave in ``out`` (2) a run's ``squares`` and 1, or those of values over their largest size.
+
+    The second where squares have lost digits; the number behind is what was divided by.
+    """
+    out[0], out[1] = squares, 1.0
+    if not SMALLEST < squares < LARGEST:
+        layout, top, again = (1, 1, len(values), 0, 0), np.zeros(1), np.zeros(1)
+        _largest(values, layout, top)
+        _scaled_squares(values, layout, top, again)
+        out[0], out[1] = again[0], top[0]
+
+
+@reordered
+def count_small(flat: np.ndarray, layout: Layout, limits: np.ndarray, out: np.ndarray) -> None:
     """Add to ``out`` (runs, limits) how many values are at most each of ``limits`` in size.
 
     These fall, and are of the values' own precision.
@@ -124,7 +138,7 @@ def _count_small(flat: np.ndarray, layout: Layout, limits: np.ndarray, out: np.n
 
 
 @reordered
-def _count_flat(
+def count_flat(
     h: np.ndarray,
     of_h: Layout,
     slope: np.ndarray,
@@ -177,9 +191,9 @@ def load() -> None:
     layout, sums, top = (1, 1, 1, 1, 0), np.zeros((1, 6)), np.ones(1)
     for dtype in (np.float64, np.float32):
         flat = np.zeros(1, dtype)
-        _scan(flat, layout, (True, True), sums)
-        _count_small(flat, layout, flat, sums)
-        _count_flat(flat, layout, flat, layout, np.zeros(2, dtype), sums, np.ones((1, 1), np.bool_))
+        scan(flat, layout, (True, True), sums)
+        count_small(flat, layout, flat, sums)
+        count_flat(flat, layout, flat, layout, np.zeros(2, dtype), sums, np.ones((1, 1), np.bool_))
         _products(flat[None], flat[None], False, sums)
         _largest(flat, layout, top)
         _scaled_squares(flat, layout, top, top)
@@ -192,23 +206,36 @@ def moments(layers: Sequence[Pieces], wanted: Iterable[str]) -> dict[str, Tensor
     sums = np.zeros((len(layers), len(layers[0][0]), 6))
     for pieces, of_layer in zip(layers, sums, strict=True):
         for values in pieces:
-            _scan(*_laid_out(values), asked, of_layer)
+            scan(*_laid_out(values), asked, of_layer)
+    found = of_sums(sums)
+    if "log10_rms" in wanted:
+        found["log10_rms"] = log10_rms(*_scaled(layers, sums[..., 2]), sums[..., 0])
+    return {name: torch.from_numpy(found[name].T) for name in found if name in wanted}
+
+
+def of_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """The moments (layers, runs) of what :func:`scan` added up, (layers, runs, 6)."""
     count, total, squares, about, zeros, finite = np.moveaxis(sums, 2, 0)
     with np.errstate(all="ignore"):
-        found = {
+        return {
             "mean": total / count,
             "sd": np.sqrt(about) / np.sqrt(count),
             "mean_square": squares / count,
             "zero": zeros / count,
             "finite": finite / count,
         }
-        if "log10_rms" in wanted:
-            found["log10_rms"] = _log10_rms(layers, count, squares)
-    return {name: torch.from_numpy(found[name].T) for name in found if name in wanted}
 
 
-def _log10_rms(layers: Sequence[Pieces], count: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    scale = np.ones_like(squares)
+def log10_rms(squares: np.ndarray, scale: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """That of values which over their ``scale`` have these ``squares``; NaN where all are 0."""
+    with np.errstate(all="ignore"):
+        log = np.log10(np.sqrt(squares / count)) + np.log10(scale)
+    return np.where(np.isfinite(log), log, np.nan)
+
+
+def _scaled(layers: Sequence[Pieces], squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``squares`` (layers, runs) and 1, or those of values over their largest size, and that."""
+    squares, scale = squares.copy(), np.ones_like(squares)
     lost = ~((squares > SMALLEST) & (squares < LARGEST))
     for n in np.flatnonzero(lost.any(1)):
         laid, (runs,) = [_laid_out(values) for values in layers[n]], squares[n].shape
@@ -220,23 +247,27 @@ def _log10_rms(layers: Sequence[Pieces], count: np.ndarray, squares: np.ndarray)
         scale[n], squares[n] = (
             np.where(lost[n], new, old) for new, old in ((top, scale[n]), (again, squares[n]))
         )
-    log = np.log10(np.sqrt(squares / count)) + np.log10(scale)
-    return np.where(np.isfinite(log), log, np.nan)
+    return squares, scale
 
 
 def shares_within(layers: Sequence[Pieces], limits: Sequence[float]) -> Tensor:
     """As :func:`.statistics.shares_within`."""
-    falling = np.argsort(limits)[::-1]
+    within, order = falling(limits, layers[0][0])
     found = np.zeros((len(layers), len(layers[0][0]), len(limits)))
-    within = _rounded_down(np.array(limits)[falling], layers[0][0])
     for pieces, of_layer in zip(layers, found, strict=True):
         for values in pieces:
-            _count_small(*_laid_out(values), within, of_layer)
+            count_small(*_laid_out(values), within, of_layer)
         of_layer /= len(pieces) * pieces[0][0].numel()
-    return torch.from_numpy(found[..., np.argsort(falling)].swapaxes(0, 1))
+    return torch.from_numpy(found[..., order].swapaxes(0, 1))
 
 
-def _rounded_down(numbers: np.ndarray, like: Tensor) -> np.ndarray:
+def falling(limits: Sequence[float], like: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """``limits`` as :func:`count_small` asks for them, and where each of them then stands."""
+    order = np.argsort(limits)[::-1]
+    return rounded_down(np.array(limits)[order], like), np.argsort(order)
+
+
+def rounded_down(numbers: np.ndarray, like: Tensor) -> np.ndarray:
     """The largest not above ``numbers`` in a tensor's precision: its values compare alike."""
     dtype = like.detach().numpy().dtype
     with np.errstate(over="ignore"):
@@ -248,20 +279,25 @@ def flatness(
     activation: Activation, layers: Sequence[Pieces], slope: Callable[[Tensor], Tensor]
 ) -> dict[str, Tensor]:
     """As :func:`.statistics.flatness`."""
-    peak, steepest = activation.peak
-    bounds = np.array([math.nextafter(peak, -math.inf), SATURATION * steepest])
-    bounds, runs = _rounded_down(bounds, layers[0][0]), len(layers[0][0])
+    bounds = rounded_down(np.array(flat_bounds(activation)), layers[0][0])
+    runs = len(layers[0][0])
     low, both, dead = np.zeros((3, len(layers), runs))
     for n, pieces in enumerate(layers):
         units = pieces[0].shape[2:]
         found = np.zeros((runs, 2))
         alive = np.zeros((runs, units.numel()), dtype=np.bool_)
         for h in pieces:
-            _count_flat(*_by_sample(h), *_by_sample(slope(h)), bounds, found, alive)
+            count_flat(*_by_sample(h), *_by_sample(slope(h)), bounds, found, alive)
         low[n], both[n] = found.T / (len(pieces) * pieces[0][0].numel())
         dead[n] = (~alive.reshape(runs, units[0], -1).any(2)).mean(1)
     shares = {"saturation_low": low, "saturation_high": both - low, "dead_fraction": dead}
     return {name: torch.from_numpy(share.T) for name, share in shares.items()}
+
+
+def flat_bounds(activation: Activation) -> tuple[float, float]:
+    """The largest h that is below phi's peak, and the steepest slope that is flat."""
+    peak, steepest = activation.peak
+    return math.nextafter(peak, -math.inf), SATURATION * steepest
 
 
 def relative_norm(change: Tensor, whole: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ With x = (z - m) s, m the mean and s = 1 / sqrt(variance + eps), over the batch 
     dL/dbias = sum dL/dh,    dL/dgain = sum x dL/dh,    both over the batch,
     dL/dz = s (g - mean of g - x mean of g x),    g = gain dL/dh,
 
-with means over what the norm takes its statistics of. Arrays are C-contiguous: z, a, and what is
-lost by them are (runs, batch * units), gain and bias (runs, units). A run goes through all loops
-before the next one, so that its values stay in the cache.
+with means over what the norm takes its statistics of. Arrays of a run are flat: z, h, a, and what
+is lost by them (batch * units), gain and bias (units). A run goes through all loops before the next
+one, so that its values stay in the cache.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import numpy as np
 from .compiled import reordered
 from .fast_phi import ONE, ZERO, sigmoid, tanh
 
-IDENTITY, TANH, SIGMOID, RELU = range(4)  # which phi
+LINEAR, TANH, SIGMOID, RELU, LEAKY = range(5)  # which phi
+PLAIN, BATCH, LAYER = range(3)  # which norm; PLAIN is none
 Array = np.ndarray
 
 
 @reordered
-def _phi(h: Array, which: int, a: Array) -> None:
+def phi(h: Array, which: int, slope: float, a: Array) -> None:
     """a <- phi(h); in other memory, for a choice in the same memory would become a jump."""
     if which == TANH:
         for j in range(len(h)):
@@ -34,14 +35,17 @@ def _phi(h: Array, which: int, a: Array) -> None:
     elif which == RELU:
         for j in range(len(h)):
             a[j] = ZERO if h[j] < ZERO else h[j]
+    elif which == LEAKY:
+        for j in range(len(h)):
+            a[j] = h[j] if h[j] > ZERO else h[j] * slope
     else:
         for j in range(len(h)):
             a[j] = h[j]
 
 
 @reordered
-def _phi_back(d: Array, a: Array, which: int, dh: Array) -> None:
-    """dh <- d phi'(h), from a = phi(h)."""
+def phi_back(d: Array, a: Array, which: int, slope: float, dh: Array) -> None:
+    """dh <- d phi'(h), from a = phi(h); of a leaky ReLU with a ``slope`` above 0."""
     if which == TANH:
         for j in range(len(d)):
             dh[j] = d[j] * (ONE - a[j] * a[j])
@@ -51,6 +55,9 @@ def _phi_back(d: Array, a: Array, which: int, dh: Array) -> None:
     elif which == RELU:
         for j in range(len(d)):
             dh[j] = ZERO if a[j] <= ZERO else d[j]
+    elif which == LEAKY:
+        for j in range(len(d)):
+            dh[j] = d[j] if a[j] > ZERO else d[j] * slope
     else:
         for j in range(len(d)):
             dh[j] = d[j]
@@ -64,34 +71,99 @@ def tanh_of(values: Array) -> None:
 
 
 @reordered
-def batch(
-    z: Array, gain: Array, bias: Array, m: Array, s: Array, a: Array, which: int, eps: float
+def norm(
+    z: Array, gain: Array, bias: Array, m: Array, s: Array, h: Array, which: int, eps: float
 ) -> None:
-    """a = phi(h), with statistics over the batch, left in ``m`` and ``s`` (runs, units)."""
-    units = gain.shape[1]
-    samples = z.shape[1] // units
-    h, count = np.empty(z.shape[1], z.dtype), z.dtype.type(samples)
+    """h of a run, with statistics over the batch (BATCH) or the units (LAYER), left in m and s."""
+    if which == BATCH:
+        _over_batch(z, gain, bias, m, s, h, eps)
+    else:
+        _over_units(z, gain, bias, m, s, h, eps)
+
+
+@reordered
+def norm_back(
+    g: Array, z: Array, gain: Array, m: Array, s: Array, d_gain: Array, d_bias: Array, which: int
+) -> None:
+    """g, dL/dh of a run, becomes dL/dz; the gradients of gain and bias are left where asked."""
+    if which == BATCH:
+        _over_batch_back(g, z, gain, m, s, d_gain, d_bias)
+    else:
+        _over_units_back(g, z, gain, m, s, d_gain, d_bias)
+
+
+@reordered
+def outputs(
+    z: Array, gain: Array, bias: Array, m: Array, s: Array, a: Array, normed: int, which: int,
+    slope: float, eps: float,
+) -> None:  # fmt: skip
+    """a = phi(h) of a stack, all with the run axis in front."""
+    h = np.empty(z.shape[1], z.dtype)
     for run in range(len(z)):
-        values, mean, scale, factor, shift = z[run], m[run], s[run], gain[run], bias[run]
+        norm(z[run], gain[run], bias[run], m[run], s[run], h, normed, eps)
+        phi(h, which, slope, a[run])
+
+
+@reordered
+def back(
+    d: Array, z: Array, a: Array, gain: Array, m: Array, s: Array,
+    dz: Array, d_gain: Array, d_bias: Array, normed: int, which: int, slope: float,
+) -> None:  # fmt: skip
+    """Gradients of :func:`outputs`, left in ``dz``, ``d_gain`` and ``d_bias``."""
+    for run in range(len(z)):
+        phi_back(d[run], a[run], which, slope, dz[run])
+        norm_back(
+            dz[run], z[run], gain[run], m[run], s[run], d_gain[run], d_bias[run], normed
+        )  # fmt: skip
+
+
+@reordered
+def _over_batch(
+    z: Array, gain: Array, bias: Array, m: Array, s: Array, h: Array, eps: float
+) -> None:
+    units = len(gain)
+    samples = len(z) // units
+    count = z.dtype.type(samples)
+    for j in range(units):
+        m[j] = 0
+        s[j] = 0
+    for i in range(samples):
         for j in range(units):
-            mean[j] = 0
-            scale[j] = 0
-        for i in range(samples):
-            for j in range(units):
-                mean[j] += values[i * units + j]
+            m[j] += z[i * units + j]
+    for j in range(units):
+        m[j] /= count
+    for i in range(samples):
         for j in range(units):
-            mean[j] /= count
-        for i in range(samples):
-            for j in range(units):
-                apart = values[i * units + j] - mean[j]
-                scale[j] += apart * apart
+            apart = z[i * units + j] - m[j]
+            s[j] += apart * apart
+    for j in range(units):
+        s[j] = ONE / np.sqrt(s[j] / count + eps)
+    for i in range(samples):
         for j in range(units):
-            scale[j] = ONE / np.sqrt(scale[j] / count + eps)
-        for i in range(samples):
-            for j in range(units):
-                n = i * units + j
-                h[n] = (values[n] - mean[j]) * scale[j] * factor[j] + shift[j]
-        _phi(h, which, a[run])
+            n = i * units + j
+            h[n] = (z[n] - m[j]) * s[j] * gain[j] + bias[j]
+
+
+@reordered
+def _over_batch_back(
+    g: Array, z: Array, gain: Array, m: Array, s: Array, d_gain: Array, d_bias: Array
+) -> None:
+    units = len(gain)
+    samples = len(z) // units
+    count = z.dtype.type(samples)
+    for j in range(units):
+        d_bias[j] = 0
+        d_gain[j] = 0
+    for i in range(samples):
+        for j in range(units):
+            n = i * units + j
+            d_bias[j] += g[n]
+            d_gain[j] += g[n] * ((z[n] - m[j]) * s[j])
+    for i in range(samples):
+        for j in range(units):
+            n = i * units + j
+            x = (z[n] - m[j]) * s[j]
+            g[n] = (g[n] - d_bias[j] / count - x * (d_gain[j] / count)) * (s[j] * gain[j])
 
 
 @reordered
@@ -108,96 +180,51 @@ def fold(
 
 
 @reordered
-def batch_back(
-    d: Array, z: Array, a: Array, gain: Array, m: Array, s: Array,
-    dz: Array, d_gain: Array, d_bias: Array, which: int,
-) -> None:  # fmt: skip
-    """Gradients of :func:`batch`, left in ``dz``, ``d_gain`` and ``d_bias``."""
-    units = gain.shape[1]
-    samples = z.shape[1] // units
-    count = z.dtype.type(samples)
-    total, along = np.empty(units, z.dtype), np.empty(units, z.dtype)
-    for run in range(len(z)):
-        values, mean, scale, factor, g = z[run], m[run], s[run], gain[run], dz[run]
-        _phi_back(d[run], a[run], which, g)
-        for j in range(units):
-            total[j] = 0
-            along[j] = 0
-        for i in range(samples):
-            for j in range(units):
-                n = i * units + j
-                total[j] += g[n]
-                along[j] += g[n] * ((values[n] - mean[j]) * scale[j])
-        for j in range(units):
-            d_bias[run, j] = total[j]
-            d_gain[run, j] = along[j]
-            total[j] /= count
-            along[j] /= count
-        for i in range(samples):
-            for j in range(units):
-                n = i * units + j
-                x = (values[n] - mean[j]) * scale[j]
-                g[n] = (g[n] - total[j] - x * along[j]) * (scale[j] * factor[j])
-
-
-@reordered
-def layer(
-    z: Array, gain: Array, bias: Array, m: Array, s: Array, a: Array, which: int, eps: float
+def _over_units(
+    z: Array, gain: Array, bias: Array, m: Array, s: Array, h: Array, eps: float
 ) -> None:
-    """a = phi(h), with statistics over the units, left in ``m`` and ``s`` (runs, batch)."""
-    units = gain.shape[1]
-    samples = z.shape[1] // units
-    h, count = np.empty(z.shape[1], z.dtype), z.dtype.type(units)
-    for run in range(len(z)):
-        values, factor, shift = z[run], gain[run], bias[run]
-        for i in range(samples):
-            mean = square = z.dtype.type(0)
-            for j in range(units):
-                mean += values[i * units + j]
-            mean /= count
-            for j in range(units):
-                apart = values[i * units + j] - mean
-                square += apart * apart
-            scale = ONE / np.sqrt(square / count + eps)
-            for j in range(units):
-                n = i * units + j
-                h[n] = (values[n] - mean) * scale * factor[j] + shift[j]
-            m[run, i] = mean
-            s[run, i] = scale
-        _phi(h, which, a[run])
+    units = len(gain)
+    count = z.dtype.type(units)
+    for i in range(len(z) // units):
+        mean = square = z.dtype.type(0)
+        for j in range(units):
+            mean += z[i * units + j]
+        mean /= count
+        for j in range(units):
+            apart = z[i * units + j] - mean
+            square += apart * apart
+        scale = ONE / np.sqrt(square / count + eps)
+        for j in range(units):
+            n = i * units + j
+            h[n] = (z[n] - mean) * scale * gain[j] + bias[j]
+        m[i] = mean
+        s[i] = scale
 
 
 @reordered
-def layer_back(
-    d: Array, z: Array, a: Array, gain: Array, m: Array, s: Array,
-    dz: Array, d_gain: Array, d_bias: Array, which: int,
-) -> None:  # fmt: skip
-    """Gradients of :func:`layer`, left in ``dz``, ``d_gain`` and ``d_bias``."""
-    units = gain.shape[1]
-    samples = z.shape[1] // units
+def _over_units_back(
+    g: Array, z: Array, gain: Array, m: Array, s: Array, d_gain: Array, d_bias: Array
+) -> None:
+    units = len(gain)
     count = z.dtype.type(units)
-    for run in range(len(z)):
-        values, factor, g = z[run], gain[run], dz[run]
-        of_gain, of_bias = d_gain[run], d_bias[run]
-        _phi_back(d[run], a[run], which, g)
+    for j in range(units):
+        d_gain[j] = 0
+        d_bias[j] = 0
+    for i in range(len(z) // units):
+        mean, scale = m[i], s[i]
+        total = along = z.dtype.type(0)
         for j in range(units):
-            of_gain[j] = 0
-            of_bias[j] = 0
-        for i in range(samples):
-            mean, scale = m[run, i], s[run, i]
-            total = along = z.dtype.type(0)
-            for j in range(units):
-                of_bias[j] += g[i * units + j]
-            for j in range(units):
-                n = i * units + j
-                of_gain[j] += g[n] * ((values[n] - mean) * scale)
-            for j in range(units):
-                n = i * units + j
-                total += g[n] * factor[j]
-                along += g[n] * factor[j] * ((values[n] - mean) * scale)
-            total /= count
-            along /= count
-            for j in range(units):
-                n = i * units + j
-                x = (values[n] - mean) * scale
-                g[n] = (g[n] * factor[j] - total - x * along) * scale
+            d_bias[j] += g[i * units + j]
+        for j in range(units):
+            n = i * units + j
+            d_gain[j] += g[n] * ((z[n] - mean) * scale)
+        for j in range(units):
+            n = i * units + j
+            total += g[n] * gain[j]
+            along += g[n] * gain[j] * ((z[n] - mean) * scale)
+        total /= count
+        along /= count
+        for j in range(units):
+            n = i * units + j
+            x = (z[n] - mean) * scale
+            g[n] = (g[n] * gain[j] - total - x * along) * scale

@@ -11,6 +11,7 @@ parameters stands in :mod:`.feedforward` and :mod:`.recurrent`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -85,10 +86,16 @@ class Network:
         of, blocks = self.residual.survival, self.architecture.blocks
         return of and [of(block, blocks) for block in range(1, blocks + 1)]
 
-    @property
+    @cached_property
     def block_ends(self) -> list[int]:
         """The layers that residual blocks end with."""
         return [n for n in range(1, self.depth + 1) if self.architecture.ends_block(n)]
+
+    @cached_property
+    def strengths(self) -> list[float]:
+        """What each residual block's branch is multiplied by, but for what it learns."""
+        blocks = self.architecture.blocks
+        return [self.residual.strength(block, blocks) for block in range(1, blocks + 1)]
 
 
 def normalised(
@@ -114,6 +121,11 @@ def normalised(
 def running_of(buffers: Buffers, layer: int) -> Running | None:
     """The running statistics that a norm keeps of a layer."""
     return (buffers["mean"][layer], buffers["variance"][layer]) if "mean" in buffers else None
+
+
+def without_running(buffers: Buffers) -> Buffers:
+    """The buffers but for a norm's running statistics: it then takes those of the batch."""
+    return {name: t for name, t in buffers.items() if name not in ("mean", "variance")}
 
 
 def over_pixels(rows: Tensor, values: Tensor) -> Tensor:

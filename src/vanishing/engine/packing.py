@@ -13,8 +13,8 @@ from ..parts.seeds import generator_of
 from .network import flat
 
 if TYPE_CHECKING:
-    from .adversarial import Player
     from .draws import Draws
+    from .player import Player
     from .stack import Stack
 
 

@@ -8,6 +8,7 @@ stored as missing, with the share of zeros beside it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -16,12 +17,13 @@ import torch
 from torch import Tensor
 
 from ..parts.losses import Loss
-from . import statistics
+from . import chain, statistics
+from .chain_looks import Look
 from .forward import forward
-from .network import Buffers, Network, Parameters
+from .network import Buffers, Network, Parameters, without_running
 
 if TYPE_CHECKING:
-    from .adversarial import Player, Turn
+    from .player import Player, Turn
     from .stack import Stack, Update
 
 # The largest magnitude that a format rounds to 0: half its smallest subnormal number.
@@ -30,6 +32,8 @@ UNDERFLOW = {
 }  # fmt: skip
 # The smallest normal number of a format: below it digits are lost, or all flushed to 0.
 SUBNORMAL = {"subnormal_fp16": 2.0**-14, "subnormal_fp32": 2.0**-126}  # bfloat16's is float32's
+
+OF_DELTA = ("log10_rms", "zero", "finite")  # the moments that are asked of it
 
 Measures = dict[str, Tensor]  # column -> (runs, depth), float64
 
@@ -41,7 +45,7 @@ def doubled(tensors: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
 
 def probed_buffers(buffers: Buffers) -> Buffers:
     """The buffers of a probe, in float64: batch norm takes the probe batch's own statistics."""
-    return doubled({name: t for name, t in buffers.items() if name not in ("mean", "variance")})
+    return doubled(without_running(buffers))
 
 
 @dataclass(frozen=True)
@@ -95,14 +99,35 @@ def measure(
     gradient of the sum of their losses. Blocks that training leaves out by chance count by their
     probability.
     """
-    exact, slopes = tracked(net, parameters), Slopes()
-    runs = len(exact["W"][0])
-    logits, h, a = forward(
-        net, exact, x.double().expand(runs, *x.shape), probed_buffers(buffers), learning=False,
-        on_phi=slopes.see,
-    )  # fmt: skip
-    total = loss.per_sample(logits, labels.expand(runs, *labels.shape)).sum()
-    return of_layers(net, exact, (h, a, slopes), total, len(x))
+    exact, buffers, slopes = tracked(net, parameters), probed_buffers(buffers), Slopes()
+    runs, samples = len(exact["W"][0]), len(x)
+    x, labels = x.double().expand(runs, *x.shape), labels.expand(runs, *labels.shape)
+
+    def losses_of(logits: Tensor) -> Tensor:
+        return loss.per_sample(logits, labels).sum(1)
+
+    if chain.is_known(net, exact, x, buffers, learning=False):
+        return _of_chain(net, exact, x, losses_of)
+    logits, h, a = forward(net, exact, x, buffers, learning=False, on_phi=slopes.see)
+    return of_layers(net, exact, (h, a, slopes), losses_of(logits).sum(), samples)
+
+
+def _of_chain(
+    net: Network, parameters: Parameters, x: Tensor, losses_of: Callable[[Tensor], Tensor]
+) -> Measures:
+    """The same of a net whose layers the compiled loops know."""
+    samples = x.shape[1]
+    made = chain.passed(net, parameters, {}, x, losses_of, limits_of_weights(samples))
+    made.chain.see(made.d_outputs, parameters)
+    return of_look(made.chain.look, samples)
+
+
+def of_look(look: Look, samples: int, of_sum: bool = True) -> Measures:
+    """All measures, from what was seen of a pass; see :func:`of_gradients`."""
+    error = of_delta(look.of_delta(), 1 if of_sum else samples)
+    return whole(
+        look.of_values(), error | _of_weights(*look.of_weights(), samples if of_sum else 1)
+    )
 
 
 def tracked(net: Network, parameters: Parameters) -> Parameters:
@@ -144,6 +169,14 @@ def gradients_of(
     return [[next(gradients) for _ in layer] for layer in pieces], list(gradients)
 
 
+def of_hidden(
+    parameters: Parameters, learning: list[Tensor], gradients: list[Tensor]
+) -> list[Tensor]:
+    """Of the ``gradients`` of what is ``learning``, those of all weights but the head's."""
+    positions = {id(tensor): n for n, tensor in enumerate(learning)}
+    return [gradients[positions[id(weight)]] for weight in parameters["W"][:-1]]
+
+
 def whole(seen: Measures, back: Measures) -> Measures:
     """All measures, from what a pass forward and the one back tell."""
     found = seen | back
@@ -177,21 +210,41 @@ def of_gradients(
 
     They came of the sum of the losses of so many ``samples``, or else of their mean.
     """
-    to_sample, to_mean = (1, 1 / samples) if of_sum else (samples, 1)
-    at_most = [limit / to_mean for limit in UNDERFLOW.values()]
-    below = [math.nextafter(limit / to_mean, 0) for limit in SUBNORMAL.values()]
-    take, weights = statistics_on(g[0].device), [[gradient] for gradient in g]
-    error = take.moments(delta, ("log10_rms", "zero", "finite"))
-    found = take.moments(weights, ("log10_rms", "mean", "sd", "zero"))
-    small = take.shares_within(weights, at_most + below) - found["zero"][..., None]
+    error = statistics_on(g[0].device).moments(delta, OF_DELTA)
+    return of_delta(error, 1 if of_sum else samples) | of_weights(g, samples if of_sum else 1)
+
+
+def of_delta(error: Measures, samples: int) -> Measures:
+    """What the moments of a ``delta`` tell, which is that of a loss times one over ``samples``."""
     return {
-        "log10_delta_rms": error["log10_rms"] + math.log10(to_sample),
-        "log10_grad_rms": found["log10_rms"] + math.log10(to_mean),
-        "grad_mean": found["mean"] * to_mean,
-        "grad_sd": found["sd"] * to_mean,
-        "grad_zero_fraction": found["zero"],
+        "log10_delta_rms": error["log10_rms"] + math.log10(samples),
         "delta_zero_fraction": error["zero"],
         "delta_finite": error["finite"],
+    }
+
+
+def of_weights(g: list[Tensor], samples: int) -> Measures:
+    """What the layers' weight gradients tell, which are ``samples`` times those of the loss."""
+    take, weights = statistics_on(g[0].device), [[gradient] for gradient in g]
+    found = take.moments(weights, ("log10_rms", "mean", "sd", "zero"))
+    return _of_weights(found, take.shares_within(weights, limits_of_weights(samples)), samples)
+
+
+def limits_of_weights(samples: int) -> list[float]:
+    """Up to which size gradients underflow, or are subnormal, that are ``samples`` times larger."""
+    at_most = [limit * samples for limit in UNDERFLOW.values()]
+    below = [math.nextafter(limit * samples, 0) for limit in SUBNORMAL.values()]
+    return at_most + below
+
+
+def _of_weights(found: Measures, within: Tensor, samples: int) -> Measures:
+    """From moments, and from the shares ``within`` those limits, (runs, depth, limits)."""
+    small = within - found["zero"][..., None]
+    return {
+        "log10_grad_rms": found["log10_rms"] - math.log10(samples),
+        "grad_mean": found["mean"] / samples,
+        "grad_sd": found["sd"] / samples,
+        "grad_zero_fraction": found["zero"],
         **dict(zip((*UNDERFLOW, *SUBNORMAL), small.unbind(2), strict=True)),
     }
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..lazy import Lazy
 from ..parts.losses import LOSSES, Loss
 from ..parts.optimizers import OPTIMIZERS, Optimizer
 from ..parts.schedules import CLIPS, SCHEDULES, Clip, Schedule
+from . import chain
+from .chain import addresses, changed
 from .forward import forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
-from .network import Buffers, Network, Parameters
+from .network import Buffers, Network, Parameters, flat, without_running
 from .nonfinite import first_layers
 from .own_pass import own_pass
 from .probes import Probed
 from .samples import Samples, survivals
 
+kernels = Lazy("vanishing.engine.update_kernels")  # numba takes a third of a second to load
+DESCENT, UNCLIPPED = OPTIMIZERS["sgd"].update, CLIPS["none"].apply
 OF_BLOCKS = ("skip", "W_gate", "b_gate")  # parameters that residual blocks have, not layers
 
 
@@ -85,12 +92,30 @@ class Stack:
     learning: list[Tensor]  # the parameters that are not frozen, in the order of flat()
     initial: Parameters  # as they were at step 0
     state: list[dict] = field(default_factory=list)  # the optimizer's, a dict a learning tensor
+    frozen: int = 0  # layers next to the input that do not learn
     lost: Tensor | None = None  # (runs): whose loss was seen not to be finite, on a CPU
 
     @property
     def network(self) -> tuple[Network, Parameters, Buffers]:
         """The networks of the stack as they are now."""
         return self.net, self.parameters, self.buffers
+
+    def losses_of(self, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        """From outputs to losses of a batch with these ``labels``, (runs)."""
+        return lambda outputs: self.budget.loss.per_sample(outputs, labels).mean(1)
+
+    def chained(self, x: Tensor, kept: Tensor | None) -> bool:
+        """Whether an update on ``x`` is one compiled pass, see :mod:`.chain`."""
+        return kept is None and chain.is_known(*self.network[:2], x, self.buffers, learning=True)
+
+    def descends(self, x: Tensor, kept: Tensor | None) -> bool:
+        """Whether the way back of that pass may be the update: W <- W - lr g, and no more."""
+        budget = self.budget
+        return (
+            _is_descent(budget.optimizer)
+            and budget.clip.apply is UNCLIPPED
+            and self.chained(x, kept)
+        )
 
     @classmethod
     def of(
@@ -124,6 +149,7 @@ class Stack:
             learning,
             copied(parameters),
             [{} for _ in learning],
+            frozen,
         )
 
 
@@ -152,6 +178,10 @@ def advance(stack: Stack, step: int, wanted: bool = False, looked_at: bool = Fal
     budget, parameters = stack.budget, stack.parameters
     x, labels = stack.samples.at(stack.samples.order[step - 1], stack.lr.dtype)
     kept = None if stack.kept is None else stack.kept[step - 1]
+    told = wanted or step + 1 in budget.probe_steps
+    lr = stack.lr * budget.schedule.factor(step, budget.steps)
+    if not (looked_at or told) and stack.descends(x, kept):
+        return _descended(stack, step, x, labels, lr)
     if looked_at:
         losses, gradients, h, probed = own_pass(stack, x, labels, kept)
     else:
@@ -159,7 +189,6 @@ def advance(stack: Stack, step: int, wanted: bool = False, looked_at: bool = Fal
         probed = None
     nonfinite = _first_layers(stack, losses.detach(), x, kept, h)
     before = copied(parameters) if wanted else None
-    lr = stack.lr * budget.schedule.factor(step, budget.steps)
     clipped = budget.clip.apply(gradients)
     changes = update(budget.optimizer, stack.learning, clipped, stack.state, lr, step, wanted)
     return Update(
@@ -168,20 +197,32 @@ def advance(stack: Stack, step: int, wanted: bool = False, looked_at: bool = Fal
         labels,
         losses.detach(),
         nonfinite,
-        gradients if wanted or step + 1 in budget.probe_steps else None,
+        gradients if told else None,
         before,
         changes,
         probed,
     )
 
 
+def _descended(stack: Stack, step: int, x: Tensor, labels: Tensor, lr: Tensor) -> Update:
+    """An update by plain gradient descent that nobody asks about, its gradients never written."""
+    made = chain.passed(*stack.network, x, stack.losses_of(labels))
+    nonfinite = _first_layers(stack, made.losses, x, None, [])  # by the weights before the update
+    made.chain.descend(made.d_outputs, stack.parameters, lr, stack.frozen)
+    return Update(step, x, labels, made.losses, nonfinite, None, None, None)
+
+
 def _passed(
     stack: Stack, x: Tensor, labels: Tensor, kept: Tensor | None
 ) -> tuple[Tensor, list[Tensor], list]:
     """Losses of a batch (runs), their gradients, and h where a later look at it would cost."""
+    if stack.chained(x, kept):
+        made = chain.passed(*stack.network, x, stack.losses_of(labels))
+        gradients, _ = made.chain.gradients(made.d_outputs, stack.parameters, stack.frozen)
+        return made.losses, [g for g in flat(gradients) if g is not None], []
     values = x.device.type != "cpu"
-    logits, h, _ = forward(stack.net, stack.parameters, x, stack.buffers, kept=kept, values=values)
-    losses = stack.budget.loss.per_sample(logits, labels).mean(1)
+    outputs, h, _ = forward(stack.net, stack.parameters, x, stack.buffers, kept=kept, values=values)
+    losses = stack.losses_of(labels)(outputs)
     # Runs share no parameter: the gradient of the sum is each run's own.
     return losses, list(torch.autograd.grad(losses.sum(), stack.learning)), h
 
@@ -195,7 +236,7 @@ def _first_layers(
     """
 
     def again() -> list:
-        iterated = {n: b for n, b in stack.buffers.items() if n not in ("mean", "variance")}
+        iterated = without_running(stack.buffers)
         with torch.no_grad():  # with the statistics of the batch, and what is iterated as it is now
             return forward(stack.net, stack.parameters, x, iterated, learning=False, kept=kept)[1]
 
@@ -231,6 +272,9 @@ def update(
             changes = _changes(optimizer, tensors, gradients, state, lr, step) if wanted else None
             optimizer.fused(tensors, gradients, state, lr.flatten().tolist(), step)
             return changes
+        if _is_descent(optimizer) and lr.device.type == "cpu":
+            _descend(tensors, gradients, lr.flatten())
+            return [lr * gradient for gradient in gradients] if wanted else None
         changes = []
         for tensor, gradient, memory in zip(tensors, gradients, state, strict=True):
             direction = _direction(optimizer, tensor, gradient, memory, step)
@@ -238,6 +282,25 @@ def update(
                 changes.append(lr * direction)
             tensor.addcmul_(lr, direction, value=-1)
     return changes if wanted else None
+
+
+def _is_descent(optimizer: Optimizer) -> bool:
+    return optimizer.update is DESCENT and not optimizer.weight_decay
+
+
+def _descend(tensors: list[Tensor], gradients: list[Tensor], rates: Tensor) -> None:
+    """W <- W - lr g in place, with a rate for each run."""
+    gradients = [g.contiguous() for g in gradients]  # the loop looks at the memory alone
+    sizes = np.array([t[0].numel() for t in tensors])
+    kernels.descend(addresses(tensors), addresses(gradients), sizes, rates.numpy())
+    changed(tensors)
+
+
+def load(dtypes: Sequence[torch.dtype] = chain.DTYPES) -> None:
+    """Compile the loop, or read it from the disk, so that forks of this process find it."""
+    for dtype in dtypes:
+        rates = torch.zeros(1, dtype=dtype)
+        _descend([rates.clone()], [rates], rates)
 
 
 def _changes(
