@@ -9,7 +9,7 @@ import torch
 from vanishing.parts.activations import ACTIVATIONS, Activation
 from vanishing.parts.inits import INITS
 from vanishing.parts.recurrences import RECURRENCES
-from vanishing.theory.population import population
+from vanishing.theory.population import Steps, population
 from vanishing.theory.recurrent import MOST_STEPS, Spread, Unrolled, unrolled
 from vanishing.theory.slope import lag_slope
 
@@ -324,3 +324,13 @@ def test_prediction_is_always_the_same():
     x = INPUTS["adding"][:4]
     one, two = (theory("tanh", "lecun", x, recurrence="gru", width=32) for _ in range(2))
     np.testing.assert_array_equal(one.log10_delta_rms, two.log10_delta_rms)
+
+
+def test_steps_are_met_and_mixed_as_sums_over_all_of_them():
+    values = torch.randn(4, 2, 3, 5, generator=torch.Generator().manual_seed(0)).double()
+    steps, factors = Steps(6, 2, 3, 5), values[0, 0, :, :4]  # two steps are still to come
+    for step in values:
+        steps.add(step)
+    products = torch.einsum("tcsu,csu->ts", values, values[-1]) / 5
+    torch.testing.assert_close(steps.with_last(), products)
+    torch.testing.assert_close(steps.mixed(factors), torch.einsum("st,tcsu->csu", factors, values))

@@ -1,22 +1,21 @@
 r"""A recurrent layer as one operation, forward and back, where all that counts is its output.
 
 Torch's own differentiation keeps every step's values in tensors of their own and adds up a weight's
-gradient step by step. Here they lie in blocks (:mod:`.step_kernels`): with s_t = [x_t, 1, a_{t-1}]
-and V, the rows of W, b and U,
+gradient step by step. Here they lie in blocks (:mod:`.unroll_kernels`): with V the rows of W, b and
+U, and s_t = [x_t, 1, a_{t-1}],
 
     z_t = s_t V,    dL/dV = sum_t s_t^T dL/dz_t,
 
-and the sum is one product of all steps. A GRU's candidate has a column of V for its drive, with 0
-for U, and one for its recall, with 0 for W and b.
+and the sum is taken several steps at a time. A GRU's or a minimal cell's candidate has a column of
+V for its drive, with 0 for U, and one for its recall, with 0 for W and b.
 
-An update of 20 runs (batch 32, width 32, Adam) is 1.6 to 2.3 times as fast as by the general
-pass, and as a loop over torch.nn with its own kernels 8 times (RNN), 7.5 (GRU), 3.5, 2.4 and 1.9
-(LSTM of 25, 64, 200 steps); at width 128 still 3.3 (RNN) and 1.4 (LSTM). So no loop is chosen.
+An update of 20 runs (batch 32, width 32, Adam) is 1.8 to 2.2 times as fast as by the general
+pass, and many times as fast as a loop over torch.nn with its own kernels: so no loop is chosen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,10 +28,15 @@ from ..lazy import Lazy
 from ..parts.activations import ACTIVATIONS
 from ..parts.norms import NORMS
 from ..parts.recurrences import RECURRENCES, Recurrence
+from .looks import Look
 from .network import Network
 
-kernels = Lazy("vanishing.engine.step_kernels")  # numba takes a third of a second to load
-PHIS = ("tanh", "relu")
+kernels = Lazy("vanishing.engine.unroll_kernels")  # numba takes a third of a second to load
+steps = Lazy("vanishing.engine.step_kernels")
+# Looked up once: a registry parses what it is asked for. Compared by identity: what a user has
+# written need have no hash.
+PHIS = [(ACTIVATIONS[name].phi, name) for name in ("tanh", "relu")]
+NONE = NORMS["none"]
 DTYPES = (torch.float32, torch.float64)
 
 
@@ -44,40 +48,43 @@ class Cell:
     carries: bool = False  # a past that does not go by way of U: the step's output
     remembers: bool = False  # likewise: a memory
     apart: bool = False  # the candidate's drive and recall
+    gates: int = 0  # columns before the candidate's
     phi: str = "tanh"
     alpha: float = 1.0
 
-    @property
-    def step(self) -> Callable[..., None]:
-        """The loop of a step."""
-        return getattr(kernels, self.name)
+    def named(self, dtype: np.dtype) -> tuple[int, int, np.generic]:
+        """What tells the loops which cell and which phi it is, and alpha."""
+        return getattr(kernels, self.name.upper()), self.which, dtype.type(self.alpha)
 
     @property
-    def back(self) -> Callable[..., None]:
-        """The loop of the way back through it."""
-        return getattr(kernels, f"{self.name}_back")
+    def which(self) -> int:
+        """The number of phi."""
+        return getattr(steps, self.phi.upper())
 
-    def ends(self, dtype: np.dtype) -> tuple[int, np.generic]:
-        """The last arguments of both: which phi, and alpha."""
-        return getattr(kernels, self.phi.upper()), dtype.type(self.alpha)
+    @property
+    def form(self) -> tuple[int, int, bool, bool]:
+        """What tells a :class:`.Look` where h, phi(h) and the gates are."""
+        is_output = not (self.carries or self.remembers)
+        return self.which, self.gates, self.apart, is_output
 
 
 CELLS = (
     Cell("vanilla"),
     Cell("leaky", carries=True),
-    Cell("lstm", remembers=True),
-    Cell("gru", carries=True, apart=True),
+    Cell("lstm", remembers=True, gates=3),
+    Cell("gru", carries=True, apart=True, gates=2),
+    Cell("minimal_gated", carries=True, apart=True, gates=1),
 )
 
 
 def cell_of(net: Network, x: Tensor) -> Cell | None:
     """The compiled loops of a net that sees ``x``; None where it has none."""
-    plain = net.norm is NORMS["none"] and not net.truncation and net.recurrence.reaches == 1
+    plain = net.norm is NONE and not net.truncation and net.recurrence.reaches == 1
     if not plain or x.device.type != "cpu" or x.dtype not in DTYPES:
         return None
-    phis = [name for name in PHIS if net.activation.phi is ACTIVATIONS[name].phi]
+    phis = [name for phi, name in PHIS if net.activation.phi is phi]
     own, given = _rule(net.recurrence)
-    cells = [cell for cell in CELLS if own is _rule(RECURRENCES[cell.name])[0]]
+    cells = [cell for rule, cell in RULES if own is rule]
     if not phis or not cells:
         return None
     return replace(cells[0], phi=phis[0], alpha=given.get("alpha", 1.0))
@@ -89,15 +96,34 @@ def _rule(recurrence: Recurrence) -> tuple[Callable, dict[str, float]]:
     return getattr(step, "func", step), getattr(step, "keywords", {})
 
 
-def outputs(cell: Cell, below: Tensor, weight: Tensor, bias: Tensor, every: bool) -> Tensor:
+RULES = [(_rule(RECURRENCES[cell.name])[0], cell) for cell in CELLS]
+
+
+def load(dtypes: Sequence[torch.dtype] = DTYPES) -> None:
+    """Compile the loops, or read them from the disk, so that forks of this process find them."""
+    for dtype in dtypes:
+        below, weight = torch.zeros(1, 1, 1, 1, dtype=dtype), torch.zeros(1, 2, 1, dtype=dtype)
+        _, lived = _live(CELLS[0], below, weight, weight[:, :1], every=True, keep=True)
+        _back(CELLS[0], lived, below, None, (torch.zeros_like(lived.v), below.clone()))
+
+
+def outputs(
+    cell: Cell,
+    below: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    every: bool,
+    look: Look | None = None,
+) -> Tensor:
     """The layer's output of every step (runs, steps, batch, units), or of the last (runs, 1, ...).
 
     ``below`` is (runs, steps, batch, inputs), ``weight`` (runs, inputs + units, columns). Where no
-    gradient is asked for, nothing is kept that no later step needs.
+    gradient is asked for, nothing is kept that no later step needs. A ``look`` sees every step,
+    forward and back, and changes no number.
     """
     if torch.is_grad_enabled() and any(t.requires_grad for t in (below, weight, bias)):
-        return _Layer.apply(below, weight, bias, cell, every)
-    return _live(cell, below, weight, bias, every, keep=False)[0]
+        return _Layer.apply(below, weight, bias, cell, every, look)
+    return _live(cell, below, weight, bias, every, keep=False, look=look)[0]
 
 
 @dataclass
@@ -127,66 +153,76 @@ class _Lived:
 
 
 def _live(
-    cell: Cell, below: Tensor, weight: Tensor, bias: Tensor, every: bool, keep: bool
+    cell: Cell,
+    below: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    every: bool,
+    keep: bool,
+    look: Look | None = None,
 ) -> tuple[Tensor, _Lived]:
     """The outputs, and what the steps leave behind: with ``keep`` of all of them."""
-    steps = below.shape[1]
     lived = _Lived.of(cell, below, _rows(cell, weight, bias, below.shape[3]), keep)
-    z = torch.empty_like(lived.p[:, 0])
-    arrays = z.numpy(), lived.p.numpy(), lived.s.numpy(), lived.c.numpy()
-    slots, step, ends = lived.c.shape[1] or 1, cell.step, cell.ends(arrays[0].dtype)
-    for t in range(steps):
-        torch.bmm(lived.s[:, t], lived.v, out=z)
-        at = (t, t if keep else 0, t % slots, (t + 1) % slots)
-        step(*arrays, at, *ends)
+    kind, which, alpha = cell.named(lived.p.numpy().dtype)
+    arrays = (t.numpy() for t in (lived.v, lived.p, lived.s, lived.c))
+    seen = (look.limits, look.values, look.sizes) if look else _unseen(lived.v)
+    kernels.forward(kind, *arrays, which, alpha, cell.form, *seen)
     return lived.a[:, 1:] if every else lived.a[:, -1:].clone(), lived
+
+
+def _unseen(like: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What stands for a look where there is none."""
+    return like.new_empty(0).numpy(), np.empty((0, 0, 0)), like.new_empty(0, 0).numpy()
 
 
 class _Layer(torch.autograd.Function):
     """See :func:`outputs`."""
 
     @staticmethod
-    def forward(ctx: Any, below: Tensor, weight: Tensor, bias: Tensor, cell: Cell, every: bool):
-        """The outputs; the way back uses up what is kept for it."""
-        found, lived = _live(cell, below, weight, bias, every, keep=True)
+    def forward(
+        ctx: Any,
+        below: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        cell: Cell,
+        every: bool,
+        look: Look | None,
+    ) -> Tensor:
+        """The outputs; the last way back uses up what is kept for it."""
+        found, lived = _live(cell, below, weight, bias, every, keep=True, look=look)
         ctx.save_for_backward(weight)
-        ctx.lived, ctx.cell, ctx.every, ctx.inputs = lived, cell, every, below.shape[3]
+        ctx.lived, ctx.cell, ctx.look, ctx.inputs = lived, cell, look, below.shape[3]
         return found
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the inputs, the weight and the bias."""
+        """Gradients of the inputs and, on the last way back, the weight and the bias."""
         [weight] = ctx.saved_tensors  # refuses a second time
-        cell, lived, inputs = ctx.cell, ctx.lived, ctx.inputs
-        del ctx.lived
-        _back(cell, lived, grad, ctx.every)
-        dz = lived.p.flatten(1, 2)
-        d_v = torch.bmm(lived.s[:, :-1].flatten(1, 2).transpose(1, 2), dz)
-        d_below = None
-        if ctx.needs_input_grad[0]:
-            d_below = torch.bmm(dz, lived.v[:, :inputs].transpose(1, 2))
-            d_below = d_below.unflatten(1, lived.p.shape[1:3])
-        return d_below, *_weight_and_bias(cell, d_v, inputs, weight.shape[2]), None, None
-
-
-def _back(cell: Cell, lived: _Lived, grad: Tensor, every: bool) -> None:
-    """Leave dL/dz of every step in p."""
-    past = lived.v[:, -lived.c.shape[3] :].transpose(1, 2).contiguous()
-    da = grad[:, -1].clone(memory_format=torch.contiguous_format)
-    arrays = lived.p.numpy(), lived.s.numpy(), lived.c.numpy()
-    gradients = da.numpy(), torch.zeros_like(da).numpy()
-    back, ends = cell.back, cell.ends(gradients[0].dtype)
-    for t in reversed(range(lived.p.shape[1])):
-        back(*arrays, *gradients, (t, t, t, t + 1), *ends)
-        if not t:  # nothing comes before it
-            break
-        if cell.carries:
-            da.baddbmm_(lived.p[:, t], past)
+        cell, lived, inputs, look = ctx.cell, ctx.lived, ctx.inputs, ctx.look
+        again = look is not None and look.again
+        if again:
+            lived = replace(lived, p=lived.p.clone())
         else:
-            torch.bmm(lived.p[:, t], past, out=da)
-        if every:
-            da += grad[:, t - 1]
+            del ctx.lived
+        d_v = grad.new_empty(0, 0, 0) if again else torch.zeros_like(lived.v)
+        wanted = inputs if ctx.needs_input_grad[0] else 0
+        d_below = grad.new_empty(*lived.p.shape[:3], wanted)
+        _back(cell, lived, grad, look, (d_v, d_below))
+        found = [None, None] if again else _weight_and_bias(cell, d_v, inputs, weight.shape[2])
+        return d_below if wanted else None, *found, None, None, None
+
+
+def _back(
+    cell: Cell, lived: _Lived, grad: Tensor, look: Look | None, out: tuple[Tensor, Tensor]
+) -> None:
+    """Leave dL/dz of every step in p, and dL/dV and that of what is below in ``out``."""
+    kind, which, alpha = cell.named(lived.p.numpy().dtype)
+    back = lived.v.transpose(1, 2)
+    arrays = (t.contiguous().numpy() for t in (back, lived.p, lived.s, lived.c, grad))
+    seen = look.another_way_back() if look else np.empty((0, 0, 0))
+    first, found = cell.gates * grad.shape[3], (t.numpy() for t in out)
+    kernels.backward(kind, *arrays, cell.carries, which, alpha, first, seen, *found)
 
 
 def _rows(cell: Cell, weight: Tensor, bias: Tensor, inputs: int) -> Tensor:

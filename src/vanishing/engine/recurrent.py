@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from torch import Tensor
 from ..parts.recurrences import Step
 from . import fused_recurrent
 from .feedforward import OnPhi
+from .looks import Look
 from .network import Network, Parameters, learned_by_phi, normalised
 
 OnStep = Callable[[int, Step], None]
@@ -34,6 +35,7 @@ def unroll(
     on_step: OnStep | None = None,
     on_phi: OnPhi | None = None,
     values: bool = True,
+    looks: Sequence[Look] = (),
 ) -> tuple[Tensor, list[Steps], list[Steps]]:
     """Logits (runs, batch, [steps,] outputs), and h and a of every layer, step by step.
 
@@ -41,11 +43,12 @@ def unroll(
     index, ``on_phi(h, a)`` every h with phi(h). Where the net truncates, no gradient passes the
     edge of a stretch of so many steps, counted from the last (Williams, Peng 1990). Without
     ``values`` the logits are all that is asked for: h and a are empty, and the way is the fastest.
+    ``looks``, one a layer, see what they do on that way.
     """
     # Time in front of the samples: each step is then a block of memory of its own.
     below = x.unflatten(2, net.architecture.sequence).transpose(1, 2)  # (runs, steps, batch, ...)
     if not (values or on_step or on_phi) and (cell := fused_recurrent.cell_of(net, x)):
-        return _logits(net, parameters, _fused(net, parameters, cell, below)), [], []
+        return _logits(net, parameters, _fused(net, parameters, cell, below, looks)), [], []
     pre_activations, activations = [], []
     for layer in range(net.depth):
         every = layer + 1 < net.depth or net.architecture.every_step
@@ -75,13 +78,18 @@ def _logits(net: Network, parameters: Parameters, a: Tensor) -> Tensor:
 
 
 def _fused(
-    net: Network, parameters: Parameters, cell: fused_recurrent.Cell, below: Tensor
+    net: Network,
+    parameters: Parameters,
+    cell: fused_recurrent.Cell,
+    below: Tensor,
+    looks: Sequence[Look],
 ) -> Tensor:
     """The last layer's output of the steps that the head sees."""
     for layer in range(net.depth):
         weight, bias = parameters["W"][layer], parameters["b"][layer]
         every = layer + 1 < net.depth or net.architecture.every_step
-        below = fused_recurrent.outputs(cell, below, weight, bias, every)
+        look = looks[layer] if looks else None
+        below = fused_recurrent.outputs(cell, below, weight, bias, every, look)
     return below
 
 

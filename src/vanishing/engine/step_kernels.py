@@ -1,16 +1,16 @@
-r"""One time step of a recurrent layer, and the way back through it, elementwise, in compiled loops.
+r"""One time step of a run's recurrent layer, and the way back through it, elementwise.
 
-These are the steps of :mod:`vanishing.parts.recurrences` and their derivatives by hand; tests hold
-them against each other. All of them take the same arrays, C-contiguous:
+These are the steps of :mod:`vanishing.parts.recurrences` and their derivatives by hand, compiled;
+tests hold them against each other. All of them take the same arrays, C-contiguous:
 
-- ``z`` (runs, batch, columns): x W + b + a_{t-1} U of this step; of a GRU's candidate the drive and
-  then, as a fourth column, the recall;
-- ``p`` (runs, slots, batch, columns): where what becomes of z is left, gates and phi(h); on the way
-  back dL/dz is left in its place;
-- ``s`` (runs, steps + 1, batch, ...): a_{t-1}, the last of its columns, behind what else V sees;
-- ``c`` (runs, slots, batch, units): likewise an LSTM's memory;
-- ``da``, ``dc`` (runs, batch, units): dL/da and dL/dc of this step, left as those of the step
-  before, but for what comes by way of U.
+- ``z`` (batch, columns): x W + b + a_{t-1} U of this step; of a GRU's or a minimal cell's candidate
+  the drive and then, as a last column, the recall;
+- ``p`` (slots, batch, columns): where what becomes of z is left, gates and phi(h); on the way back
+  dL/dz is left in its place;
+- ``s`` (steps + 1, batch, ...): a_{t-1}, the last of its columns, behind what else V sees;
+- ``c`` (slots, batch, units): likewise an LSTM's memory;
+- ``da``, ``dc`` (batch, units): dL/da and dL/dc of this step, left as those of the step before, but
+  for what comes by way of U.
 
 ``at`` are the step, its slot of p, and the slots of c that it comes from and goes to; ``which`` phi
 it is, and ``alpha`` a leaky cell's share. A loop has few arrays and writes one: the compiler makes
@@ -39,7 +39,7 @@ def _phi(which: int, h: float) -> float:
 
 
 @exact
-def _slope(which: int, a: float) -> float:
+def slope(which: int, a: float) -> float:
     """phi'(h) of a = phi(h)."""
     if which == TANH:
         return ONE - a * a
@@ -69,12 +69,11 @@ def _quarters(row: Array) -> tuple[Array, Array, Array, Array]:
 @exact
 def vanilla(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: float) -> None:
     """a = phi(z)."""
-    (t, _, _, _), n = at, z.shape[2]
-    for run in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            h, out = z[run, i], s[run, t + 1, i, -n:]
-            for j in range(len(h)):
-                out[j] = _phi(which, h[j])
+    (t, _, _, _), n = at, z.shape[1]
+    for i in range(z.shape[0]):
+        h, out = z[i], s[t + 1, i, -n:]
+        for j in range(len(h)):
+            out[j] = _phi(which, h[j])
 
 
 @exact
@@ -82,30 +81,28 @@ def vanilla_back(
     p: Array, s: Array, c: Array, da: Array, dc: Array, at: At, which: int, alpha: float
 ) -> None:
     """dz = da phi'(z)."""
-    (t, now, _, _), n = at, da.shape[2]
-    for run in range(da.shape[0]):
-        for i in range(da.shape[1]):
-            back, out, d = p[run, now, i], s[run, t + 1, i, -n:], da[run, i]
-            for j in range(len(d)):
-                back[j] = d[j] * _slope(which, out[j])
+    (t, now, _, _), n = at, da.shape[1]
+    for i in range(da.shape[0]):
+        back, out, d = p[now, i], s[t + 1, i, -n:], da[i]
+        for j in range(len(d)):
+            back[j] = d[j] * slope(which, out[j])
 
 
 @exact
 def leaky(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: float) -> None:
     """a = a_old + alpha (phi(z) - a_old)."""
-    (t, now, _, _), n = at, z.shape[2]
-    for run in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            h, fresh, before, out = (
-                z[run, i],
-                p[run, now, i],
-                s[run, t, i, -n:],
-                s[run, t + 1, i, -n:],
-            )
-            for j in range(len(h)):
-                fresh[j] = _phi(which, h[j])
-            for j in range(len(h)):
-                out[j] = before[j] + alpha * (fresh[j] - before[j])
+    (t, now, _, _), n = at, z.shape[1]
+    for i in range(z.shape[0]):
+        h, fresh, before, out = (
+            z[i],
+            p[now, i],
+            s[t, i, -n:],
+            s[t + 1, i, -n:],
+        )
+        for j in range(len(h)):
+            fresh[j] = _phi(which, h[j])
+        for j in range(len(h)):
+            out[j] = before[j] + alpha * (fresh[j] - before[j])
 
 
 @exact
@@ -114,13 +111,12 @@ def leaky_back(
 ) -> None:
     """dz = alpha da phi'(z), da_old = (1 - alpha) da."""
     _, now, _, _ = at
-    for run in range(da.shape[0]):
-        for i in range(da.shape[1]):
-            fresh, d = p[run, now, i], da[run, i]
-            for j in range(len(d)):
-                fresh[j] = alpha * d[j] * _slope(which, fresh[j])
-            for j in range(len(d)):
-                d[j] = (ONE - alpha) * d[j]
+    for i in range(da.shape[0]):
+        fresh, d = p[now, i], da[i]
+        for j in range(len(d)):
+            fresh[j] = alpha * d[j] * slope(which, fresh[j])
+        for j in range(len(d)):
+            d[j] = (ONE - alpha) * d[j]
 
 
 @exact
@@ -129,19 +125,18 @@ def lstm(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: floa
 
     The output is show phi(c).
     """
-    (t, now, old, new), n = at, c.shape[3]
-    for run in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            gates, h, out = p[run, now, i], z[run, i, 3 * n :], s[run, t + 1, i, -n:]
-            before, memory = c[run, old, i], c[run, new, i]
-            _gate(gates[: 3 * n], z[run, i, : 3 * n])
-            take, keep, show, fresh = _quarters(gates)
-            for j in range(n):
-                fresh[j] = _phi(which, h[j])
-            for j in range(n):
-                memory[j] = keep[j] * before[j] + take[j] * fresh[j]
-            for j in range(n):
-                out[j] = show[j] * _phi(which, memory[j])
+    (t, now, old, new), n = at, c.shape[2]
+    for i in range(z.shape[0]):
+        gates, h, out = p[now, i], z[i, 3 * n :], s[t + 1, i, -n:]
+        before, memory = c[old, i], c[new, i]
+        _gate(gates[: 3 * n], z[i, : 3 * n])
+        take, keep, show, fresh = _quarters(gates)
+        for j in range(n):
+            fresh[j] = _phi(which, h[j])
+        for j in range(n):
+            memory[j] = keep[j] * before[j] + take[j] * fresh[j]
+        for j in range(n):
+            out[j] = show[j] * _phi(which, memory[j])
 
 
 @exact
@@ -149,42 +144,43 @@ def lstm_back(
     p: Array, s: Array, c: Array, da: Array, dc: Array, at: At, which: int, alpha: float
 ) -> None:
     """The way back through :func:`lstm`; dL/dc_old is left in dc."""
-    (_, now, old, new), n = at, c.shape[3]
-    was = np.empty_like(da[0, 0])
-    for run in range(da.shape[0]):
-        for i in range(da.shape[1]):
-            d, d_a, before, memory = dc[run, i], da[run, i], c[run, old, i], c[run, new, i]
-            take, keep, show, fresh = _quarters(p[run, now, i])
-            for j in range(n):
-                was[j] = _phi(which, memory[j])
-            for j in range(n):
-                d[j] += d_a[j] * show[j] * _slope(which, was[j])
-            _gate_back(show, d_a, was)
-            was[:] = take
-            _gate_back(take, d, fresh)
-            for j in range(n):
-                fresh[j] = d[j] * was[j] * _slope(which, fresh[j])
-            was[:] = keep
-            _gate_back(keep, d, before)
-            for j in range(n):
-                d[j] *= was[j]
+    (_, now, old, new), n = at, c.shape[2]
+    was = np.empty_like(da[0])
+    for i in range(da.shape[0]):
+        d, d_a, before, memory = dc[i], da[i], c[old, i], c[new, i]
+        take, keep, show, fresh = _quarters(p[now, i])
+        for j in range(n):
+            was[j] = _phi(which, memory[j])
+        for j in range(n):
+            d[j] += d_a[j] * show[j] * slope(which, was[j])
+        _gate_back(show, d_a, was)
+        for j in range(n):
+            was[j] = take[j]
+        _gate_back(take, d, fresh)
+        for j in range(n):
+            fresh[j] = d[j] * was[j] * slope(which, fresh[j])
+        for j in range(n):
+            was[j] = keep[j]
+        _gate_back(keep, d, before)
+        for j in range(n):
+            d[j] *= was[j]
 
 
 @exact
 def gru(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: float) -> None:
     """reset, keep = sigmoid(z); n = phi(drive + reset recall), a = n + keep (a_old - n)."""
-    (t, now, _, _), n = at, z.shape[2] // 4
-    for run in range(z.shape[0]):
-        for i in range(z.shape[1]):
-            gates, before, out = p[run, now, i], s[run, t, i, -n:], s[run, t + 1, i, -n:]
-            _gate(gates[: 2 * n], z[run, i, : 2 * n])
-            reset, keep, fresh, recall = _quarters(gates)
-            drive = z[run, i, 2 * n : 3 * n]
-            recall[:] = z[run, i, 3 * n :]
-            for j in range(n):
-                fresh[j] = _phi(which, drive[j] + reset[j] * recall[j])
-            for j in range(n):
-                out[j] = fresh[j] + keep[j] * (before[j] - fresh[j])
+    (t, now, _, _), n = at, z.shape[1] // 4
+    for i in range(z.shape[0]):
+        gates, before, out = p[now, i], s[t, i, -n:], s[t + 1, i, -n:]
+        _gate(gates[: 2 * n], z[i, : 2 * n])
+        reset, keep, fresh, recall = _quarters(gates)
+        drive, recalled = z[i, 2 * n : 3 * n], z[i, 3 * n :]
+        for j in range(n):
+            recall[j] = recalled[j]
+        for j in range(n):
+            fresh[j] = _phi(which, drive[j] + reset[j] * recall[j])
+        for j in range(n):
+            out[j] = fresh[j] + keep[j] * (before[j] - fresh[j])
 
 
 @exact
@@ -192,23 +188,64 @@ def gru_back(
     p: Array, s: Array, c: Array, da: Array, dc: Array, at: At, which: int, alpha: float
 ) -> None:
     """The way back through :func:`gru`."""
-    (t, now, _, _), n = at, da.shape[2]
-    was = np.empty_like(da[0, 0])
-    for run in range(da.shape[0]):
-        for i in range(da.shape[1]):
-            d, before = da[run, i], s[run, t, i, -n:]
-            reset, keep, fresh, recall = _quarters(p[run, now, i])
-            for j in range(n):
-                was[j] = before[j] - fresh[j]
-            for j in range(n):
-                fresh[j] = d[j] * (ONE - keep[j]) * _slope(which, fresh[j])
-            for j in range(n):
-                was[j] *= d[j]
-            for j in range(n):
-                d[j] *= keep[j]
-            for j in range(n):
-                keep[j] = was[j] * keep[j] * (ONE - keep[j])
-            was[:] = reset
-            _gate_back(reset, fresh, recall)
-            for j in range(n):
-                recall[j] = fresh[j] * was[j]
+    (t, now, _, _), n = at, da.shape[1]
+    was = np.empty_like(da[0])
+    for i in range(da.shape[0]):
+        d, before = da[i], s[t, i, -n:]
+        reset, keep, fresh, recall = _quarters(p[now, i])
+        for j in range(n):
+            was[j] = before[j] - fresh[j]
+        for j in range(n):
+            fresh[j] = d[j] * (ONE - keep[j]) * slope(which, fresh[j])
+        for j in range(n):
+            was[j] *= d[j]
+        for j in range(n):
+            d[j] *= keep[j]
+        for j in range(n):
+            keep[j] = was[j] * keep[j] * (ONE - keep[j])
+        for j in range(n):
+            was[j] = reset[j]
+        _gate_back(reset, fresh, recall)
+        for j in range(n):
+            recall[j] = fresh[j] * was[j]
+
+
+@exact
+def minimal(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: float) -> None:
+    """take = sigmoid(z); n = phi(drive + take recall), a = a_old + take (n - a_old)."""
+    (t, now, _, _), n = at, z.shape[1] // 3
+    for i in range(z.shape[0]):
+        take, fresh, recall = p[now, i, :n], p[now, i, n : 2 * n], p[now, i, 2 * n :]
+        before, out = s[t, i, -n:], s[t + 1, i, -n:]
+        _gate(take, z[i, :n])
+        drive, recalled = z[i, n : 2 * n], z[i, 2 * n :]
+        for j in range(n):
+            recall[j] = recalled[j]
+        for j in range(n):
+            fresh[j] = _phi(which, drive[j] + take[j] * recall[j])
+        for j in range(n):
+            out[j] = before[j] + take[j] * (fresh[j] - before[j])
+
+
+@exact
+def minimal_back(
+    p: Array, s: Array, c: Array, da: Array, dc: Array, at: At, which: int, alpha: float
+) -> None:
+    """The way back through :func:`minimal`."""
+    (t, now, _, _), n = at, da.shape[1]
+    was = np.empty_like(da[0])
+    for i in range(da.shape[0]):
+        d, before = da[i], s[t, i, -n:]
+        take, fresh, recall = p[now, i, :n], p[now, i, n : 2 * n], p[now, i, 2 * n :]
+        for j in range(n):
+            was[j] = d[j] * (fresh[j] - before[j])
+        for j in range(n):
+            fresh[j] = d[j] * take[j] * slope(which, fresh[j])
+        for j in range(n):
+            d[j] *= ONE - take[j]
+        for j in range(n):
+            was[j] = (was[j] + fresh[j] * recall[j]) * (ONE - take[j])
+        for j in range(n):
+            recall[j] = fresh[j] * take[j]
+        for j in range(n):
+            take[j] *= was[j]

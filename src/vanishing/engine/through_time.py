@@ -1,7 +1,4 @@
-"""What is measured of a recurrent net besides its layers: time lags, recurrent weights, gates.
-
-Like all probes in float64, on one fixed batch.
-"""
+"""What is measured of a recurrent net: its layers, time lags, recurrent weights and gates."""
 
 from __future__ import annotations
 
@@ -13,71 +10,65 @@ from torch import Tensor
 
 from ..parts.data import UNASKED
 from ..parts.losses import Loss
-from ..parts.recurrences import Step
 from .network import Network, Parameters
-from .probes import (
-    Measures,
-    Probed,
-    Slopes,
-    gradients_of,
-    of_gradients,
-    of_values,
-    statistics_on,
-    tracked,
-    whole,
-)
-from .recurrent import recurrent_weights, unroll
-
-NEARLY = 0.1  # a gate within so much of 0 or 1 is nearly shut, or nearly open
+from .probes import Measures, Probed, of_delta, of_hidden, of_weights, tracked, whole
+from .recurrent import Steps, recurrent_weights
+from .recurrent_pass import Pass, pass_of
 
 
 def measure_through_time(
     net: Network, parameters: Parameters, loss: Loss, x: Tensor, labels: Tensor
 ) -> Probed:
-    """Every measure of a recurrent net; ``x`` (batch, inputs) serves all runs.
+    """Every measure of a recurrent net in float64; ``x`` (batch, inputs) serves all runs.
 
     The layers' are those of :func:`.probes.measure`.
     """
-    exact, slopes = tracked(net, parameters), Slopes()
+    exact = tracked(net, parameters)
     runs = len(exact["W"][0])
-    steps: list[list[Step]] = [[] for _ in range(net.depth)]
-    outputs, h, a = unroll(
-        net, exact, x.double().expand(runs, *x.shape),
-        lambda layer, step: steps[layer].append(step), slopes.see,
-    )  # fmt: skip
-    seen = of_values(net, h, a, slopes)
-    labels = labels.expand(runs, *labels.shape)
-    of_last = delta_of_last(net, loss, outputs, labels, h)
-    total = loss.per_sample(outputs, labels).sum()
-    delta, g = gradients_of(total, h, exact["W"][: net.depth])
-    layers = whole(seen, of_gradients(delta, g, len(x)))
-    return Probed(layers, lag_profile(of_last or delta), of_recurrences(net, exact, steps))
+    every, labels = x.double().expand(runs, *x.shape), labels.expand(runs, *labels.shape)
+    weights = exact["W"][: net.depth]
+    return measured_pass(net, exact, loss, every, labels, weights, of_sum=True)[-1]
 
 
-def delta_of_last(
-    net: Network, loss: Loss, outputs: Tensor, labels: Tensor, h: list[list[Tensor]]
-) -> list[list[Tensor]] | None:
-    """dL/dh_t of each layer, L the loss of a sample's last answer; None where it has but one.
+def measured_pass(
+    net: Network,
+    parameters: Parameters,
+    loss: Loss,
+    x: Tensor,
+    labels: Tensor,
+    learning: list[Tensor],
+    of_sum: bool = False,
+) -> tuple[Tensor, list[Tensor], list[Steps], Probed]:
+    """Losses (runs) of a batch, the gradients of what is ``learning``, h, and all measures.
 
-    ``labels`` are (runs, batch, steps); the graph of the pass stays.
+    ``x`` is (runs, batch, inputs); the layers' weights must be among ``learning``. Losses are the
+    means over the batch, or ``of_sum`` the sums. Compiled loops keep no h.
+    """
+    seen, samples = pass_of(net, parameters, x), x.shape[1]
+    values, of_past = seen.of_values(), of_recurrences(net, parameters, seen)
+    losses = loss.per_sample(seen.outputs, labels)
+    losses = losses.sum(1) if of_sum else losses.mean(1)
+    lags = _lags_of_last(net, loss, seen, labels)
+    delta, gradients = seen.back(losses.sum(), learning)
+    times = 1 if of_sum else samples
+    if lags is None:
+        lags = seen.of_steps(delta).flip(2) + math.log10(times)
+    g = of_hidden(parameters, learning, gradients)
+    back = of_delta(seen.of_delta(delta), times) | of_weights(g, samples if of_sum else 1)
+    return losses, gradients, seen.h, Probed(whole(values, back), lags, of_past)
+
+
+def _lags_of_last(net: Network, loss: Loss, seen: Pass, labels: Tensor) -> Tensor | None:
+    """log10 rms of dL/dh_t by time lag T - t, (runs, depth, T); NaN where it is exactly 0.
+
+    L is the loss of the last answer alone, a sample's; the mean is over units and samples. None
+    where there is but one answer: ``labels`` are (runs, batch, steps) where there are more.
     """
     if not net.architecture.every_step:
         return None
     last = last_answer(labels.flatten(0, 1)).view_as(labels)
-    total = loss.per_sample(outputs, last).sum()
-    return gradients_of(total, h, [], keep_graph=True)[0]
-
-
-def lag_profile(delta: list[list[Tensor]], samples: int = 1) -> Tensor:
-    """log10 rms of dL/dh_t by time lag T - t, (runs, depth, T); NaN where it is exactly 0.
-
-    L is the loss of the last answer alone, a sample's, and ``delta`` the dL/dh_t of each layer; the
-    mean is over units and samples. Where ``delta`` came of the mean loss, it was that of so many
-    ``samples``.
-    """
-    take = statistics_on(delta[0][0].device)
-    found = take.moments([[step] for layer in delta for step in layer], ("log10_rms",))
-    return found["log10_rms"].unflatten(1, (len(delta), -1)).flip(2) + math.log10(samples)
+    delta, _ = seen.back(loss.per_sample(seen.outputs, last).sum(), [], again=True)
+    return seen.of_steps(delta).flip(2)
 
 
 def last_answer(labels: Tensor) -> Tensor:
@@ -88,24 +79,21 @@ def last_answer(labels: Tensor) -> Tensor:
     return torch.where(place == last, labels, UNASKED)
 
 
-def of_recurrences(
-    net: Network, parameters: Parameters, steps: list[list[Step]]
-) -> dict[str, Measures]:
+def of_recurrences(net: Network, parameters: Parameters, seen: Pass) -> dict[str, Measures]:
     """Of each column (a gate, or the candidate) the measures of its recurrent weight and its gate.
 
-    All are (runs, depth); ``steps`` are those of each layer. ``spectral_radius`` is the largest
-    absolute eigenvalue of U, ``spectral_norm`` its largest singular value; a gate's mean and sd are
-    over samples, units and time, as are the shares that are nearly shut or open.
+    All are (runs, depth). ``spectral_radius`` is the largest absolute eigenvalue of U,
+    ``spectral_norm`` its largest singular value; a gate's mean and sd are over samples, units and
+    time, as are the shares that are nearly shut or open.
     """
     found: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
-    for layer, of_layer in enumerate(steps):
+    for layer in range(net.depth):
         weights = recurrent_weights(net, parameters, layer)
         for name, weight in zip(net.recurrence.columns, weights, strict=True):
-            for measure, value in _of_weight(weight).items():
+            for measure, value in _of_weight(weight.detach().double()).items():
                 found[name][measure].append(value)
-        gates = zip(*(step.gates for step in of_layer), strict=True)
-        for name, gate in zip(net.recurrence.gates, gates, strict=True):
-            for measure, value in _of_gate(list(gate)).items():
+        for name, gate in zip(net.recurrence.gates, seen.of_gates(layer), strict=True):
+            for measure, value in _of_gate(gate).items():
                 found[name][measure].append(value)
     return {
         name: {measure: torch.stack(rows, dim=1) for measure, rows in measures.items()}
@@ -116,7 +104,7 @@ def of_recurrences(
 def _of_weight(weight: Tensor) -> dict[str, Tensor]:
     """Of U (runs, units, units); NaN in a run where it is not finite, which no solver takes."""
     finite = weight.isfinite().flatten(1).all(1)
-    safe = torch.where(finite.view(-1, 1, 1), weight.detach(), 0.0)
+    safe = torch.where(finite.view(-1, 1, 1), weight, 0.0)
     found = {
         "spectral_radius": torch.linalg.eigvals(safe).abs().amax(1),
         "spectral_norm": torch.linalg.matrix_norm(safe, 2),
@@ -124,13 +112,13 @@ def _of_weight(weight: Tensor) -> dict[str, Tensor]:
     return {name: torch.where(finite, value, torch.nan) for name, value in found.items()}
 
 
-def _of_gate(steps: list[Tensor]) -> dict[str, Tensor]:
-    """Of a gate, in [0, 1], (runs, batch, units) each step; NaN in a run where it is not finite."""
-    take = statistics_on(steps[0].device)
-    found = take.moments([steps], ("mean", "sd", "finite"))
-    found = {name: values[:, 0] for name, values in found.items()}
-    limits = [NEARLY, math.nextafter(1 - NEARLY, 0)]
-    shut, ajar = take.shares_within([steps], limits)[:, 0].unbind(1)
-    measures = {"gate_mean": found["mean"], "gate_sd": found["sd"], "shut": shut, "open": 1 - ajar}
-    finite = found["finite"] == 1
+def _of_gate(seen: Measures) -> Measures:
+    """Of a gate, in [0, 1]; NaN in a run where it is not finite."""
+    measures = {
+        "gate_mean": seen["mean"],
+        "gate_sd": seen["sd"],
+        "shut": seen["shut"],
+        "open": 1 - seen["ajar"],
+    }
+    finite = seen["finite"] == 1
     return {name: torch.where(finite, value, torch.nan) for name, value in measures.items()}

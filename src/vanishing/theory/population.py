@@ -122,13 +122,15 @@ def _forward(cell: Cell, p: Tensor, past: float) -> Lived:
     steps, columns, samples, units = p.shape
     nothing = p.new_zeros(samples, units)
     state, field = Step(nothing, nothing, nothing), Field(cell, steps, columns, samples, units)
-    a, seen, recalls, before, q = [], [], [], [], []
+    seen = Steps(steps, 1, samples, units)
+    a, recalls, before, q = [], [], [], []
     for t in range(steps):
-        seen.append(_recalled(cell.recurrence, a, nothing))
+        now = _recalled(cell.recurrence, a, nothing)
         if cell.identical:
-            r = (math.sqrt(past) * seen[-1]).expand(columns, -1, -1)
+            r = (math.sqrt(past) * now).expand(columns, -1, -1)
         else:
-            r = field.draw(past * (torch.stack(seen) * seen[-1]).mean(-1))
+            seen.add(now[None])
+            r = field.draw(past * seen.with_last())
         before.append(state)
         state = cell.step(p[t], r, state)
         a.append(state.a)
@@ -144,18 +146,18 @@ def _backward(cell: Cell, layer: Lived, past: float, above: Tensor) -> tuple[Ten
     """
     steps, samples, units = above.shape
     field, to_a, to_memory = Field(cell, steps, 1, samples, units), above.clone(), None
-    delta2, at_drive, at_recall = [], [], []
+    at_recall = Steps(steps, layer.r.shape[1], samples, units)
+    delta2, at_drive = [], []
     for t in reversed(range(steps)):
         found = _back_a_step(cell, layer, t, to_a[t], to_memory)
         delta2.append((found.h**2).mean())
         at_drive.append(found.p)
-        at_recall.append(found.r)
         to_memory = found.memory
         if cell.identical:
             recalled = math.sqrt(past) * found.r.sum(0)
         else:
-            together = (torch.stack(at_recall) * found.r).mean(-1).sum(1)  # (step, sample)
-            recalled = field.draw(past * together)[0]
+            at_recall.add(found.r)
+            recalled = field.draw(past * at_recall.with_last())[0]
         if t:
             to_a[t - 1] += found.a
         for lag, share in reached(cell.recurrence):
@@ -203,6 +205,35 @@ def _recalled(recurrence: Recurrence, a: list[Tensor], nothing: Tensor) -> Tenso
     return sum(parts, nothing)
 
 
+class Steps:
+    """Numbers of units, step by step, in memory that is asked for once."""
+
+    def __init__(self, steps: int, columns: int, samples: int, units: int) -> None:
+        self._kept = torch.empty(steps, columns, samples, units, dtype=torch.float64)
+        self._product, self._count = torch.empty_like(self._kept[0]), 0
+
+    def add(self, values: Tensor) -> None:
+        """The next step, (column, sample, unit)."""
+        self._kept[self._count] = values
+        self._count += 1
+
+    def with_last(self) -> Tensor:
+        """Means over units of each step times the last, summed over columns, (step, sample)."""
+        last = self._kept[self._count - 1]
+        means = [torch.mul(step, last, out=self._product).mean(-1) for step in self._so_far()]
+        return torch.stack(means).sum(1)
+
+    def mixed(self, factors: Tensor) -> Tensor:
+        """The sum of all steps times ``factors`` (sample, step), as (column, sample, unit)."""
+        mixed = torch.zeros_like(self._product)
+        for n, step in enumerate(self._so_far()):
+            mixed += torch.mul(step, factors[:, n, None], out=self._product)
+        return mixed
+
+    def _so_far(self) -> Tensor:
+        return self._kept[: self._count]
+
+
 class Field:
     """A Gaussian field over units, drawn step by step, each step given all earlier ones.
 
@@ -211,13 +242,13 @@ class Field:
 
     def __init__(self, cell: Cell, steps: int, columns: int, samples: int, units: int) -> None:
         self._cell, self._shape = cell, (columns, samples, units)
-        self._noise: list[Tensor] = []
+        self._noise = Steps(steps, columns, samples, units)
         self._factor = torch.zeros(samples, steps, steps, dtype=torch.float64)
         self._moves = torch.zeros(samples, steps, dtype=torch.float64)  # 0 where it is settled
 
     def draw(self, together: Tensor) -> Tensor:
         """The next step, (column, sample, unit), of the covariances (step, sample) until now."""
-        t, now = len(self._noise), together[-1]
+        t, now = len(together) - 1, together[-1]
         known = together[:-1].T[..., None]  # (sample, step, 1)
         pivots = torch.diag_embed(1 - self._moves[:, :t])  # a settled step has the pivot 0
         row = (
@@ -230,8 +261,8 @@ class Field:
         moves = (rest > LEAST_PIVOT * now).double()
         self._moves[:, t], self._factor[:, t, :t] = moves, row
         self._factor[:, t, t] = moves * rest.clamp(min=0).sqrt()
-        self._noise.append(_normal(self._cell, *self._shape))
-        return sum(self._factor[:, t, s, None] * noise for s, noise in enumerate(self._noise))
+        self._noise.add(_normal(self._cell, *self._shape))
+        return self._noise.mixed(self._factor[:, t, : t + 1])
 
 
 def _together(values: Tensor) -> Tensor:

@@ -1,0 +1,188 @@
+"""All time steps of a recurrent layer, forward and back, run by run, in compiled loops.
+
+A run's weights and the step at hand then stay in the cache. The arrays are those of
+:mod:`.step_kernels` with the runs in front, ``kind`` says which of its cells it is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import look_kernels
+from .compiled import exact
+from .product_kernels import panel_size, product
+from .step_kernels import (
+    At,
+    gru,
+    gru_back,
+    leaky,
+    leaky_back,
+    lstm,
+    lstm_back,
+    minimal,
+    minimal_back,
+    vanilla,
+    vanilla_back,
+)
+
+VANILLA, LEAKY, LSTM, GRU, MINIMAL_GATED = range(5)  # cells
+TERMS = 128  # of a sum over samples and steps that are multiplied at a time: they fit into a cache
+Array = np.ndarray
+
+
+@exact
+def _multiply(
+    x: tuple[Array, int, int, int],
+    w: tuple[Array, int, int],
+    out: Array,
+    shape: tuple[int, int, int],
+    panel: Array,
+) -> None:
+    """x w; of x its numbers, where it starts and steps by row and term, of w likewise by term."""
+    (xs, start, by_row, by_term), (ws, begin, by_w_term) = x, w
+    none = np.empty(0, out.dtype)
+    product(xs, start, by_row, by_term, ws, begin, by_w_term, 1, none, out, 0, shape, panel)
+
+
+@exact
+def forward(
+    kind: int,
+    v: Array,
+    p: Array,
+    s: Array,
+    c: Array,
+    which: int,
+    alpha: float,
+    form: look_kernels.Form,
+    limits: Array,
+    seen: Array,
+    sizes: Array,
+) -> None:
+    """Fill p, s and c, of every step or, where p has but one slot, c in turn and p of the last.
+
+    A look sees every step where ``seen`` is not empty, see :func:`.look_kernels.forward`.
+    """
+    runs, steps, batch, terms = s.shape[0], s.shape[1] - 1, s.shape[2], s.shape[3]
+    columns, keep, slots = v.shape[2], p.shape[1] > 1, max(c.shape[1], 1)
+    z = np.empty((batch, columns), v.dtype)
+    panel, made = np.empty(panel_size(terms, v.itemsize), v.dtype), z.ravel()
+    room = np.empty(2 * sizes.shape[1], v.dtype)
+    for run in range(runs):
+        weight, sees = v[run].ravel(), s[run].ravel()
+        for t in range(steps):
+            _multiply(
+                (sees, t * batch * terms, terms, 1), (weight, 0, columns), made,
+                (batch, terms, columns), panel,
+            )  # fmt: skip
+            at = (t, t if keep else 0, t % slots, (t + 1) % slots)
+            if kind == VANILLA:
+                vanilla(z, p[run], s[run], c[run], at, which, alpha)
+            elif kind == LEAKY:
+                leaky(z, p[run], s[run], c[run], at, which, alpha)
+            elif kind == LSTM:
+                lstm(z, p[run], s[run], c[run], at, which, alpha)
+            elif kind == GRU:
+                gru(z, p[run], s[run], c[run], at, which, alpha)
+            else:
+                minimal(z, p[run], s[run], c[run], at, which, alpha)
+            if len(seen):
+                look_kernels.forward(
+                    z, p[run], s[run], at, form, limits, seen[t, run], sizes[run], room
+                )
+
+
+@exact
+def _step_back(
+    kind: int,
+    p: Array,
+    s: Array,
+    c: Array,
+    da: Array,
+    dc: Array,
+    at: At,
+    which: int,
+    alpha: float,
+) -> None:
+    if kind == VANILLA:
+        vanilla_back(p, s, c, da, dc, at, which, alpha)
+    elif kind == LEAKY:
+        leaky_back(p, s, c, da, dc, at, which, alpha)
+    elif kind == LSTM:
+        lstm_back(p, s, c, da, dc, at, which, alpha)
+    elif kind == GRU:
+        gru_back(p, s, c, da, dc, at, which, alpha)
+    else:
+        minimal_back(p, s, c, da, dc, at, which, alpha)
+
+
+@exact
+def backward(
+    kind: int,
+    back: Array,
+    p: Array,
+    s: Array,
+    c: Array,
+    grad: Array,
+    carries: bool,
+    which: int,
+    alpha: float,
+    first: int,
+    seen: Array,
+    d_v: Array,
+    d_below: Array,
+) -> None:
+    """Leave dL/dz of every step in p, dL/dV in ``d_v`` and that of what is below in ``d_below``.
+
+    The last two only where they are not empty. ``back`` (runs, columns, ...) is V transposed;
+    ``grad`` (runs, steps or 1, batch, units) is dL/da of every step, or of the last. What a step
+    before gets by other ways than U it ``carries``. A look sees the delta of every step, which
+    begins at column ``first`` of p, where ``seen`` is not empty.
+    """
+    runs, steps, batch, columns = p.shape
+    units, every, terms = grad.shape[3], grad.shape[1] > 1, s.shape[3]
+    da, dc = np.empty((batch, units), p.dtype), np.empty((batch, units), p.dtype)
+    panel = np.empty(panel_size(columns, p.itemsize), p.dtype)
+    room = np.empty(batch * units, p.dtype)
+    some = max(1, TERMS // batch)  # steps that are multiplied together
+    part, sums = np.empty(batch * units, p.dtype), np.empty(terms * columns, p.dtype)
+    of_sums = np.empty(panel_size(some * batch, p.itemsize), p.dtype)
+    for run in range(runs):
+        weight, dz, sees = back[run].ravel(), p[run].ravel(), s[run].ravel()
+        of_da, of_grad = da.ravel(), grad[run].ravel()
+        for i in range(batch * units):
+            of_da[i] = of_grad[len(of_grad) - batch * units + i]
+            dc[i // units, i % units] = 0
+        for t in range(steps - 1, -1, -1):
+            at, here = (t, t, t, t + 1), t * batch * columns
+            _step_back(kind, p[run], s[run], c[run], da, dc, at, which, alpha)
+            if len(seen):
+                look_kernels.backward(p[run, t], first, seen[t, run], room)
+            if d_below.shape[3]:
+                _multiply(
+                    (dz, here, columns, 1), (weight, 0, terms), d_below[run, t].ravel(),
+                    (batch, columns, d_below.shape[3]), panel,
+                )  # fmt: skip
+            if len(d_v) and t % some == 0:
+                _multiply(
+                    (sees, t * batch * terms, 1, terms), (dz, here, columns), sums,
+                    (terms, min(some, steps - t) * batch, columns), of_sums,
+                )  # fmt: skip
+                _add(d_v[run].ravel(), sums)
+            if not t:  # nothing comes before it
+                break
+            _multiply(
+                (dz, here, columns, 1), (weight, terms - units, terms), part,
+                (batch, columns, units), panel,
+            )  # fmt: skip
+            if not carries:
+                for i in range(batch * units):
+                    of_da[i] = 0
+            _add(of_da, part)
+            if every:
+                _add(of_da, grad[run, t - 1].ravel())
+
+
+@exact
+def _add(to: Array, numbers: Array) -> None:
+    for i in range(len(to)):
+        to[i] += numbers[i]
