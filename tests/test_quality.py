@@ -9,12 +9,15 @@ import torch
 
 from vanishing.engine import quality
 from vanishing.engine.quality import (
+    Real,
+    compiled_sums,
     digit_classifier,
     digit_features,
     frechet,
     high_quality_share,
     mmd2,
     modes_covered,
+    sums_of_kernels,
 )
 from vanishing.parts.tasks import digits
 
@@ -25,6 +28,10 @@ SD = 0.02
 
 def normal(seed, *shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def mmd(x, y):
+    return mmd2(x, Real.of(y))
 
 
 def of_modes(modes, m=400, seed=0):
@@ -81,7 +88,7 @@ def test_mmd_is_the_double_sum_of_its_definition():
     def k(a, b):
         return sum(math.exp(-(math.dist(a, b) ** 2) / (2 * s**2)) for s in scales)
 
-    for run, found in zip(x, mmd2(x, y), strict=True):
+    for run, found in zip(x, mmd(x, y), strict=True):
         own = np.mean([k(run[i], run[j]) for i in range(6) for j in range(6) if i != j])
         real = np.mean([k(y[i], y[j]) for i in range(7) for j in range(7) if i != j])
         other = np.mean([k(a, b) for a in run for b in y])
@@ -89,7 +96,7 @@ def test_mmd_is_the_double_sum_of_its_definition():
 
 
 def test_mmd_of_equal_distributions_is_zero_in_expectation():
-    found = torch.stack([mmd2(normal(s, 1, 60, 2), normal(s + 500, 60, 2))[0] for s in range(200)])
+    found = torch.stack([mmd(normal(s, 1, 60, 2), normal(s + 500, 60, 2))[0] for s in range(200)])
     error = found.std() / math.sqrt(len(found))
     assert abs(found.mean()) < 4 * error
     assert (found < 0).any()
@@ -98,23 +105,50 @@ def test_mmd_of_equal_distributions_is_zero_in_expectation():
 def test_mmd_grows_with_a_shift_up_to_what_disjoint_samples_have():
     x, y = normal(3, 200, 2), normal(4, 200, 2)
     shifted = torch.stack([x + shift for shift in (0.0, 0.5, 1.0, 3.0)])
-    found = mmd2(shifted, y)
+    found = mmd(shifted, y)
     assert (found.diff() > 0).all()
     assert abs(found[0]) < 0.05
     assert found[3] > 1
-    own = mmd2((x + 1e6)[None], y)  # no kernel reaches across: what is left are the own sums
-    assert float(own) == pytest.approx(float(mmd2((x - 1e6)[None], y)), rel=1e-6)
+    own = mmd((x + 1e6)[None], y)  # no kernel reaches across: what is left are the own sums
+    assert float(own) == pytest.approx(float(mmd((x - 1e6)[None], y)), rel=1e-6)
     assert own > found[3]
 
 
 def test_mmd_takes_its_bandwidths_from_the_real_data():
     x, y = normal(5, 1, 50, 3) + 1, normal(6, 60, 3)
-    torch.testing.assert_close(mmd2(1000 * x, 1000 * y), mmd2(x, y))
+    torch.testing.assert_close(mmd(1000 * x, 1000 * y), mmd(x, y))
 
 
 def test_mmd_of_real_data_with_many_copies_has_a_bandwidth():
     y = torch.cat([torch.zeros(50, 2), normal(7, 10, 2)])
-    assert mmd2(normal(8, 1, 20, 2), y).isfinite().all()
+    assert mmd(normal(8, 1, 20, 2), y).isfinite().all()
+
+
+def test_sums_of_kernels_are_the_same_compiled_and_by_torch():
+    """Whatever the number of values: near points far from 0, points that are equal or far apart."""
+    for values in (1, 2, 3, 64):
+        x, y = normal(20, 3, 40, values), normal(21, 30, values)
+        x[0, :5], x[1], x[2, 3] = y[:5], x[1] * 1e-9 + 1e6, 1e200
+        expected = sums_of_kernels(x, y, 3.0)
+        for found, sums in zip(compiled_sums(x, y, 3.0), expected, strict=True):
+            torch.testing.assert_close(found, sums, rtol=1e-13, atol=1e-12)  # of 780 or more
+        assert (expected[0] > 0).all()
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1e-12, 1e-3, 0.1, 0.7, 1.0, 3.0, 10.0, 30.0, 39.0])
+def test_a_kernel_of_a_pair_is_that_of_the_system_library(exponent):
+    """To 2e-14 each, of the widest one's exponent; the others have 4, 16, 64 and 256 times it."""
+    apart = torch.tensor([[[0.0], [math.sqrt(2 * exponent)]]], dtype=torch.float64)
+    expected = sum(math.exp(-exponent * 4**n) for n in range(5))
+    own, shared = compiled_sums(apart, apart[0], 1.0)
+    assert float(own) == pytest.approx(expected, abs=2e-14)
+    assert float(shared) == pytest.approx(2 * 5 + 2 * expected, abs=4e-14)
+
+
+def test_pairs_beyond_all_kernels_add_nothing_that_counts():
+    apart = torch.tensor([[[0.0], [20.0], [1e3], [1e300]]], dtype=torch.float64)
+    own, _ = compiled_sums(apart, apart[0], 1.0)
+    assert abs(float(own)) < 6 * 2e-16
 
 
 # Fréchet distance
@@ -164,7 +198,7 @@ def test_frechet_is_the_same_both_ways():
 MEASURES = {
     "modes": lambda x, y: modes_covered(x, RING, SD),
     "high_quality": lambda x, y: high_quality_share(x, RING, SD),
-    "mmd": mmd2,
+    "mmd": mmd,
     "frechet": frechet,
 }
 

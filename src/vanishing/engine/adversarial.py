@@ -15,25 +15,22 @@ the player that learns; in the other one they count by their probability.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..parts.data import Data
 from ..parts.games import GAMES, Game, gradient_penalty
-from ..parts.seeds import generator_of
 from .draws import Draws
-from .feedforward import OnPhi, pass_forward
-from .initial import draw, initial_buffers, scale_to_unit_variance
-from .network import Buffers, Network, Parameters, flat
+from .network import Network, flat
 from .nonfinite import first_layers
-from .probes import doubled
+from .player import Player, Turn, Values, on_both
 from .samples import Samples, samples_of
 from .stack import Budget, copied, update
 
 PLAYERS = ("generator", "discriminator")
-Values = list[list[Tensor]]  # of each layer, of each pass that a player made
 
 
 @dataclass(frozen=True)
@@ -64,90 +61,6 @@ def players_of(graph: dict, data: Data) -> dict[str, Network]:
     return {player: Network.of_player(graph, data.shape, player) for player in PLAYERS}
 
 
-@dataclass
-class Turn:
-    """What an update of a player was made of; lists are in the order of the tensors that learn."""
-
-    losses: Tensor  # (runs), before the update
-    nonfinite: Tensor | None  # (runs): see :func:`_nonfinite`
-    gradients: list[Tensor]  # before clipping
-    before: Parameters | None = None  # the parameters before it, where they were asked for
-    changes: list[Tensor] | None = None  # what was taken from the tensors, likewise
-
-
-@dataclass
-class Player:
-    """A player of every run of a stack, with all that changes from update to update."""
-
-    net: Network
-    parameters: Parameters
-    buffers: Buffers
-    initial: Parameters  # as they were at step 0
-    learning: list[Tensor]  # the parameters that learn, in the order of flat()
-    state: list[dict] = field(default_factory=list)  # the optimizer's, a dict a learning tensor
-    turns: int = 0  # updates made so far
-    last: Turn | None = None
-    earlier: Turn | None = None  # the one before the last
-    on_phi: OnPhi | None = None  # sees every h with phi(h)
-
-    @classmethod
-    def of(cls, net: Network, inits: list[str], seeds: list[int], name: str, x: Tensor) -> Player:
-        """A player as it is drawn, from seeds that are its own; an init may look at ``x``."""
-        own = [generator_of(seed, name).initial_seed() for seed in seeds]
-        drawn = draw(net, inits, own).items()
-        parameters = {n: [t.to(x.device, x.dtype) for t in tensors] for n, tensors in drawn}
-        scale_to_unit_variance(net, parameters, inits, x)
-        learning = [t.requires_grad_() for t in flat(parameters)]
-        buffers = initial_buffers(net, parameters)
-        iterated = {name: buffers[name] for name in buffers if name not in ("mean", "variance")}
-        return cls(net, parameters, iterated, copied(parameters), learning, [{} for _ in learning])
-
-    def exact(self, on_phi: OnPhi) -> Player:
-        """A copy in float64, for a probe: gradients flow to it, and nothing back."""
-        parameters = doubled(self.parameters)
-        learning = [t.requires_grad_() for t in flat(parameters)]
-        return replace(
-            self,
-            parameters=parameters,
-            learning=learning,
-            buffers=doubled(self.buffers),
-            on_phi=on_phi,
-        )
-
-    def sees(
-        self, x: Tensor, learning: bool = False, kept: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """What comes of ``x`` (runs, batch, inputs), and h and a of every layer."""
-        return pass_forward(
-            self.net, self.parameters, x, self.buffers, learning, kept, on_phi=self.on_phi
-        )
-
-    def judges(self, x: Tensor) -> Tensor:
-        """A discriminator's output on samples, (runs, batch)."""
-        return self.sees(x)[0][..., 0]
-
-
-def on_both(
-    discriminator: Player,
-    real: Tensor,
-    fake: Tensor,
-    learning: bool = False,
-    kept: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Values, Values]:
-    """Outputs on real and on generated samples, each (runs, batch), and h and a of each pass.
-
-    One pass serves both kinds, where no norm would mix them.
-    """
-    apart = discriminator.net.norm.mixes_samples
-    batches = [real, fake] if apart else [torch.cat([real, fake], dim=1)]
-    passes = [discriminator.sees(x, learning, kept) for x in batches]
-    outputs = torch.cat([out[..., 0] for out, _, _ in passes], dim=1)
-    h, a = (
-        [list(of_layer) for of_layer in zip(*(p[n] for p in passes), strict=True)] for n in (1, 2)
-    )
-    return *outputs.split([real.shape[1], fake.shape[1]], dim=1), h, a
-
-
 def discriminator_loss(
     game: Game, discriminator: Player, outputs: tuple[Tensor, Tensor], batches: tuple[Tensor, ...]
 ) -> Tensor:
@@ -159,7 +72,8 @@ def discriminator_loss(
     losses = of_real.mean(1) + of_fake.mean(1)
     if not game.penalty:
         return losses
-    return losses + game.penalty * gradient_penalty(discriminator.judges, *batches).mean(1)
+    penalty = gradient_penalty(discriminator.judges_twice, *batches)
+    return losses + game.penalty * penalty.mean(1)
 
 
 @dataclass
@@ -172,6 +86,7 @@ class Match:
     samples: Samples
     draws: Draws
     lr: Tensor  # (runs, 1, 1)
+    lost: Tensor | None = None  # (runs): whose loss was seen not to be finite, on a CPU
 
     @classmethod
     def of(
@@ -225,6 +140,11 @@ def advance(match: Match, step: int, wanted: bool = False) -> dict[str, Turn]:
         made = {"discriminator": turn_of_discriminator(match, step, wanted and n == turns)}
     if match.rules.live:
         made["generator"] = turn_of_generator(match, step, wanted)
+    if match.lr.device.type == "cpu":
+        for turn in made.values():
+            if turn.nonfinite is not None:
+                bad = turn.nonfinite > 0
+                match.lost = bad if match.lost is None else match.lost | bad
     return made
 
 
@@ -232,33 +152,58 @@ def turn_of_discriminator(match: Match, step: int, wanted: bool = False) -> Turn
     """An update of the discriminator on a real batch and a generated one."""
     game, player, draws = match.rules.game, match.discriminator, match.draws
     real, _ = match.samples.at(match.samples.order[player.turns], match.lr.dtype)
+    latent, values = match.latent("discriminator"), match.lr.device.type != "cpu"
     with torch.no_grad():
-        fake, made, _ = match.generator.sees(match.latent("discriminator"))
+        fake, made, _ = match.generator.sees(latent, values=values)
     real, fake = match.noisy(real, "real"), match.noisy(fake, "generated")
     kept = draws.kept("survival_of_discriminator", player.net)
-    *outputs, h, _ = on_both(player, real, fake, True, kept)
+    *outputs, h = on_both(player, real, fake, True, kept, values)
     mix = draws.uniform("mix", real.shape[1]) if game.penalty else None
     losses = discriminator_loss(game, player, outputs, (real, fake, mix))
-    return _update(match, player, losses, [[z] for z in made] + h, step, wanted)
+
+    def layers() -> Values:
+        if values:
+            return [[z] for z in made] + h
+        with torch.no_grad():
+            of_generator = match.generator.sees(latent)[1]
+            return [[z] for z in of_generator] + on_both(player, real, fake, False, kept)[2]
+
+    return _update(match, player, losses, layers, step, wanted)
 
 
 def turn_of_generator(match: Match, step: int, wanted: bool = False) -> Turn:
     """An update of the generator on new noise, through the discriminator as it is."""
-    player = match.generator
+    player, other = match.generator, match.discriminator.fixed()
     kept = match.draws.kept("survival_of_generator", player.net)
-    fake, made, _ = player.sees(match.latent("generator"), True, kept)
-    output, h, _ = match.discriminator.sees(match.noisy(fake, "own"))
+    latent, values = match.latent("generator"), match.lr.device.type != "cpu"
+    fake, made, _ = player.sees(latent, True, kept, values)
+    fake = match.noisy(fake, "own")
+    output, h, _ = other.sees(fake, values=values)
     losses = match.rules.game.generator(output[..., 0]).mean(1)
-    return _update(match, player, losses, [[z] for z in made + h], step, wanted)
+
+    def layers() -> Values:
+        if values:
+            return [[z] for z in made + h]
+        with torch.no_grad():
+            again = player.sees(latent, False, kept)[1] + other.sees(fake)[1]
+        return [[z] for z in again]
+
+    return _update(match, player, losses, layers, step, wanted)
 
 
 def _update(
-    match: Match, player: Player, losses: Tensor, layers: Values, step: int, wanted: bool
+    match: Match,
+    player: Player,
+    losses: Tensor,
+    layers: Callable[[], Values],
+    step: int,
+    wanted: bool,
 ) -> Turn:
     """Gradient, clip, update; a critic's weights are clipped in the end."""
     budget, game = match.rules.budget, match.rules.game
     # Runs share no parameter: the gradient of the sum is each run's own.
     gradients = list(torch.autograd.grad(losses.sum(), player.learning))
+    found = _nonfinite(match, losses.detach(), layers)
     before = copied(player.parameters) if wanted else None
     player.turns += 1
     changes = update(
@@ -276,17 +221,17 @@ def _update(
         if wanted:
             pairs = zip(flat(before), player.learning, strict=True)
             changes = [old - new.detach() for old, new in pairs]
-    found = _nonfinite(losses.detach(), layers, match.generator.net.depth)
     turn = Turn(losses.detach(), found, gradients, before, changes)
     player.earlier, player.last = player.last, turn
     return turn
 
 
-def _nonfinite(losses: Tensor, layers: Values, depth: int) -> Tensor | None:
+def _nonfinite(match: Match, losses: Tensor, layers: Callable[[], Values]) -> Tensor | None:
     """The first layer (runs) with such an h of runs whose loss is not finite; None: all are.
 
-    ``layers`` are the generator's, ``depth`` of them, and then the discriminator's, counted from 1
-    again; where all are finite, it is the discriminator's head.
+    ``layers()`` are the generator's and then the discriminator's, which are counted from 1 again;
+    where all are finite, it is the discriminator's head. On a CPU an update keeps no h: where they
+    are asked for, its passes are made a second time.
     """
-    found = first_layers(losses, lambda: layers)
+    found, depth = first_layers(losses, layers, match.lost), match.generator.net.depth
     return None if found is None else torch.where(found > depth, found - depth, found)

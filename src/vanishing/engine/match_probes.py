@@ -13,12 +13,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..parts.games import gradient_penalty
 from ..parts.plane import ring_modes
 from ..parts.seeds import generator_of
-from .adversarial import Match, Player, discriminator_loss, on_both
+from . import chain
+from .adversarial import Match
 from .evaluation import Scores
-from .probes import Measures, Slopes, of_layers, statistics_on
-from .quality import digit_features, frechet, high_quality_share, mmd2, modes_covered
+from .network import flat
+from .player import Player, apart
+from .probes import (
+    Measures,
+    Slopes,
+    gradients_of,
+    limits_of_weights,
+    of_gradients,
+    of_hidden,
+    of_look,
+    of_values,
+    statistics_on,
+    whole,
+)
+from .quality import Real, digit_features, frechet, high_quality_share, mmd2, modes_covered
 
 SCORED = 500  # samples, generated and real, that scores compare
 
@@ -30,7 +45,7 @@ class Probe:
     real: Tensor  # (batch, values)
     latent: Tensor  # (batch, numbers of noise)
     mix: Tensor  # (batch): where between two samples the penalty is taken
-    reference: Tensor  # (500, values): real samples, or all where there are fewer
+    reference: Real  # 500 real samples, or all where there are fewer
     latent_of_scores: Tensor  # (500, numbers of noise)
     modes: tuple[Tensor, float] | None  # centres and sd, where the data has known ones
     features: Callable[[Tensor], Tensor] | None  # of images that a classifier knows
@@ -53,7 +68,7 @@ class Probe:
             real,
             normal(len(real), "probe_latent"),
             mix.to(real),
-            samples.inputs[order[:SCORED].to(real.device)],
+            Real.of(samples.inputs[order[:SCORED].to(real.device)]),
             normal(SCORED, "latent_of_scores"),
             None if centres is None else (torch.from_numpy(centres), sd),
             digit_features() if kind == "digits" else None,
@@ -66,40 +81,39 @@ def at_probe(match: Match, probe: Probe) -> tuple[dict[str, Measures], dict[str,
     L of a layer's measures is the loss of a sample without a penalty: the generator's on generated
     ones, through the discriminator, and the discriminator's on as many of each kind.
     """
-    slopes = Slopes()
-    generator, discriminator = (player.exact(slopes.see) for player in match.players.values())
+    generator, discriminator = (player.exact() for player in match.players.values())
     runs = len(match.lr)
-    real = probe.real.expand(runs, *probe.real.shape)
-    fake, h, a = generator.sees(probe.latent.expand(runs, *probe.latent.shape))
-    of_generator, game = _generator(match, (generator, discriminator), fake, (h, a, slopes))
-    mix = probe.mix.expand(runs, -1)
-    batches = (real, fake.detach(), mix)
-    layers, of_game = _discriminator(match, discriminator, batches, slopes)
+    latent = probe.latent.expand(runs, *probe.latent.shape)
+    seen = pass_of(generator, [latent], len(probe.latent))
+    fake = seen.outputs.detach()
+    of_generator, game = _generator(match, seen, discriminator)
+    batches = (probe.real.expand(runs, *probe.real.shape), fake, probe.mix.expand(runs, -1))
+    layers, of_game = _discriminator(match, discriminator, batches)
     return {"generator": of_generator, "discriminator": layers}, game | of_game
 
 
 def _generator(
-    match: Match, players: tuple[Player, Player], fake: Tensor, values: tuple[list, list, Slopes]
+    match: Match, seen: PlayerPass, discriminator: Player
 ) -> tuple[Measures, dict[str, Tensor]]:
-    generator, discriminator = players
-    losses = match.rules.game.generator(discriminator.judges(fake))
-    gradients = _gradients(losses.mean(1), generator)
-    layers = of_layers(generator.net, generator.parameters, values, losses.sum(), losses.shape[1])
+    losses = match.rules.game.generator(discriminator.fixed().judges(seen.outputs))
+    layers, gradients = seen.back(losses.sum())
     mean = losses.detach().mean(1)
     return layers, {"generator_loss": mean, "log10_generator_gradient": log10_norm(gradients)}
 
 
 def _discriminator(
-    match: Match, player: Player, batches: tuple[Tensor, Tensor, Tensor], slopes: Slopes
+    match: Match, player: Player, batches: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Measures, dict[str, Tensor]]:
     game, (real, fake, _) = match.rules.game, batches
-    *outputs, h, a = on_both(player, real, fake)
-    losses = discriminator_loss(game, player, outputs, batches)
-    gradients = _gradients(losses, player)
-    of_real, of_fake = game.discriminator(*outputs)
     # Over one batch's size, so that the layers' gradient is that of the sum of the two means.
-    total = of_real.sum() + of_fake.sum()
-    layers = of_layers(player.net, player.parameters, (h, a, slopes), total, real.shape[1])
+    seen = pass_of(player, apart(player.net, real, fake), real.shape[1])
+    outputs = seen.outputs[..., 0].split([real.shape[1], fake.shape[1]], dim=1)
+    of_real, of_fake = game.discriminator(*outputs)
+    layers, gradients = seen.back(of_real.sum() + of_fake.sum())
+    if game.penalty:
+        penalty = game.penalty * gradient_penalty(player.judges_twice, *batches).mean(1)
+        more = torch.autograd.grad(penalty.sum(), player.learning, materialize_grads=True)
+        gradients = [g + other for g, other in zip(gradients, more, strict=True)]
     on_real, on_fake = (out.detach() for out in outputs)
     return layers, {
         "discriminator_loss": (of_real.mean(1) + of_fake.mean(1)).detach(),
@@ -110,9 +124,47 @@ def _discriminator(
     }
 
 
-def _gradients(losses: Tensor, player: Player) -> list[Tensor]:
-    """Those of each run's own loss (runs); the graph stays, to be gone back through once more."""
-    return list(torch.autograd.grad(losses.sum(), player.learning, retain_graph=True))
+@dataclass(frozen=True)
+class PlayerPass:
+    """A pass through a player that is measured: forward and, once, back."""
+
+    outputs: Tensor  # (runs, batch, outputs), to be differentiated by
+    # From the sum of the samples' losses: the layers' measures, and the gradients of the mean loss.
+    back: Callable[[Tensor], tuple[Measures, list[Tensor]]]
+
+
+def pass_of(player: Player, batches: list[Tensor], samples: int) -> PlayerPass:
+    """What comes of the ``batches``, (runs, batch, inputs) each, in passes of their own.
+
+    The mean loss is that over so many ``samples``.
+    """
+    [first, *others], net = batches, player.net
+    if not others and chain.is_known(net, player.parameters, first, player.buffers, False):
+        return _by_chain(player, first, samples)
+    slopes = Slopes()
+    passes = [player.sees(x, on_phi=slopes.see) for x in batches]
+    h, a = ([list(layer) for layer in zip(*(p[n] for p in passes), strict=True)] for n in (1, 2))
+
+    def back(total: Tensor) -> tuple[Measures, list[Tensor]]:
+        seen = of_values(net, h, a, slopes)
+        delta, found = gradients_of(total, h, player.learning)
+        weights = of_hidden(player.parameters, player.learning, found)
+        return whole(seen, of_gradients(delta, weights, samples)), [g / samples for g in found]
+
+    return PlayerPass(torch.cat([outputs for outputs, _, _ in passes], dim=1), back)
+
+
+def _by_chain(player: Player, x: Tensor, samples: int) -> PlayerPass:
+    """The same where the compiled loops know the layers."""
+    made = chain.Chain.of(player.net, x, limits_of_weights(samples))
+    outputs = made.forward(player.parameters).requires_grad_()
+
+    def back(total: Tensor) -> tuple[Measures, list[Tensor]]:
+        [d] = torch.autograd.grad(total, [outputs])
+        found, _ = made.gradients(d, player.parameters)
+        return of_look(made.look, samples), [g / samples for g in flat(found)]
+
+    return PlayerPass(outputs, back)
 
 
 def log10_norm(tensors: list[Tensor]) -> Tensor:
@@ -135,13 +187,12 @@ def scores(match: Match, probe: Probe) -> Scores:
     """
     latent = probe.latent_of_scores.to(match.lr.dtype)
     with torch.no_grad():
-        fake, _, _ = match.generator.sees(latent.expand(len(match.lr), *latent.shape))
+        fake, _, _ = match.generator.sees(latent.expand(len(match.lr), *latent.shape), values=False)
         found = {"mmd": mmd2(fake, probe.reference)}
         if probe.modes:
             found["modes"] = modes_covered(fake, *probe.modes)
             found["high_quality"] = high_quality_share(fake, *probe.modes)
         if probe.features:
-            found["frechet"] = frechet(
-                probe.features(fake), probe.features(probe.reference[None])[0]
-            )
+            real = probe.reference.points[None]
+            found["frechet"] = frechet(probe.features(fake), probe.features(real)[0])
     return {(name, 0.0): values.double().cpu().numpy() for name, values in found.items()}

@@ -15,11 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..lazy import Lazy
+from ..parts.optimizers import momentum
 from ..parts.tasks import TEST_FRACTION, digits
 from .singular_values import singular_values
 
+loops = Lazy("vanishing.engine.quality_kernels")  # numba takes a third of a second to load
 NEAR = 3  # standard deviations of a mode within which a sample is of high quality
-BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # in median distances of the real data
+WIDEST, KERNELS = 4.0, 5  # bandwidths in median distances of the real data, each twice the next
 SIZES = (64, 64, 32, 10)  # of the classifier: pixels, hidden units, features, classes
 EPOCHS, BATCH, RATE, MOMENTUM = 20, 64, 0.1, 0.9  # of its training
 
@@ -31,7 +34,7 @@ def high_quality_share(samples: Tensor, centres: Tensor, sd: float) -> Tensor:
 
     (runs), from 0 to 1 (Srivastava et al. 2017). A sample that is not finite is near none.
     """
-    return _near(samples, centres, sd).any(-1).double().mean(1)
+    return _hits(samples, centres, sd).sum(1) / samples.shape[1]
 
 
 def modes_covered(samples: Tensor, centres: Tensor, sd: float) -> Tensor:
@@ -39,14 +42,14 @@ def modes_covered(samples: Tensor, centres: Tensor, sd: float) -> Tensor:
 
     Arguments as of :func:`high_quality_share` (Srivastava et al. 2017).
     """
-    return _near(samples, centres, sd).any(1).double().sum(-1)
+    return (_hits(samples, centres, sd) > 0).double().sum(1)
 
 
-def _near(samples: Tensor, centres: Tensor, sd: float) -> Tensor:
-    """Whether a centre is a sample's nearest and within 3 sd of it, (runs, m, k)."""
-    distance = _distances(samples.double(), centres.to(samples.device).double())
-    nearest = torch.nn.functional.one_hot(distance.argmin(-1), len(centres)).bool()
-    return nearest & (distance <= NEAR * sd)
+def _hits(samples: Tensor, centres: Tensor, sd: float) -> Tensor:
+    """How many samples are nearest to a centre, and within 3 sd of it, (runs, k)."""
+    distance, nearest = _distances(samples.double(), centres.to(samples.device).double()).min(-1)
+    hits = distance.new_zeros(len(samples), len(centres))
+    return hits.scatter_add_(1, nearest, (distance <= NEAR * sd).double())
 
 
 def _distances(x: Tensor, y: Tensor) -> Tensor:
@@ -54,29 +57,59 @@ def _distances(x: Tensor, y: Tensor) -> Tensor:
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def mmd2(x: Tensor, y: Tensor, bandwidths: tuple[float, ...] = BANDWIDTHS) -> Tensor:
-    r"""The squared maximum mean discrepancy of ``x`` (runs, m, d) and real ``y`` (n, d), (runs).
+@dataclass(frozen=True)
+class Real:
+    """What :func:`mmd2` needs of real data, the same for all that is compared with it."""
+
+    points: Tensor  # (n, d), float64
+    widest: float  # the largest bandwidth
+    mean: float  # of the kernel over pairs of two points
+
+    @classmethod
+    def of(cls, y: Tensor) -> Real:
+        """That of samples ``y`` (n, d)."""
+        y = y.double()
+        pairs = torch.nn.functional.pdist(y)
+        widest = WIDEST * float(pairs[pairs > 0].median())
+        return cls(y, widest, float(_kernels(pairs.square_(), widest)) / len(pairs))
+
+
+def mmd2(x: Tensor, real: Real) -> Tensor:
+    r"""The squared maximum mean discrepancy of ``x`` (runs, m, d) and y (n, d), ``real``, (runs).
 
     :math:`\overline{k(x_i, x_j)}_{i \neq j} + \overline{k(y_i, y_j)}_{i \neq j} -
     2 \overline{k(x_i, y_j)}` (Gretton et al. 2012), unbiased and so below 0 at times, with
-    :math:`k(a, b) = \sum_s \exp(-|a - b|^2 / 2 s^2)` and s the ``bandwidths`` times the median
-    distance of two distinct points of ``y``. Missing where a sample is not finite.
+    :math:`k(a, b) = \sum_s \exp(-|a - b|^2 / 2 s^2)` and s 1/4, 1/2, 1, 2 and 4 times the median
+    distance of two distinct points of y. Missing where a sample is not finite.
     """
-    x, y = x.double(), y.to(x.device).double()
-    pairs = torch.nn.functional.pdist(y)
-    median = pairs[pairs > 0].median()
-    factors = [-1 / (2 * float(b * median) ** 2) for b in bandwidths]
-    m = x.shape[1]
-    # A point's kernel with itself is 1 a bandwidth, whatever the point.
-    same = [(_kernels(_distances(run, run), factors) - m * len(factors)) for run in x]
-    other = [_kernels(_distances(run, y), factors) for run in x]
-    real = _kernels(pairs, factors) / len(pairs)
-    return torch.stack(same) / (m * (m - 1)) + real - 2 * torch.stack(other) / (m * len(y))
+    x, m, n = x.double(), x.shape[1], len(real.points)
+    sums = compiled_sums if x.device.type == "cpu" else sums_of_kernels
+    own, shared = sums(x, real.points.to(x.device), real.widest)
+    found = own / (m * (m - 1) / 2) + real.mean - 2 * shared / (m * n)
+    return torch.where(x.isfinite().flatten(1).all(1), found, torch.nan)
 
 
-def _kernels(distances: Tensor, factors: list[float]) -> Tensor:
-    """The sum of all kernels over all ``distances``."""
-    squares = distances.square()
+def sums_of_kernels(x: Tensor, y: Tensor, widest: float) -> tuple[Tensor, Tensor]:
+    """The sum of k over pairs of two points of a run's, and of a run's and one of ``y``, (runs)."""
+    own = [_kernels(torch.nn.functional.pdist(run).square_(), widest) for run in x]
+    shared = [_kernels(_distances(run, y).square_(), widest) for run in x]
+    return torch.stack(own), torch.stack(shared)
+
+
+def compiled_sums(x: Tensor, y: Tensor, widest: float) -> tuple[Tensor, Tensor]:
+    """The same by :mod:`.quality_kernels`, on a CPU."""
+    even = x.shape[2] % 2  # a value that all points share makes no distance
+    x, y = (torch.nn.functional.pad(t, (0, even)).mT.contiguous().numpy() for t in (x, y))
+    own, shared = np.empty(len(x)), np.empty(len(x))
+    scale, row = 1 / (64 * widest**2), np.empty(max(x.shape[2], y.shape[1]))
+    loops.own_sums(x, scale, row, own)
+    loops.shared_sums(x, y, scale, row, shared)
+    return torch.from_numpy(own), torch.from_numpy(shared)
+
+
+def _kernels(squares: Tensor, widest: float) -> Tensor:
+    """The sum of all kernels over pairs with these squared distances."""
+    factors = [-(4**n) / (2 * widest**2) for n in range(KERNELS)]
     return torch.stack([(squares * factor).exp_().sum() for factor in factors]).sum()
 
 
@@ -159,15 +192,16 @@ def _trained(inputs: Tensor, labels: Tensor) -> Layers:
         for m, n in itertools.pairwise(SIZES)
     ]  # fmt: skip
     parameters = [t.requires_grad_() for layer in layers for t in layer]
-    velocities = [torch.zeros_like(p) for p in parameters]
-    with torch.enable_grad():
-        for _ in range(EPOCHS):
-            for part in torch.randperm(len(labels), generator=generator).split(BATCH):
-                loss = torch.nn.functional.cross_entropy(
-                    _logits(layers, inputs[part]), labels[part]
-                )
-                gradients = torch.autograd.grad(loss, parameters)
-                for p, v, g in zip(parameters, velocities, gradients, strict=True):
-                    v.mul_(MOMENTUM).add_(g)
-                    p.data.add_(v, alpha=-RATE)
+    rule, states = momentum(MOMENTUM), [{} for _ in parameters]
+    batches = (
+        part
+        for _ in range(EPOCHS)
+        for part in torch.randperm(len(labels), generator=generator).split(BATCH)
+    )
+    for step, part in enumerate(batches, start=1):
+        with torch.enable_grad():
+            loss = torch.nn.functional.cross_entropy(_logits(layers, inputs[part]), labels[part])
+        gradients = torch.autograd.grad(loss, parameters)
+        for p, g, state in zip(parameters, gradients, states, strict=True):
+            p.data.add_(rule.update(g, state, step), alpha=-RATE)
     return tuple((w.detach(), b.detach()) for w, b in layers)

@@ -49,7 +49,8 @@ class Game:
         target of generated samples, and has no slope to compare with. A critic never settles.
         """
         start = torch.full_like(output, self.threshold or 0.0)
-        return self._slope(output, real) <= SETTLED * self._slope(start, real)
+        here, there = self._slope(torch.stack([output, start]), real)
+        return here <= SETTLED * there
 
     def _slope(self, output: Tensor, real: bool) -> Tensor:
         """The size of the derivative of the discriminator's loss on such samples."""
