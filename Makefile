@@ -71,9 +71,10 @@ $(STAMP): requirements.lock $(if $(wildcard $(BIN)/python),,always)
 	  echo "On Debian and Ubuntu: sudo apt install $${found##*/}-venv" >&2; exit 2; \
 	fi; \
 	packages=$$(grep -c == requirements.lock); \
-	echo "installing $$packages packages into $(VENV), once: about 3 minutes (details: $(LOG))"; \
+	echo "installing $$packages packages into $(VENV), once: about 4 minutes (details: $(LOG))"; \
 	rm -rf $(VENV); "$$usable" -m venv $(VENV); \
 	{ $(BIN)/python -m pip install --progress-bar off -r requirements.lock && \
-	  $(BIN)/python -m pip install --no-deps --no-build-isolation -e .; } > $(LOG) 2>&1 || \
+	  $(BIN)/python -m pip install --no-deps --no-build-isolation -e . && \
+	  $(BIN)/python -m vanishing.engine.ahead; } > $(LOG) 2>&1 || \
 	  { tail -n 15 $(LOG) >&2; echo 'the install failed; make starts it again' >&2; exit 1; }; \
 	cp requirements.lock $@

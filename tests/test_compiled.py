@@ -87,3 +87,9 @@ def test_without_a_home_nothing_fails(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", "")
     assert compiled.folder().parent == tmp_path / "__pycache__"
+
+
+def test_all_loops_can_be_compiled_before_a_study_needs_them():
+    command = [sys.executable, "-m", "vanishing.engine.ahead"]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (made.returncode, made.stderr) == (0, "")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
-from types import ModuleType
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..lazy import Lazy
 from ..parts.architecture import KERNEL
 
 Array = np.ndarray
+
+loops = Lazy("vanishing.engine.convolution_kernels")  # numba: only a CNN pays its loading
+
+
+def load(dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64)) -> None:
+    """Compile the loops, or read them from the disk, so that forks of this process find them."""
+    for dtype in dtypes:
+        images, bias = torch.zeros(1, 1, 1, 1, 1, dtype=dtype), torch.zeros(1, 1, 1, dtype=dtype)
+        _product(images, bias.expand(1, KERNEL**2, 1), bias, images.shape[3:], 1, 1, False)
+        _weight_gradients(images, images, 1, False)
 
 
 def convolved(a: Tensor, weight: Tensor, bias: Tensor, stride: int, circular: bool) -> Tensor:
@@ -89,7 +99,7 @@ def _product(
     z = images.new_empty(runs, batch, height, width, units)
     by = _in_lanes(weight), _in_lanes(bias), pixels, taps[: channels * KERNEL**2]
     padded = _border(images, inner)
-    kernels().convolve(*_strided(images), apart, circular, *by, padded, z.numpy())
+    loops.convolve(*_strided(images), apart, circular, *by, padded, z.numpy())
     return z.permute(0, 1, 4, 2, 3)
 
 
@@ -100,19 +110,13 @@ def _weight_gradients(
     (runs, _, channels, _, width), units = a.shape, delta.shape[2]
     height_out, width_out = delta.shape[3:]
     pixels, taps = _windows(height_out, width_out, stride, width + 2, channels)
-    wide = kernels().room(units, delta.itemsize)
+    wide = loops.room(units, delta.itemsize)
     of_weight, of_bias = a.new_zeros(runs, len(taps), wide), a.new_zeros(runs, 1, wide)
     where = taps, pixels[: height_out * width_out], _border(a, a.shape[3:])
     of = *_strided(a), circular, *_strided(delta)
-    kernels().weight_gradients(*of, *where, of_weight.numpy(), of_bias.numpy())
+    loops.weight_gradients(*of, *where, of_weight.numpy(), of_bias.numpy())
     fan_in = channels * KERNEL**2
     return of_weight[:, :fan_in, :units].contiguous(), of_bias[..., :units].contiguous()
-
-
-@functools.cache
-def kernels() -> ModuleType:
-    """The compiled loops: numba takes a third of a second to import, which only a CNN pays."""
-    return importlib.import_module("vanishing.engine.convolution_kernels")
 
 
 @functools.cache
@@ -123,7 +127,6 @@ def _windows(
 
     Zeros follow, up to a whole number of the rows that are made at a time.
     """
-    loops = kernels()
     pixels = loops.pixels(height, width, stride, pitch, channels)
     return loops.whole(pixels), loops.whole(loops.taps(pitch, channels))
 
@@ -136,7 +139,7 @@ def _border(images: Tensor, inner: torch.Size) -> Array:
 def _in_lanes(rows: Tensor) -> Array:
     """``rows`` with zeros behind them, as many as fill the last lanes."""
     units = rows.shape[2]
-    missing = kernels().room(units, rows.itemsize) - units
+    missing = loops.room(units, rows.itemsize) - units
     rows = functional.pad(rows.detach(), (0, missing)) if missing else rows.detach()
     return rows.contiguous().numpy()
 

@@ -10,6 +10,7 @@ notebooks too. ``vanishing VERB`` finds them by their sockets, see :mod:`.forwar
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from .forwarding import DIED, STATIONS, TRAINING, VARIABLE
@@ -31,12 +32,16 @@ SHORT = "/tmp"  # a socket's path has 107 characters at most, and TMPDIR may be 
 
 @contextlib.contextmanager
 def running(
-    environment: dict[str, str], wanted: bool = True, at_once: bool = True
+    environment: dict[str, str],
+    wanted: bool = True,
+    at_once: bool = True,
+    families: Collection[str] = (),
 ) -> Iterator[dict[str, str]]:
     """Start the processes; gives the variables that let jobs find them (none where they are not).
 
-    They load ``at_once``, or when a first job comes: there may be none. Where no socket can be
-    made, jobs go without them.
+    They load ``at_once``, or when a first job comes: there may be none. Compiled loops are loaded
+    for the ``families`` of networks that will be trained. Where no socket can be made, jobs go
+    without the processes.
     """
     if not wanted or sys.platform != "linux":  # elsewhere a fork after loading torch is not safe
         yield {}
@@ -47,14 +52,16 @@ def running(
         with contextlib.suppress(OSError):
             made = tempfile.TemporaryDirectory(prefix="vanishing-", dir=short)
             folder = stack.enter_context(made)
-            process = _start(Path(folder), environment, at_once)
+            process = _start(Path(folder), environment, at_once, families)
             stack.callback(process.wait)
             stack.callback(process.kill)
             variables = {VARIABLE: folder}
         yield variables
 
 
-def _start(folder: Path, environment: dict[str, str], at_once: bool) -> subprocess.Popen:
+def _start(
+    folder: Path, environment: dict[str, str], at_once: bool, families: Collection[str]
+) -> subprocess.Popen:
     """The first process. Its sockets listen before it does: no job comes too early."""
     with contextlib.ExitStack() as stack:
         listeners = []
@@ -65,6 +72,7 @@ def _start(folder: Path, environment: dict[str, str], at_once: bool) -> subproce
         handles = [listener.fileno() for listener in listeners]
         # The folder is among the words by which a person finds the process.
         words = [str(folder), str(os.getpid()), *map(str, handles), "now" if at_once else "later"]
+        words += [",".join(sorted(families))]
         return subprocess.Popen(
             [sys.executable, "-m", "vanishing.study.preloaded", *words],
             env={**environment, "PYTHONHASHSEED": "0"},  # as a notebook's kernel has it
@@ -74,11 +82,17 @@ def _start(folder: Path, environment: dict[str, str], at_once: bool) -> subproce
         )
 
 
-def serve(training: socket.socket, stations: socket.socket, parent: int, at_once: bool) -> None:
+def serve(
+    training: socket.socket,
+    stations: socket.socket,
+    parent: int,
+    at_once: bool,
+    families: Collection[str],
+) -> None:
     """Load, and fork for each job, until the process ``parent`` is ours no more."""
     if not at_once and not _asked([training, stations], parent):
         return
-    _load()
+    _load(families)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, no fork's end could be told
     here = os.getpid()
     if os.fork() == 0:
@@ -99,7 +113,12 @@ def _asked(listeners: Sequence[socket.socket], parent: int) -> bool:
 
 
 def _answer(listener: socket.socket, parent: int) -> None:
-    """Fork for each job that comes, until the process ``parent`` is ours no more."""
+    """Fork for each job that comes, until the process ``parent`` is ours no more.
+
+    What is loaded is no garbage: a fork would look through all of it, and copy it by that.
+    """
+    gc.collect()
+    gc.freeze()
     listener.settimeout(1)
     forks: dict[int, socket.socket] = {}  # who waits for each
     while os.getppid() == parent:
@@ -129,7 +148,7 @@ def _tell_ends(forks: dict[int, socket.socket]) -> None:
             connection.sendall(bytes([128 - status if status < 0 else status]))
 
 
-def _load() -> None:
+def _load(families: Collection[str]) -> None:
     """What training and predicting need. No gradient is computed: threads are not forked."""
     import pandas  # noqa: F401
     import psutil  # noqa: F401
@@ -139,11 +158,18 @@ def _load() -> None:
 
     from .. import provenance, verbs  # noqa: F401
     from ..analysis import verify  # noqa: F401
-    from ..engine import job, kernels, layer_kernels, step_kernels  # noqa: F401
+    from ..engine import chain, convolution, fused_recurrent, job, kernels, stack  # noqa: F401
     from ..parts import tasks
     from ..theory import study  # noqa: F401
 
     kernels.load()
+    stack.load()
+    if {"mlp", "gan"} & set(families):
+        chain.load()
+    if "rnn" in families:
+        fused_recurrent.load()
+    if "cnn" in families:
+        convolution.load()
     tasks.load({"kind": "digits"})  # this and what follows is kept for every fork
     provenance.training_code([])
     provenance.all_code()
@@ -223,5 +249,6 @@ def _end_with(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    _, _, parent, *handles, when = sys.argv
-    serve(*(socket.socket(fileno=int(n)) for n in handles), int(parent), when == "now")
+    _, _, parent, *handles, when, trained = sys.argv
+    both = (socket.socket(fileno=int(n)) for n in handles)
+    serve(*both, int(parent), when == "now", trained.split(","))

@@ -66,6 +66,7 @@ def run_study(
     console = Console()
     say(console, header(plan, results, at_once))
     left = to_train(plan, results)
+    families = {dict(cohort.graph.settings)["family"] for cohort in left}
     for task in {cohort.graph.task for cohort in left}:
         tasks.prepare(dict(task))
     executor, tell = executor_of(folder), partial(say, console)
@@ -81,7 +82,9 @@ def run_study(
     here = executor == "local"
     with (
         only_head(results, executor=executor, code=code, after=after) as left_in_disorder,
-        preloaded.running(environment(os.environ, results), here, bool(left)) as variables,
+        preloaded.running(
+            environment(os.environ, results), here, bool(left), families
+        ) as variables,
         _log(results) as log,
     ):
         index.refresh(config, plan)  # for Snakemake and its jobs, who do not plan again
