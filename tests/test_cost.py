@@ -112,7 +112,7 @@ def test_the_size_of_jobs_follows_from_the_size_of_the_study():
 
 def test_a_large_study_gets_jobs_of_a_cluster_and_a_small_one_of_a_laptop(make):
     small = make(seeds={"judged": 200})
-    large = make(seeds={"judged": 20_000}, train={"steps": 5000})
+    large = make(seeds={"judged": 20_000}, train={"steps": 20_000})
     longest = [max(map(cost.seconds, planned.cohorts)) for planned in (small, large)]
     assert longest[0] < 2 * cost.SHORT_JOB
     assert 600 < longest[1] < 3600

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .cohort import Cohort, Graph, Member
 
 FLOPS_PER_SECOND = 2e10  # what turns `cohort_flops`, of a config, into seconds
-SECONDS_PER_JOB = 2.5  # start-up of a process, torch's import, reading and writing
+SECONDS_PER_JOB = 0.5  # a fork's start, reading and writing; a process of its own takes 2 more
 SECONDS_OF_REPORT = 60  # tables, claims, notebooks, paper
 # Jobs of a study whose config gives no `cohort_flops`: short ones fill the cores of one machine to
 # the end, long ones spare a cluster's scheduler.
@@ -42,31 +42,31 @@ FROZEN = 4
 NOISY_PASSES = 3  # robustness: over the test split, forward
 LINEAR_PASSES = 4.0
 
-# Seconds that one of each amount takes: of a core of 2026 (2 vCPU Zen 5), by the family's kernels.
-# Fitted by least squares of log(measured / estimated) to some 550 timed jobs: the laptop study, and
-# two lengths of a full stack of 130 of its graphs and of some larger ones. A product costs no less
-# than at 80 GFLOP/s, 40 in float64.
+# Seconds that one of each amount takes: of a core of 2026 (2 vCPU Zen 3), by the family's kernels.
+# Fitted by least squares of log(measured / estimated) to the 359 jobs of the laptop study, near the
+# rates of an earlier fit to more and larger graphs, which what the study lacks keeps. A product
+# costs no less than at 80 GFLOP/s, 40 in float64.
 SECONDS: Mapping[str, Mapping[str, float]] = {
     "mlp": {
-        "product": 1.2e-11, "value": 1.0e-08, "norm": 5.8e-09, "weight": 2.1e-10, "call": 4.8e-05,
-        "norm_call": 2.0e-04, "update": 6.3e-04, "probed_product": 2.4e-11,
-        "probed_value": 1.0e-08, "probed_call": 3.9e-03, "drawn": 2.3e-08, "stack": 8.3e-02,
+        "product": 1.2e-11, "value": 3.1e-09, "norm": 1.1e-09, "weight": 1.7e-10, "call": 1.5e-05,
+        "norm_call": 4.2e-05, "update": 4.8e-04, "probed_product": 2.4e-11,
+        "probed_value": 1.1e-08, "probed_call": 1.2e-03, "drawn": 6.4e-09, "stack": 2.1e-02,
     },
     "cnn": {
         "product": 1.2e-11, "value": 1.7e-08, "norm": 2.5e-09, "weight": 5.9e-09, "call": 2.0e-05,
         "norm_call": 3.3e-12, "update": 2.0e-04, "probed_product": 2.4e-11,
-        "probed_value": 1.4e-07, "probed_call": 6.1e-03, "drawn": 1.0e-08, "stack": 6.8e-02,
+        "probed_value": 3.0e-08, "probed_call": 6.6e-04, "drawn": 5.9e-09, "stack": 6.8e-02,
     },
     "rnn": {
-        "product": 1.2e-11, "value": 1.7e-08, "norm": 5.8e-09, "weight": 2.0e-10, "call": 1.5e-04,
-        "norm_call": 2.0e-04, "update": 9.0e-04, "probed_product": 2.4e-11,
-        "probed_value": 1.2e-07, "probed_call": 4.2e-04, "eigenvalue": 1.0e-10, "drawn": 1.0e-08,
-        "stack": 5.9e-02,
+        "product": 1.2e-11, "value": 3.7e-09, "norm": 5.8e-09, "weight": 7.7e-11, "call": 6.3e-06,
+        "norm_call": 2.0e-04, "update": 1.0e-03, "probed_product": 2.4e-11,
+        "probed_value": 1.9e-08, "probed_call": 1.2e-04, "eigenvalue": 3.4e-11, "drawn": 3.3e-09,
+        "stack": 3.3e-02,
     },
     "gan": {
-        "product": 1.2e-11, "value": 1.0e-09, "norm": 2.8e-08, "weight": 2.0e-10, "call": 8.6e-05,
-        "norm_call": 5.8e-09, "update": 2.0e-04, "probed_product": 4.9e-11,
-        "probed_value": 2.9e-07, "probed_call": 1.0e-04, "drawn": 1.0e-08, "stack": 2.0e-02,
+        "product": 1.2e-11, "value": 2.2e-10, "norm": 1.9e-08, "weight": 2.4e-11, "call": 6.8e-05,
+        "norm_call": 3.4e-09, "update": 1.5e-04, "probed_product": 4.9e-11,
+        "probed_value": 1.2e-08, "probed_call": 5.6e-05, "drawn": 4.4e-09, "stack": 1.0e-02,
     },
 }  # fmt: skip
 
