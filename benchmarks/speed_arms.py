@@ -107,7 +107,8 @@ def engine(cohort: Cohort, folder: Path, device: str = "cpu") -> Time:
         train = [str(Path(sys.executable).with_name("vanishing")), "train", str(path)]
         commands.append([*train, "--logs", str(logs), "--device", device])
     started = time.perf_counter()
-    with preloaded.running({**os.environ, **ONE_THREAD}) as found:
+    loads = {cohort.graph["family"]}
+    with preloaded.running({**os.environ, **ONE_THREAD}, families=loads) as found:
         finish(commands, {**os.environ, **found})
         seconds = time.perf_counter() - started
     trained = [RUN_LOG.read(logs / "runs" / f"{part.id}.parquet") for part in parts]
