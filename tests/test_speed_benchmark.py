@@ -204,7 +204,7 @@ def test_a_gpu_is_asked_for_in_every_arm(tmp_path, monkeypatch):
         return [json.dumps({"training": [1.0], "updates": [0.5]})] * len(words)
 
     monkeypatch.setattr(speed_arms, "finish", finish)
-    monkeypatch.setattr(speed_arms.preloaded, "running", lambda _: nullcontext({}))
+    monkeypatch.setattr(speed_arms.preloaded, "running", lambda *_, **more: nullcontext({}))
     logs = SimpleNamespace(read=lambda _: pd.DataFrame({"seconds": [1.0, 2.0]}))
     monkeypatch.setattr(speed_arms, "RUN_LOG", logs)
     monkeypatch.setenv("VANISHING_DEVICES", "0,1")
