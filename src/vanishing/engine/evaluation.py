@@ -19,8 +19,8 @@ from .samples import Samples
 # kept so that no number moves: the last bits of a product depend on how many samples are in it.
 BATCH = 1024
 # Bytes of a recurrent layer's outputs on a CPU, whose steps are single calls there: 1.3 to 1.7
-# times as fast as 1024 time steps.
-RECURRENT_BYTES = 1 << 26
+# times as fast as 1024 time steps, and 1 to 1.9 times as fast as 64 MB, which leave the caches.
+RECURRENT_BYTES = 1 << 22
 Scores = dict[tuple[str, float], np.ndarray]  # score and level -> (runs)
 
 
