@@ -1,11 +1,13 @@
 """What several tests need."""
 
+import itertools
 import shutil
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -13,20 +15,30 @@ from filelock import FileLock
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Files of tests that last, in order: with --dist worksteal a worker begins with its own part of the
-# list, and takes over the ends of others'. So the first of these are not begun last.
-FIRST, SECOND = ("test_cluster.py",), ("test_workflow.py", "test_faults.py", "test_paper.py")
+# Files of tests that last: with --dist worksteal a worker begins with its own part of the list, and
+# takes over the ends of others'. So each of these groups begins a part, and none is begun last.
+BEGIN = (("test_cluster.py",), ("test_faults.py",), ("test_workflow.py", "test_paper.py"))
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker more than there are cores: tests of processes and of the cluster mostly wait."""
+    return psutil.cpu_count() + 1
+
+
 def pytest_collection_modifyitems(config, items):
-    """Have the longest tests be begun with: some by the first worker, others by the second."""
+    """Have the longest tests be begun with: each of their groups by a worker of its own."""
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    first, second = ([i for i in items if i.path.name in names] for names in (FIRST, SECOND))
-    others = [item for item in items if item not in {*first, *second}]
-    own = max(0, len(items) // workers - len(first))  # of the first worker's part
-    items[:] = first + others[:own] + second + others[own:]
+    groups = [[item for item in items if item.path.name in names] for names in BEGIN]
+    long = {item for group in groups for item in group}
+    others = iter([item for item in items if item not in long])
+    part, ordered = len(items) // workers, []
+    for number, group in enumerate(groups):
+        before = part * min(number, workers - 1) - len(ordered)
+        ordered += [*itertools.islice(others, max(0, before)), *group]
+    items[:] = [*ordered, *others]
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from vanishing.analysis.verdicts import enough_seeds
 
 from .planted import members, runs_of
 
-DRAWS = 200
+DRAWS, FEWER = 200, 100
 STRATA = ("tanh", "relu")  # activations
 SIGMAS = tuple(f"gaussian(sigma_b=0.0, sigma_w={2.0**k})" for k in range(-4, 5))
 ARMS = ("none", "batch")  # norms: control, treatment
@@ -68,6 +68,11 @@ class Truth:
 
     def __str__(self) -> str:
         return f"{self.kind.test}: {self.name}"
+
+    @property
+    def draws(self) -> int:
+        """How many decide: fewer where there is an effect, far from the smallest one."""
+        return FEWER if self.right and any(self.effects) else DRAWS
 
     def verdicts(self, draws: int = DRAWS, seed: int = 0, seeds: int = 0) -> pd.DataFrame:
         """A row a draw: verdict, seeds_needed. ``seeds``: other than the kind's own number of them.

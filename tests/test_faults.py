@@ -23,6 +23,7 @@ from vanishing.tables import CURVES, LAYERS, LOGS, RUN_LOG
 from . import faulted
 from . import killed_study as small
 from .faulted import RESULTS, TABLE, begin, grow, lay_out, logs, on_disk, say_study, study, told
+from .lazy_head import lazily
 from .test_workflow import CONFIG
 from .workplaces import run
 
@@ -142,6 +143,7 @@ def test_killed_snakemake_leaves_nothing_running_and_what_was_finished_is_kept(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner.preloaded, "running", lazily)
     small.lay_out(tmp_path)
     begun = small.begin()
     [snakemake] = [p for p in processes.below(small.RESULTS) if "snakemake" in p.cmdline()]

@@ -16,15 +16,15 @@ from .planted_truths import (
 )
 
 NOMINAL, POWER = 0.05, 0.8
-SIGMA = math.sqrt(NOMINAL * (1 - NOMINAL) / DRAWS)
 DIFFERENCE, SUCCESS = kinds()["seed_difference"], kinds()["success_difference"]
 
 
 @pytest.mark.parametrize("truth", truths(), ids=str)
 def test_planted_truths_are_found_and_seldom_mistaken(truth):
-    words = truth.verdicts()["verdict"]
-    assert len(words) == DRAWS
-    assert (words == truth.wrong).mean() <= NOMINAL + 3 * SIGMA
+    words = truth.verdicts(truth.draws)["verdict"]
+    assert len(words) == truth.draws
+    sigma = math.sqrt(NOMINAL * (1 - NOMINAL) / truth.draws)
+    assert (words == truth.wrong).mean() <= NOMINAL + 3 * sigma
     if truth.right:
         assert (words == truth.right).mean() >= POWER
 

@@ -16,11 +16,13 @@ import pytest
 from rich.console import Console
 
 from vanishing.errors import UserError
-from vanishing.study import head, plan, processes, progress, run, status
+from vanishing.study import head, plan, preloaded, processes, progress, run, status
 from vanishing.study.description import description
 from vanishing.study.display import Clock, picture, summary
 from vanishing.study.sizes import Places
 from vanishing.tables import LOGS as TABLES
+
+from . import lazy_head
 
 ROOT = Path(__file__).parents[1]
 CONFIG = """
@@ -74,6 +76,7 @@ def study(tmp_path, monkeypatch):
     """The folder of a project with the study above, as the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MAKELEVEL", raising=False)
+    monkeypatch.setattr(preloaded, "running", lazy_head.lazily)
     profile = tmp_path / "workflow/profiles/default"
     profile.mkdir(parents=True)
     source = ROOT / "workflow/profiles/default/config.yaml"
@@ -97,9 +100,8 @@ def begin(study):
 
     def start(*wrapper, **environment):
         (study / "hold").touch()
-        code = "from vanishing.cli import main; import sys; sys.exit(main(['study', 'tiny.yaml']))"
         process = subprocess.Popen(
-            [*wrapper, sys.executable, "-c", code],
+            [*wrapper, sys.executable, lazy_head.__file__, "study", "tiny.yaml"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

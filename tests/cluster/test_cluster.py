@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from filelock import FileLock
 
 from ..workplaces import smoke_study, workplace
 from . import slurm_cluster
@@ -54,19 +56,26 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 class Story:
     """What befalls two studies on a cluster.
 
-    ``study`` is the smoke study: a network of every family, and learning rates that are tuned.
+    ``study`` is the smoke study, of which one machine has trained a part (``before``). The rest,
+    its tables and its paper are the cluster's: a network of every family, and learning rates that
+    are tuned.
     """
 
     cluster: Cluster
     study: Study
     long: Study
+    before: dict[str, str]  # logs that one machine has made
     jobs: dict[str, Training] = field(default_factory=dict)  # by what was done to them
     finished: dict[str, str] = field(default_factory=dict)  # logs, when first seen
     checkpoints: list[Path] = field(default_factory=list)  # between the long training's two jobs
 
+    def logs(self) -> dict[str, str]:
+        """Of the cohorts that the cluster has trained."""
+        return {name: log for name, log in self.study.logs().items() if name not in self.before}
+
     def remember(self) -> None:
         """Note the cohorts that are trained by now."""
-        self.finished = self.study.logs() | self.finished
+        self.finished = self.logs() | self.finished
 
     def stop(self, what: str) -> Training:
         """Stop another training: it is on another node, as each has room for one job."""
@@ -77,19 +86,46 @@ class Story:
 
 
 @pytest.fixture
-def story(cluster, tmp_path) -> Story:
-    """Two workplaces: nothing has begun."""
+def undisturbed(once) -> Path:
+    """The folder of the smoke study, done on one machine."""
+    return once("smoke", smoke_study)
+
+
+@pytest.fixture
+def story(undisturbed, cluster, tmp_path) -> Story:
+    """Two workplaces, in which nothing has begun on the cluster."""
     gpu = {"GPUS": "1", "GPU_PARTITION": "gpu", "GPU_TYPE": "fake"}
-    folders = {name: workplace(tmp_path / name) for name in ("study", "long")}
-    (folders["long"] / "long.yaml").write_text(yaml.safe_dump(ONE_LONG_TRAINING))
-    return Story(
-        cluster,
-        Study(folders["study"], "smoke", "slurm", site(cluster)),
-        Study(folders["long"], "long.yaml", "slurm", site(cluster, **gpu)),
-    )
+    with FileLock(undisturbed.with_suffix(".used")):  # while no other test works in it
+        folder = Path(shutil.copytree(undisturbed, tmp_path / "study", symlinks=True))
+    study = Study(folder, "smoke", "slurm", site(cluster))
+    take_back(study.results)
+    long = workplace(tmp_path / "long")
+    (long / "long.yaml").write_text(yaml.safe_dump(ONE_LONG_TRAINING))
+    by_hand = Study(long, "long.yaml", "slurm", site(cluster, **gpu))
+    return Story(cluster, study, by_hand, study.logs())
 
 
-def test_a_study_survives_its_cluster(story, once, subtests):
+def take_back(results: Path) -> None:
+    """Leave the plan, and logs but for a cohort of each family, task and split.
+
+    A cohort whose learning rates are read from a cohort that is trained again is, too.
+    """
+    for name in ("tables", "claims", "notebooks", "figures", "report"):
+        shutil.rmtree(results / name)
+    planned = {file.stem: json.loads(file.read_text()) for file in results.glob("cohorts/*.json")}
+    kinds = {
+        tuple(planned[id_][key] for key in ("family", "task", "split")): id_
+        for id_ in sorted(planned)
+    }
+    jobs = json.loads((results / "index.json").read_text())["jobs"]
+    taken = set(kinds.values())
+    taken |= {id_ for id_, job in jobs.items() if taken & set(job["tuning"])}
+    for log in results.glob("logs/*/*.parquet"):
+        if log.stem in taken:
+            log.unlink()
+
+
+def test_a_study_survives_its_cluster(story, undisturbed, subtests):
     """One story, and one test: tests that share it would each begin it anew in pytest's workers."""
     with story.study.head():
         lose_three_jobs(story)
@@ -99,9 +135,8 @@ def test_a_study_survives_its_cluster(story, once, subtests):
         come_near_the_time_limit(story)
         story.long.finish(by_hand)
         story.study.finish(second)
-    undisturbed = once("smoke", smoke_study) / "results/smoke"
     with subtests.test("tables of a disturbed study equal those of an undisturbed one"):
-        assert_tables_equal(story.study.results, undisturbed)
+        assert_tables_equal(story.study.results, undisturbed / "results/smoke")
     for fact in (
         every_fault_is_in_the_accounting_of_the_cluster,
         a_disturbed_study_ends_in_a_paper,
@@ -116,8 +151,8 @@ def test_a_study_survives_its_cluster(story, once, subtests):
 
 def lose_three_jobs(story: Story) -> None:
     """Cancel a training, take the node of another away, and let a third hang."""
-    cluster, study = story.cluster, story.study
-    wait_until(lambda: len(study.logs()) >= 2, "the first two logs", LONG)
+    cluster = story.cluster
+    wait_until(lambda: len(story.logs()) >= 2, "the first two logs", LONG)
     story.remember()
     cancelled, lost, slow = map(story.stop, ("CANCELLED", "NODE_FAIL", "TIMEOUT"))
     for process in marked(cluster.folder, SLURM_JOB_ID=slow.job):
@@ -195,11 +230,14 @@ def a_disturbed_study_ends_in_a_paper(story):
 
 
 def what_was_finished_is_not_trained_again(story):
+    assert story.before
     assert len(story.finished) >= 3
-    assert story.finished.items() <= story.study.logs().items()
-    rows = accounted(story.cluster, "state,comment")
-    completed = Counter(row.removeprefix("COMPLETED|rule_train_wildcards_") for row in rows)
-    jobs = [completed[cohort] for cohort in story.study.logs()]
+    assert story.before.items() | story.finished.items() <= story.study.logs().items()
+    rows = (row.split("|") for row in accounted(story.cluster, "state,comment"))
+    ends = [(state, comment.removeprefix("rule_train_wildcards_")) for state, comment in rows]
+    assert not {cohort for _, cohort in ends} & set(story.before)
+    completed = Counter(cohort for state, cohort in ends if state == "COMPLETED")
+    jobs = [completed[cohort] for cohort in story.logs()]
     assert max(jobs) == 1
     # None: it was cancelled in its last moment, when its log was whole. That one is kept. As many
     # ran as there are nodes, and one of those hung.

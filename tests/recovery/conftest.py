@@ -2,11 +2,12 @@
 
 import pytest
 
-from vanishing.study import cluster, processes
+from vanishing.study import cluster, preloaded, processes
 
 from .. import killed_study as killed
 from ..fake_slurm import Queue
 from ..killed_study import RESULTS
+from ..lazy_head import lazily
 
 
 @pytest.fixture(autouse=True)
@@ -14,6 +15,7 @@ def study(tmp_path, monkeypatch):
     """The folder of the project, as the working directory; nothing of it lives on."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MAKELEVEL", raising=False)
+    monkeypatch.setattr(preloaded, "running", lazily)
     killed.lay_out(tmp_path)
     yield tmp_path
     processes.stop_below(tmp_path / RESULTS)
