@@ -33,6 +33,8 @@ VALUES = {
     "transposed": normal(3, 16, 9).transpose(1, 2),
     "expanded": normal(1, 4, 5).expand(3, 4, 5),
     "far from 0": 1e8 + normal(2, 8, 16),
+    "about 9": 9 + normal(2, 8, 16),  # here and there, the mean takes a hundredth away
+    "about 20": 20 + normal(2, 8, 16),
     "a number": normal(1, 1, 1),
     "a matrix": normal(2, 40),
     "images": of_convolution(3, 4, 5, 6, 6),

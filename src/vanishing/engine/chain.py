@@ -29,6 +29,8 @@ from .network import Buffers, Network, Parameters, running_of
 
 kernels = Lazy("vanishing.engine.chain_kernels")  # numba takes a third of a second to load
 NAMES = ("W", "b", "gain", "bias")  # of what learns
+NO_PLACES = np.empty(0, np.int64)
+NO_MOVES = NO_PLACES, NO_PLACES, np.empty((0, 0, 0)), False  # see .chain_kernels.Moves
 
 
 def is_known(
@@ -54,6 +56,9 @@ def _joins_simply(net: Network) -> bool:
         return True
     varies = residual.learned or residual.survival or residual.gate_bias is not None
     return residual.add is plus and not varies
+
+
+Moves = tuple[np.ndarray, np.ndarray, np.ndarray, bool]
 
 
 @dataclass
@@ -91,13 +96,16 @@ class Chain:
         )
 
     def forward(self, parameters: Parameters) -> Tensor:
-        """Outputs (runs, batch, outputs); what is kept, and the look, is filled."""
+        """Outputs (runs, batch, outputs); what is kept, and the look, is filled.
+
+        Of x in float64 the ``parameters`` may be float32, as they may be for :meth:`see`.
+        """
         runs, batch, outputs = len(self.x), self.sizes[0], self.sizes[3]
         made = self.x.new_empty(runs, batch * outputs)
         numbers = self.slope, number(self.x, EPSILON)
         kernels.forward(
-            self.x.flatten(1).numpy(), _places(parameters), self.sizes, self.kinds, self.blocks,
-            numbers, self.kept, made.numpy(), self.look.forward,
+            self.x.flatten(1).numpy(), *self._learned(parameters), self.sizes, self.kinds,
+            self.blocks, numbers, self.kept, made.numpy(), self.look.forward,
         )  # fmt: skip
         return made.view(runs, batch, outputs)
 
@@ -120,11 +128,23 @@ class Chain:
         self._back(d_outputs, parameters, {}, 0, d_x)
         return d_x
 
+    def _learned(self, parameters: Parameters) -> tuple[tuple[np.ndarray, ...], bool]:
+        """Where parameters lie, and whether they are narrower than x."""
+        return _places(parameters), parameters["W"][0].dtype != self.x.dtype
+
     def descend(
-        self, d_outputs: Tensor, parameters: Parameters, rates: Tensor, lowest: int = 0
+        self,
+        d_outputs: Tensor,
+        parameters: Parameters,
+        rates: Tensor,
+        lowest: int = 0,
+        moves: Moves = NO_MOVES,
     ) -> None:
-        """W <- W - lr g of all of them, with a rate for each run: no gradient is written."""
-        self._back(d_outputs, parameters, {}, lowest, self.x[:0], rates.flatten())
+        """W <- W - lr g of all of them, with a rate for each run: no gradient is written.
+
+        With ``moves`` those of hidden weights are kept, see :mod:`.descent`.
+        """
+        self._back(d_outputs, parameters, {}, lowest, self.x[:0], rates.flatten(), moves)
         changed(t for name in NAMES for t in parameters.get(name, ())[lowest:])
 
     def see(self, d_outputs: Tensor, parameters: Parameters) -> None:
@@ -139,13 +159,15 @@ class Chain:
         lowest: int,
         d_x: Tensor,
         rates: Tensor | None = None,
+        moves: Moves = NO_MOVES,
     ) -> None:
         rates = self.x.new_empty(0) if rates is None else rates
         nothing = {name: [None] * len(of) for name, of in parameters.items()}
         kernels.backward(
             d_outputs.contiguous().flatten(1).numpy(), self.x.flatten(1).numpy(),
-            _places(parameters), _places(nothing | made), rates.numpy(), self.sizes, self.kinds,
-            self.blocks, self.slope, lowest, self.kept, d_x.flatten(1).numpy(), self.look.backward,
+            *self._learned(parameters), _places(nothing | made), rates.numpy(), self.sizes,
+            self.kinds, self.blocks, self.slope, lowest, self.kept, d_x.flatten(1).numpy(),
+            self.look.backward, moves,
         )  # fmt: skip
 
     def fold(self, buffers: Buffers) -> None:

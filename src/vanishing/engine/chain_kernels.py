@@ -19,11 +19,12 @@ from __future__ import annotations
 import numpy as np
 
 from .compiled import exact
+from .fast_phi import ZERO
 from .kernels import count_flat, count_small, scaled, scan
 from .lanes import of_run
 from .layer_kernels import PLAIN, norm, norm_back, phi, phi_back
 from .product_kernels import panel_size, product
-from .update_kernels import descend_run
+from .update_kernels import descend_and_tell, descend_run, keep, tell_gradient
 
 NOWHERE, BEFORE, AFTER = range(3)  # phi: where blocks join
 Array = np.ndarray
@@ -37,6 +38,9 @@ Kinds = tuple[int, int, int]  # which norm and phi, and where blocks join
 Blocks = tuple[Array, Array]  # ends, strength
 Addresses = tuple[Array, Array, Array, Array]  # of W, b, gain and bias: one a layer, or none
 Kept = tuple[Array, Array, Array, Array, Array]  # z, a, out, and mean and scale of a norm
+# What hidden weights that descend are told by, see .descent: where their gradients are kept, and
+# where the weights lie as they began; sums, or none; whether those kept are of the update before.
+Moves = tuple[Array, Array, Array, bool]
 
 
 @exact
@@ -75,9 +79,24 @@ def _add_up(rows: Array, out: Array) -> None:
 
 
 @exact
+def _learned(address: int, run: int, size: int, narrow: bool, room: Array) -> Array:
+    """The ``size`` numbers of a run of a tensor: as they lie, or of a ``narrow`` one in ``room``.
+
+    A probe in float64 so reads float32 parameters, without a copy of all of them.
+    """
+    if narrow:
+        stored = of_run(address, run, size, ZERO)
+        for n in range(size):
+            room[n] = stored[n]
+        return room[:size]
+    return of_run(address, run, size, room[0])
+
+
+@exact
 def forward(
     x: Array,
     learned: Addresses,
+    narrow: bool,
     sizes: Sizes,
     kinds: Kinds,
     blocks: Blocks,
@@ -88,23 +107,29 @@ def forward(
 ) -> None:
     """Outputs of a stack into ``logits`` (runs, batch * outputs), of ``x`` (runs, batch * inputs).
 
-    ``numbers`` are phi's slope and the norm's epsilon. A ``look`` that is not empty is filled.
+    ``numbers`` are phi's slope and the norm's epsilon. What has ``learned`` is float32 beside an
+    ``x`` of float64 where it is ``narrow``. A ``look`` that is not empty is filled.
     """
     (batch, inputs, units, outputs), (weights, biases, _, _) = sizes, learned
-    depth, like, out = len(weights) - 1, x.dtype.type(0), kept[2]
+    depth, out, wide = len(weights) - 1, kept[2], max(units, outputs)
     panel = np.empty(panel_size(max(inputs, units), x.itemsize), x.dtype)
-    own = np.empty((4, batch * units), x.dtype)
-    z = own[0]
+    own, room = np.empty((5, batch * units), x.dtype), np.empty((3, wide), x.dtype)
+    of_weight = np.empty(max(inputs, units) * wide, x.dtype)
+    z, own[4] = own[0], 1
     for run in range(len(x)):
         below, fan_in = x[run], inputs
         for n in range(depth):
-            weight = of_run(weights[n], run, fan_in * units, like)
-            bias, shape = of_run(biases[n], run, units, like), (batch, fan_in, units)
+            weight = _learned(weights[n], run, fan_in * units, narrow, of_weight)
+            bias = _learned(biases[n], run, units, narrow, room[0])
+            shape = batch, fan_in, units
             product(below, 0, fan_in, 1, weight, 0, units, 1, bias, z, 0, shape, panel)
-            _pass_layer(n, run, own, learned, units, kinds, blocks, numbers, kept, look)
+            _pass_layer(
+                n, run, own, learned, narrow, room, units, kinds, blocks, numbers, kept, look
+            )
             below, fan_in = out[n, run], units
-        weight = of_run(weights[depth], run, fan_in * outputs, like)
-        bias, shape = of_run(biases[depth], run, outputs, like), (batch, fan_in, outputs)
+        weight = _learned(weights[depth], run, fan_in * outputs, narrow, of_weight)
+        bias = _learned(biases[depth], run, outputs, narrow, room[0])
+        shape = batch, fan_in, outputs
         product(below, 0, fan_in, 1, weight, 0, outputs, 1, bias, logits[run], 0, shape, panel)
 
 
@@ -114,6 +139,8 @@ def _pass_layer(
     run: int,
     own: Array,
     learned: Addresses,
+    narrow: bool,
+    room: Array,
     units: int,
     kinds: Kinds,
     blocks: Blocks,
@@ -129,13 +156,13 @@ def _pass_layer(
     seen, leaves = z, out[n, run]
     if normed != PLAIN:
         zs[n, run] = z
-        gain = of_run(learned[2][n], run, units, slope)
-        shift = of_run(learned[3][n], run, units, slope)
+        gain = _learned(learned[2][n], run, units, narrow, room[1])
+        shift = _learned(learned[3][n], run, units, narrow, room[2])
         norm(z, gain, shift, mean[n, run], scale[n, run], h, normed, eps)
         seen = h
     phi(seen, which, slope, leaves)
     if len(look[0]):
-        _look_at_phi(n, run, seen, leaves, which, slope, units, own[3], look)
+        _look_at_phi(n, run, seen, leaves, which, slope, units, own[3:], look)
     if joins == AFTER:
         activations[n, run] = leaves
         _join(leaves, stream, strength[n], ends[n], n == 0)
@@ -152,12 +179,12 @@ def _look_at_phi(
     which: int,
     slope: float,
     units: int,
-    steepness: Array,
+    rows: Array,
     look: ForwardLook,
 ) -> None:
-    h_sums, _, flat, alive, bounds = look
+    (h_sums, _, flat, alive, bounds), steepness, ones = look, rows[0], rows[1]
     scan(h, (1, 1, len(h), 0, 0), (False, False), h_sums[n, run : run + 1])
-    phi_back(np.ones_like(h), a, which, slope, steepness)
+    phi_back(ones, a, which, slope, steepness)
     layout, here = (1, len(h) // units, units, 0, units), slice(run, run + 1)
     count_flat(h, layout, steepness, layout, bounds, flat[n, here], alive[n, here])
 
@@ -167,6 +194,7 @@ def backward(
     d_logits: Array,
     x: Array,
     learned: Addresses,
+    narrow: bool,
     gradients: Addresses,
     rates: Array,
     sizes: Sizes,
@@ -177,12 +205,14 @@ def backward(
     kept: Kept,
     d_x: Array,
     look: BackwardLook,
+    moves: Moves,
 ) -> None:
     """Gradients of what :func:`forward` made, from ``d_logits``, into memory like ``learned``.
 
     An address may be 0, of what is not asked for; with ``rates``, one a run, what has learned makes
     a step of gradient descent at once. Below the layer with index ``lowest`` nothing is done.
-    ``d_x``, of the samples, and the ``look`` are filled where they are not empty.
+    ``d_x``, of the samples, the ``look`` and the ``moves`` are filled where they are not empty.
+    Where what has ``learned`` is ``narrow``, only ``d_x`` and the ``look`` may be.
     """
     (batch, inputs, units, outputs), weights, out = sizes, learned[0], kept[2]
     depth, like, no_bias = len(weights) - 1, x.dtype.type(0), np.empty(0, x.dtype)
@@ -190,7 +220,8 @@ def backward(
     panel = np.empty(panel_size(max(batch, widest), x.itemsize), x.dtype)
     rows = np.empty((3, batch * units), x.dtype)
     own, stream = rows[1], rows[2]
-    spare, extra = np.empty(units * widest, x.dtype), np.empty(widest, x.dtype)
+    spare, extra = np.empty(units * widest, x.dtype), np.empty((3, widest), x.dtype)
+    of_weight = np.empty(units * widest, x.dtype)
     for run in range(len(x)):
         stream[:] = 0
         after, wide = d_logits[run], outputs
@@ -205,16 +236,18 @@ def backward(
                 product(below, 0, 1, fan_in, after, 0, wide, 1, no_bias, g, 0, shape, panel)
             if len(look[0]) and n < depth:
                 _look_at_weight(n, run, g, look)
-            _learn_bias(n, run, after, extra[:wide], learned, gradients, rates)
-            weight = of_run(weights[n], run, fan_in * wide, like)
+            _learn_bias(n, run, after, extra[0, :wide], learned, gradients, rates)
+            weight = _learned(weights[n], run, fan_in * wide, narrow, of_weight)
             if n > lowest or (n == 0 and len(d_x)):
                 made, shape = rows[0] if n else d_x[run], (batch, wide, fan_in)
                 product(after, 0, wide, 1, weight, 0, 1, wide, no_bias, made, 0, shape, panel)
-            if len(rates):
+            if len(rates) and len(moves[0]) and n < depth:
+                _move(n, run, weight, g, rates[run], moves)
+            elif len(rates):
                 descend_run(weight, g, rates[run])
             if n > lowest:
                 _pass_layer_back(
-                    n - 1, run, rows, (spare, extra), learned, gradients, rates, units,
+                    n - 1, run, rows, (spare, extra), learned, narrow, gradients, rates, units,
                     kinds, blocks, slope, kept, look,
                 )  # fmt: skip
                 after, wide = own, units
@@ -246,6 +279,7 @@ def _pass_layer_back(
     rows: Array,
     spare: tuple[Array, Array],
     learned: Addresses,
+    narrow: bool,
     gradients: Addresses,
     rates: Array,
     units: int,
@@ -270,9 +304,9 @@ def _pass_layer_back(
         scan(own, (1, 1, len(own), 0, 0), (False, True), look[0][n, run : run + 1])
         scaled(own, look[0][n, run, 2], look[1][n, run])
     if normed != PLAIN:
-        gain = of_run(learned[2][n], run, units, slope)
-        shift = of_run(learned[3][n], run, units, slope)
-        of_gain, of_shift = spare[0][:units], spare[1][:units]
+        gain = _learned(learned[2][n], run, units, narrow, spare[1][1])
+        shift = _learned(learned[3][n], run, units, narrow, spare[1][2])
+        of_gain, of_shift = spare[0][:units], spare[1][0, :units]
         if gradients[2][n]:
             of_gain = of_run(gradients[2][n], run, units, slope)
             of_shift = of_run(gradients[3][n], run, units, slope)
@@ -292,4 +326,17 @@ def _look_at_weight(n: int, run: int, g: Array, look: BackwardLook) -> None:
     layout, here = (1, 1, len(g), 0, 0), slice(run, run + 1)
     scan(g, layout, (True, True), sums[n, here])
     scaled(g, sums[n, run, 2], squares[n, run])
-    count_small(g, layout, limits, small[n, here])
+    count_small(g, layout, limits, sums[n, run, 4], small[n, here])
+
+
+@exact
+def _move(n: int, run: int, w: Array, g: Array, rate: float, moves: Moves) -> None:
+    """W <- W - lr g of a hidden layer, with the bits of :func:`.update_kernels.descend_run`."""
+    (gradients, starts, sums, compares), size = moves, len(g)
+    kept = of_run(gradients[n], run, size, g[0])
+    if len(sums):
+        tell_gradient(w, g, rate, kept, compares, sums[n, run])
+        descend_and_tell(w, g, rate, of_run(starts[n], run, size, g[0]), sums[n, run])
+    else:
+        keep(g, kept)
+        descend_run(w, g, rate)

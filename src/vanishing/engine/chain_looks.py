@@ -28,15 +28,11 @@ SUMS = 6  # see .kernels.scan
 class Look:
     """Sums over a layer's values, (layers, runs, ...) each; no layers where nothing is asked."""
 
-    h: np.ndarray
-    out: np.ndarray
+    sums: np.ndarray  # four times: of h, of what leaves the layer, of delta and of dL/dW
+    scaled: np.ndarray  # of the last two: squares, and what was divided by first
     flat: np.ndarray  # how many slopes are flat: below the peak, and in all
     alive: np.ndarray  # (layers, runs, units): whether some slope is not 0
-    delta: np.ndarray
-    delta_scaled: np.ndarray  # squares, and what was divided by first
-    g: np.ndarray
-    g_scaled: np.ndarray
-    small: np.ndarray  # how many of g are at most each of the limits in size
+    small: np.ndarray  # how many of dL/dW are at most each of the limits in size
     bounds: np.ndarray  # see .kernels.count_flat
     limits: np.ndarray  # falling
     order: np.ndarray  # where each of those that were given stands
@@ -60,49 +56,40 @@ class Look:
         order: np.ndarray,
     ) -> Look:
         alive = np.zeros((*shape, units), np.bool_)
-        sizes = SUMS, SUMS, 2, SUMS, 2, SUMS, 2, len(limits)
-        h, out, flat, *back = (np.zeros((*shape, size)) for size in sizes)
-        return cls(h, out, flat, alive, *back, bounds, limits, order)
+        sizes = (4, *shape, SUMS), (2, *shape, 2), (*shape, 2)
+        small = np.zeros((*shape, len(limits)))
+        return cls(*map(np.zeros, sizes), alive, small, bounds, limits, order)
 
     @property
     def forward(self) -> tuple[np.ndarray, ...]:
         """What is filled on the way forward."""
-        return self.h, self.out, self.flat, self.alive, self.bounds
+        return *self.sums[:2], self.flat, self.alive, self.bounds
 
     @property
     def backward(self) -> tuple[np.ndarray, ...]:
         """What is filled on the way back."""
-        return self.delta, self.delta_scaled, self.g, self.g_scaled, self.small, self.limits
+        (_, _, delta, g), (of_delta, of_g) = self.sums, self.scaled
+        return delta, of_delta, g, of_g, self.small, self.limits
 
-    def of_values(self) -> dict[str, Tensor]:
-        """As :func:`.probes.of_values`."""
-        size, output = loops.of_sums(self.h), loops.of_sums(self.out)
-        low, both = np.moveaxis(self.flat, 2, 0) / self.h[..., 0]
-        found = {
-            "h_finite": size["finite"],
-            "activation_mean": output["mean"],
-            "activation_sd": output["sd"],
-            "q": size["mean_square"],
-            "saturation_low": low,
-            "saturation_high": both - low,
-            "dead_fraction": (~self.alive).mean(2),
-        }
-        return {name: torch.from_numpy(rows.T) for name, rows in found.items()}
+    def moments(self) -> dict[str, np.ndarray]:
+        """Of all :attr:`sums` those of :func:`.kernels.of_sums`, (4, runs, layers)."""
+        return {name: rows.mT for name, rows in loops.of_sums(self.sums).items()}
 
-    def of_delta(self) -> dict[str, Tensor]:
-        """The moments log10_rms, zero and finite of delta, (runs, layers)."""
-        return _moments(self.delta, self.delta_scaled)
+    def log10_rms(self) -> np.ndarray:
+        """Of delta and of dL/dW, (2, runs, layers)."""
+        squares, scale = np.moveaxis(self.scaled, 3, 0)
+        return loops.log10_rms(squares, scale, self.sums[2:, ..., 0]).mT
 
-    def of_weights(self) -> tuple[dict[str, Tensor], Tensor]:
-        """The moments of dL/dW, and the shares (runs, layers, limits) within the limits."""
-        shares = self.small[..., self.order] / self.g[..., :1]
-        return _moments(self.g, self.g_scaled), torch.from_numpy(shares.swapaxes(0, 1))
+    def flatness(self) -> dict[str, np.ndarray]:
+        """As :func:`.statistics.flatness`."""
+        low, both = np.moveaxis(self.flat, 2, 0) / self.sums[0, ..., 0]
+        dead = 1 - self.alive.sum(2) / self.alive.shape[2]
+        found = {"saturation_low": low, "saturation_high": both - low, "dead_fraction": dead}
+        return {name: rows.T for name, rows in found.items()}
 
-
-def _moments(sums: np.ndarray, scaled: np.ndarray) -> dict[str, Tensor]:
-    found = loops.of_sums(sums)
-    found["log10_rms"] = loops.log10_rms(scaled[..., 0], scaled[..., 1], sums[..., 0])
-    return {name: torch.from_numpy(rows.T) for name, rows in found.items()}
+    def within(self) -> np.ndarray:
+        """Which share of dL/dW is at most each of the limits in size, (runs, layers, limits)."""
+        return (self.small[..., self.order] / self.sums[3, ..., :1]).swapaxes(0, 1)
 
 
 @functools.cache

@@ -22,6 +22,8 @@ Layout = tuple[int, int, int, int, int]  # runs, blocks, numbers a block; stride
 
 # Squares beyond these may have lost digits: they are taken again of values that are scaled.
 SMALLEST, LARGEST = 1e-280, 1e280
+# Squares about the mean that are less than this share of all are taken again, value by value.
+APART = 0.01
 
 
 @reordered
@@ -56,12 +58,15 @@ def scan(flat: np.ndarray, layout: Layout, asked: tuple[bool, bool], out: np.nda
         about = 0.0
         if spread:
             mean = total / count
-            for b in range(blocks):
-                start = r * run_stride + b * block_stride
-                values = flat[start : start + size]
-                for i in range(size):
-                    d = np.float64(values[i]) - mean
-                    about += d * d
+            about = squares - total * mean
+            if not (about > APART * squares and SMALLEST < squares < LARGEST):
+                about = 0.0
+                for b in range(blocks):
+                    start = r * run_stride + b * block_stride
+                    values = flat[start : start + size]
+                    for i in range(size):
+                        d = np.float64(values[i]) - mean
+                        about += d * d
             before = out[r, 0]
             if before > 0:
                 apart = mean - out[r, 1] / before
@@ -118,10 +123,13 @@ def scaled(values: np.ndarray, squares: float, out: np.ndarray) -> None:
 
 
 @reordered
-def count_small(flat: np.ndarray, layout: Layout, limits: np.ndarray, out: np.ndarray) -> None:
+def count_small(
+    flat: np.ndarray, layout: Layout, limits: np.ndarray, zeros: float, out: np.ndarray
+) -> None:
     """Add to ``out`` (runs, limits) how many values are at most each of ``limits`` in size.
 
-    These fall, and are of the values' own precision.
+    These fall, and are of the values' own precision. So many ``zeros`` as are known to be in each
+    block of each run are not looked for again.
     """
     runs, blocks, size, run_stride, block_stride = layout
     for r in range(runs):
@@ -130,7 +138,7 @@ def count_small(flat: np.ndarray, layout: Layout, limits: np.ndarray, out: np.nd
             values = flat[start : start + size]
             found = size
             for n in range(len(limits)):
-                if found > 0:  # else no smaller limit holds any
+                if found > zeros:  # else no smaller limit holds any but these
                     limit, found = limits[n], 0
                     for i in range(size):
                         found += abs(values[i]) <= limit
@@ -192,7 +200,7 @@ def load() -> None:
     for dtype in (np.float64, np.float32):
         flat = np.zeros(1, dtype)
         scan(flat, layout, (True, True), sums)
-        count_small(flat, layout, flat, sums)
+        count_small(flat, layout, flat, 0.0, sums)
         count_flat(flat, layout, flat, layout, np.zeros(2, dtype), sums, np.ones((1, 1), np.bool_))
         _products(flat[None], flat[None], False, sums)
         _largest(flat, layout, top)
@@ -214,8 +222,8 @@ def moments(layers: Sequence[Pieces], wanted: Iterable[str]) -> dict[str, Tensor
 
 
 def of_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """The moments (layers, runs) of what :func:`scan` added up, (layers, runs, 6)."""
-    count, total, squares, about, zeros, finite = np.moveaxis(sums, 2, 0)
+    """The moments (...) of what :func:`scan` added up, (..., 6)."""
+    count, total, squares, about, zeros, finite = np.moveaxis(sums, -1, 0)
     with np.errstate(all="ignore"):
         return {
             "mean": total / count,
@@ -256,7 +264,7 @@ def shares_within(layers: Sequence[Pieces], limits: Sequence[float]) -> Tensor:
     found = np.zeros((len(layers), len(layers[0][0]), len(limits)))
     for pieces, of_layer in zip(layers, found, strict=True):
         for values in pieces:
-            count_small(*_laid_out(values), within, of_layer)
+            count_small(*_laid_out(values), within, 0.0, of_layer)
         of_layer /= len(pieces) * pieces[0][0].numel()
     return torch.from_numpy(found[..., order].swapaxes(0, 1))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .compiled import exact, reordered
 from .fast_phi import ONE, ZERO
-from .kernels import LARGEST, SMALLEST
+from .kernels import APART, LARGEST, SMALLEST
 from .step_kernels import At, slope
 
 Array = np.ndarray
@@ -63,13 +63,18 @@ def _finite(values: Array) -> int:
 @reordered
 def _spread(values: Array) -> tuple[float, float]:
     """The sum, and the squares about the mean."""
-    total, about = 0.0, 0.0
+    total, squares = 0.0, 0.0
     for i in range(len(values)):
-        total += np.float64(values[i])
+        v = np.float64(values[i])
+        total += v
+        squares += v * v
     mean = total / len(values)
-    for i in range(len(values)):
-        d = np.float64(values[i]) - mean
-        about += d * d
+    about = squares - total * mean
+    if not (about > APART * squares and SMALLEST < squares < LARGEST):  # as in .kernels.scan
+        about = 0.0
+        for i in range(len(values)):
+            d = np.float64(values[i]) - mean
+            about += d * d
     return total, about
 
 

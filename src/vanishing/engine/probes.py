@@ -99,15 +99,16 @@ def measure(
     gradient of the sum of their losses. Blocks that training leaves out by chance count by their
     probability.
     """
-    exact, buffers, slopes = tracked(net, parameters), probed_buffers(buffers), Slopes()
-    runs, samples = len(exact["W"][0]), len(x)
+    runs, samples, buffers = len(parameters["W"][0]), len(x), probed_buffers(buffers)
     x, labels = x.double().expand(runs, *x.shape), labels.expand(runs, *labels.shape)
 
     def losses_of(logits: Tensor) -> Tensor:
         return loss.per_sample(logits, labels).sum(1)
 
-    if chain.is_known(net, exact, x, buffers, learning=False):
-        return _of_chain(net, exact, x, losses_of)
+    alike = x[:, :0].to(parameters["W"][0].dtype)
+    if chain.is_known(net, parameters, alike, buffers, learning=False):
+        return _of_chain(net, parameters, x, losses_of)
+    exact, slopes = tracked(net, parameters), Slopes()
     logits, h, a = forward(net, exact, x, buffers, learning=False, on_phi=slopes.see)
     return of_layers(net, exact, (h, a, slopes), losses_of(logits).sum(), samples)
 
@@ -115,7 +116,7 @@ def measure(
 def _of_chain(
     net: Network, parameters: Parameters, x: Tensor, losses_of: Callable[[Tensor], Tensor]
 ) -> Measures:
-    """The same of a net whose layers the compiled loops know."""
+    """The same of a net whose layers the compiled loops know, and read as they are."""
     samples = x.shape[1]
     made = chain.passed(net, parameters, {}, x, losses_of, limits_of_weights(samples))
     made.chain.see(made.d_outputs, parameters)
@@ -124,10 +125,21 @@ def _of_chain(
 
 def of_look(look: Look, samples: int, of_sum: bool = True) -> Measures:
     """All measures, from what was seen of a pass; see :func:`of_gradients`."""
-    error = of_delta(look.of_delta(), 1 if of_sum else samples)
-    return whole(
-        look.of_values(), error | _of_weights(*look.of_weights(), samples if of_sum else 1)
-    )
+    found, (of_error, of_weight) = look.moments(), look.log10_rms()
+    (_, _, *zero), (finite, *_) = found["zero"], found["finite"]
+    seen = {
+        "h_finite": finite,
+        "activation_mean": found["mean"][1],
+        "activation_sd": found["sd"][1],
+        "q": found["mean_square"][0],
+        **look.flatness(),
+    }
+    error = {"log10_rms": of_error, "zero": zero[0], "finite": found["finite"][2]}
+    weights = {"log10_rms": of_weight, "zero": zero[1]}
+    weights |= {name: found[name][3] for name in ("mean", "sd")}
+    back = of_delta(error, 1 if of_sum else samples)
+    back |= _of_weights(weights, look.within(), samples if of_sum else 1)
+    return {name: torch.from_numpy(values) for name, values in whole(seen, back).items()}
 
 
 def tracked(net: Network, parameters: Parameters) -> Parameters:
@@ -245,7 +257,7 @@ def _of_weights(found: Measures, within: Tensor, samples: int) -> Measures:
         "grad_mean": found["mean"] / samples,
         "grad_sd": found["sd"] / samples,
         "grad_zero_fraction": found["zero"],
-        **dict(zip((*UNDERFLOW, *SUBNORMAL), small.unbind(2), strict=True)),
+        **{name: small[..., n] for n, name in enumerate((*UNDERFLOW, *SUBNORMAL))},
     }
 
 

@@ -15,12 +15,13 @@ from ..parts.optimizers import OPTIMIZERS, Optimizer
 from ..parts.schedules import CLIPS, SCHEDULES, Clip, Schedule
 from . import chain
 from .chain import addresses, changed
+from .descent import Descent
 from .forward import forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
 from .network import Buffers, Network, Parameters, flat, without_running
 from .nonfinite import first_layers
 from .own_pass import own_pass
-from .probes import Probed
+from .probes import Measures, Probed, limits_of_weights, of_look
 from .samples import Samples, survivals
 
 kernels = Lazy("vanishing.engine.update_kernels")  # numba takes a third of a second to load
@@ -72,10 +73,11 @@ class Update:
     labels: Tensor  # (runs, batch)
     losses: Tensor  # (runs), before the update
     nonfinite: Tensor | None  # (runs): see :func:`.nonfinite.first_layers`
-    gradients: list[Tensor] | None  # before clipping, where they were asked for
+    gradients: list[Tensor] | None  # before clipping, where they were asked for; or a Descent's
     before: Parameters | None  # the parameters before the update, likewise
     changes: list[Tensor] | None  # what was taken from the tensors, likewise
     probed: Probed | None = None  # what its pass told of the layers, where it was looked at
+    moved: Measures | None = None  # what :func:`.probes.of_update` tells, where a Descent told it
 
 
 @dataclass
@@ -94,6 +96,7 @@ class Stack:
     state: list[dict] = field(default_factory=list)  # the optimizer's, a dict a learning tensor
     frozen: int = 0  # layers next to the input that do not learn
     lost: Tensor | None = None  # (runs): whose loss was seen not to be finite, on a CPU
+    descent: Descent | None = None  # tells of updates in place of their tensors, where it can
 
     @property
     def network(self) -> tuple[Network, Parameters, Buffers]:
@@ -180,8 +183,8 @@ def advance(stack: Stack, step: int, wanted: bool = False, looked_at: bool = Fal
     kept = None if stack.kept is None else stack.kept[step - 1]
     told = wanted or step + 1 in budget.probe_steps
     lr = stack.lr * budget.schedule.factor(step, budget.steps)
-    if not (looked_at or told) and stack.descends(x, kept):
-        return _descended(stack, step, x, labels, lr)
+    if stack.descends(x, kept) and (stack.descent or not told) and not (looked_at and stack.frozen):
+        return _descended(stack, step, x, labels, lr, told, wanted, looked_at)
     if looked_at:
         losses, gradients, h, probed = own_pass(stack, x, labels, kept)
     else:
@@ -204,12 +207,30 @@ def advance(stack: Stack, step: int, wanted: bool = False, looked_at: bool = Fal
     )
 
 
-def _descended(stack: Stack, step: int, x: Tensor, labels: Tensor, lr: Tensor) -> Update:
-    """An update by plain gradient descent that nobody asks about, its gradients never written."""
-    made = chain.passed(*stack.network, x, stack.losses_of(labels))
+def _descended(
+    stack: Stack,
+    step: int,
+    x: Tensor,
+    labels: Tensor,
+    lr: Tensor,
+    told: bool,
+    wanted: bool,
+    looked_at: bool,
+) -> Update:
+    """An update by plain gradient descent whose gradients nobody asks for, but its Descent."""
+    limits = limits_of_weights(1) if looked_at else None
+    made = chain.passed(*stack.network, x, stack.losses_of(labels), limits)
     nonfinite = _first_layers(stack, made.losses, x, None, [])  # by the weights before the update
-    made.chain.descend(made.d_outputs, stack.parameters, lr, stack.frozen)
-    return Update(step, x, labels, made.losses, nonfinite, None, None, None)
+    found = Update(step, x, labels, made.losses, nonfinite, None, None, None)
+    if told:
+        of_weights = made, stack.parameters, lr, stack.initial
+        found.moved = stack.descent.make(step, *of_weights, wanted)
+        found.gradients = stack.descent.gradients
+    else:
+        made.chain.descend(made.d_outputs, stack.parameters, lr, stack.frozen)
+    if looked_at:
+        found.probed = Probed(of_look(made.chain.look, x.shape[1], of_sum=False))
+    return found
 
 
 def _passed(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..parts.data import Data
 from .blocks import at_probe, frozen_layers, scores_at_probe
+from .descent import Descent
 from .evaluation import Scores, accuracy, scores
 from .network import Network
 from .nonfinite import first_weights, note, nothing_yet
@@ -63,6 +64,8 @@ def train_stack(
         return _trace(saved["finished"])
     samples = samples_of(data, seeds, budget.steps, budget.batch, budget.probe_batch, device)
     stack = Stack.of(net, budget, samples, (inits, seeds, rates), dtype, frozen)
+    if not frozen and dtype == torch.float32 and "interference" not in budget.blocks:
+        stack.descent = Descent()
     losses = torch.empty(budget.steps, len(seeds), device=device, dtype=dtype)
     first = nothing_yet(len(seeds), device)
     trace = Trace(np.empty(0), np.zeros((len(seeds), 2), dtype=np.int64))
@@ -115,6 +118,8 @@ def _restore(stack: Stack, losses: Tensor, saved: dict) -> tuple[Trace, Update |
     set_values(stack, saved)
     losses[: saved["step"]] = saved["losses"]
     last = saved["last"] and Update(**saved["last"])
+    if stack.descent and last and last.gradients:
+        stack.descent.gradients, stack.descent.step = last.gradients, last.step
     return _trace(saved["trace"]), last, saved["step"] + 1
 
 
@@ -132,7 +137,8 @@ def _probe(
     trace: Trace,
 ) -> None:
     """Everything that is measured after ``step`` updates, of runs with these ``seeds``."""
-    budget, samples, layers = stack.budget, stack.samples, of_update(stack, last, earlier)
+    budget, samples = stack.budget, stack.samples
+    layers = (last and last.moved) or of_update(stack, last, earlier)
     more_of_layers, of_network = at_probe(stack, step, last)
     of_network["effective_depth"] = effective_depth(layers["total_change"])
     trace.measures[step], trace.of_network[step] = (

@@ -1,0 +1,118 @@
+"""What plain gradient descent tells while it is made, against what its tensors tell."""
+
+import numpy as np
+import pytest
+import torch
+
+from vanishing.engine.descent import Descent
+from vanishing.engine.network import Network
+from vanishing.engine.probes import of_update
+from vanishing.engine.samples import samples_of
+from vanishing.engine.stack import Budget, Stack, advance
+from vanishing.engine.training import train_stack
+
+from .small import CPU, data_of, graph_of
+
+RUNS = (["he", "xavier", "he"], [0, 1, 2], [0.1, 0.3, 0.0])
+NAMES = ("total_change", "update_ratio", "consecutive_cosine")
+STEPS = 6
+
+
+def stack_of(tells, **changes):
+    graph, data = graph_of(steps=STEPS, **changes), data_of()
+    net, budget = Network.of(graph, data.shape), Budget.of(graph)
+    samples = samples_of(data, RUNS[1], STEPS, budget.batch, budget.probe_batch, CPU)
+    stack = Stack.of(net, budget, samples, RUNS, torch.float32)
+    stack.descent = Descent() if tells else None
+    return stack
+
+
+def told(stack, steps, looked_at=False):
+    """What is told of an update after each of the ``steps``, all of which are asked about."""
+    found, last = [], None
+    for step in steps:
+        earlier, last = last, advance(stack, step, True, looked_at)
+        assert (last.before is None) == (last.moved is not None) == (stack.descent is not None)
+        found.append(last.moved or of_update(stack, last, earlier))
+    return found
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+@pytest.mark.parametrize("residual", ["none", "identity"])
+def test_it_tells_what_the_tensors_of_an_update_tell(norm, residual, looked_at):
+    """And makes the same update, to the last bit."""
+    stacks = [stack_of(tells, norm=norm, residual=residual) for tells in (True, False)]
+    found, expected = (told(stack, (1, 2, 3), looked_at) for stack in stacks)
+    for step in range(3):
+        for name in NAMES:
+            mine, theirs = (of[step][name] for of in (found, expected))
+            assert mine.dtype == torch.float64
+            torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-14, equal_nan=True)
+    assert found[0]["consecutive_cosine"].isnan().all()
+    assert found[2]["consecutive_cosine"].isfinite().all()
+    assert (found[2]["total_change"][2] == 0).all()  # of a run whose rate is 0
+    for name, tensors in stacks[0].parameters.items():
+        assert all(map(torch.equal, tensors, stacks[1].parameters[name]))
+
+
+def test_a_gradient_is_compared_with_none_but_that_of_the_update_before():
+    stack = stack_of(tells=True)
+    told(stack, (1, 2))
+    advance(stack, 3)  # nobody asks
+    [after_a_gap] = told(stack, (4,))
+    [next_to_it] = told(stack, (5,))
+    assert after_a_gap["consecutive_cosine"].isnan().all()
+    assert next_to_it["consecutive_cosine"].isfinite().all()
+
+
+def test_a_gradient_of_zero_has_no_cosine_and_nothing_over_nothing_is_missing():
+    stack = stack_of(tells=True, activation="relu")
+    with torch.no_grad():
+        for tensors in (stack.parameters, stack.initial):
+            tensors["W"][1][0] = 0
+    _, found = told(stack, (1, 2))
+    assert found["consecutive_cosine"][0].isnan().all()
+    assert found["total_change"][0, 1].isnan()
+    assert found["consecutive_cosine"][1:].isfinite().all()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_run_that_diverges_tells_nothing_of_the_others(value):
+    broken, whole = (stack_of(tells=True) for _ in range(2))
+    with torch.no_grad():
+        broken.parameters["W"][1][0, 0, 0] = value
+    found, expected = (told(stack, (1, 2)) for stack in (broken, whole))
+    for name in NAMES:
+        assert not found[1][name][0].isfinite().any()
+        assert torch.equal(found[1][name][1:], expected[1][name][1:])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"optimizer": "momentum"}, {"clip": "norm(limit=1)"}, {"activation": "gelu"}]
+)
+def test_other_updates_are_told_by_their_tensors(changes):
+    stack = stack_of(tells=True, **changes)
+    update = advance(stack, 1, True)
+    assert update.moved is None
+    assert all(map(torch.is_tensor, update.changes))
+
+
+@pytest.mark.parametrize("own_pass", [False, True])
+def test_a_training_logs_the_same_without_it(own_pass, monkeypatch):
+    probes = {"steps": list(range(STEPS + 1)), "batch": 16, "blocks": [], "own_pass": own_pass}
+    graph, data = graph_of(steps=STEPS, probes=probes), data_of()
+
+    def trained():
+        net, budget = Network.of(graph, data.shape), Budget.of(graph)
+        return train_stack(net, budget, data, *RUNS, CPU)
+
+    with_it = trained()
+    monkeypatch.setattr("vanishing.engine.training.Descent", lambda: None)
+    without = trained()
+    np.testing.assert_array_equal(with_it.losses, without.losses)
+    for step, measures in without.measures.items():
+        assert with_it.measures[step].keys() == measures.keys()
+        for name, values in measures.items():
+            found = with_it.measures[step][name]
+            np.testing.assert_allclose(found, values, rtol=1e-10, atol=1e-14, err_msg=name)
