@@ -228,6 +228,16 @@ def test_who_hands_on_a_job_imports_nothing_that_takes_long():
     assert done.stdout.strip() == "set()"
 
 
+def test_who_waits_for_a_fork_imports_nothing_that_takes_long(server):
+    code = (
+        "import sys; from vanishing.cli import main; status = main(['train']);"
+        "print(status, {'json', 'socket', 'signal', 'contextlib'} & set(sys.modules))"
+    )
+    command, environment = [sys.executable, "-c", code], {**os.environ, **server}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2 set()"  # it lacks its arguments
+
+
 def test_the_process_ends_with_the_one_that_started_it():
     code = (
         "import os, sys; from vanishing.study import preloaded\n"

@@ -37,7 +37,20 @@ def test_blocks_of_rows_miss_what_they_lack_and_what_is_not_finite():
     assert found["run_id"].tolist() == ["a", "b", "a", "b"]
     assert found["step"].tolist() == [0, 0, 1, 1]
     assert found["log10_delta_rms"].isna().tolist() == [True, True, True, False]
-    assert below([], LAGS).empty
+    assert LAGS.frame(below([], LAGS)).empty
+
+
+def test_columns_of_arrays_make_the_same_table_as_rows():
+    rows = [ROW, {**ROW, "run_id": "b", "step": 3, "log10_delta_rms": None}]
+    columns = {name: np.array([row[name] for row in rows]) for name in ROW}
+    columns["log10_delta_rms"] = np.array([-3.0, np.nan], dtype=np.float32)
+    pd.testing.assert_frame_equal(LAGS.frame(columns), LAGS.frame(rows))
+
+
+def test_an_array_in_which_an_integer_is_missing_is_refused():
+    columns = {name: np.array([value]) for name, value in ROW.items()}
+    with pytest.raises((ValueError, UserError)):
+        LAGS.frame({**columns, "lag": np.array([np.nan])})
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -15,11 +15,14 @@ from .errors import UserError
 from .lazy import Lazy
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
+    from pandas._typing import ArrayLike
 else:
+    np = Lazy("numpy")
     pd = Lazy("pandas")
     pa = Lazy("pyarrow")
     pc = Lazy("pyarrow.compute")
@@ -84,11 +87,15 @@ class Table:
         self, rows: Iterable[Mapping] | Mapping[str, Iterable] | pd.DataFrame
     ) -> pd.DataFrame:
         """A checked data frame with this table's columns, in its order and types."""
-        data = pd.DataFrame(rows if isinstance(rows, Mapping | pd.DataFrame) else list(rows))
-        if not len(data):
-            return pd.DataFrame({n: pd.Series(dtype=c.pandas) for n, c in self.columns.items()})
-        self._refuse_other_columns(data.columns)
-        there = dict(data.items())
+        if isinstance(rows, Mapping) and all(isinstance(v, np.ndarray) for v in rows.values()):
+            there = rows
+        else:
+            whole = isinstance(rows, Mapping | pd.DataFrame)
+            there = dict(pd.DataFrame(rows if whole else list(rows)).items())
+        if not any(map(len, there.values())):
+            nothing = {n: pd.array([], dtype=c.pandas) for n, c in self.columns.items()}
+            return pd.DataFrame(nothing)
+        self._refuse_other_columns(there)
         typed = {name: _typed(there[name], column) for name, column in self.columns.items()}
         return self.check(pd.DataFrame(typed))
 
@@ -122,13 +129,28 @@ class Table:
                 f"table {self.name!r}: missing columns {missing}, unknown columns {unknown}"
             )
 
-    def write(self, data: pd.DataFrame, path: Path, provenance: Mapping | None = None) -> None:
-        """Write ``data`` to ``path`` at once or not at all, with its provenance in the metadata."""
-        schema, there = self.schema(), len(self.check(data)) > 0
-        table = pa.Table.from_pandas(data, schema, preserve_index=False) if there else None
+    def write(
+        self,
+        data: pd.DataFrame,
+        path: Path,
+        provenance: Mapping | None = None,
+        checked: bool = False,
+    ) -> None:
+        """Write ``data`` to ``path`` at once or not at all, with its provenance in the metadata.
+
+        It is ``checked`` where :meth:`frame` has just made it.
+        """
+        schema, there = self.schema(), len(data if checked else self.check(data)) > 0
+        table = self._in_arrow(data, schema) if there else None
         with self.writer(path, provenance) as parts:
             if table:
                 parts.add(table)
+
+    @staticmethod
+    def _in_arrow(data: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+        """Column by column: a conversion of the whole looks at every name several times."""
+        columns = [pa.array(data[field.name], field.type, from_pandas=True) for field in schema]
+        return pa.Table.from_arrays(columns, schema=schema)
 
     @contextmanager
     def writer(self, path: Path, provenance: Mapping | None = None) -> Iterator[Writer]:
@@ -240,7 +262,13 @@ def _missing(table: str, column: str) -> UserError:
     return UserError(f"table {table!r}: column {column!r} may hold no missing value")
 
 
-def _typed(values: pd.Series, column: Column) -> pd.Series:
+def _typed(values: pd.Series | np.ndarray, column: Column) -> pd.Series | ArrayLike:
+    if isinstance(values, np.ndarray):
+        # As a series only where it must be one: making these takes longer than all else.
+        numbers = values.dtype.kind in ("if" if column.dtype.startswith("float") else "i")
+        if numbers and column.pandas in ("float64", "float32", "int64"):
+            return values.astype(column.dtype, copy=False)
+        return _typed(pd.Series(values), column).array
     if column.dtype == "string" and values.hasnans:
         return values.astype("object")
     if column.dtype.startswith("float") and values.dtype == object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from .study import slots
 def run(arguments: list[str]) -> int:
     """Run the verb that the arguments name; a user's mistake is shown without a traceback."""
     sys.path.insert(0, str(Path.cwd()))  # a part of the user's own: module:attribute
-    parsed = parser(VERBS).parse_args(arguments)
+    parsed = command_line().parse_args(arguments)
     try:
         return parsed.run(parsed) or 0
     except UserError as error:
@@ -28,6 +29,12 @@ def run(arguments: list[str]) -> int:
             raise
         print(said, file=sys.stderr)  # noqa: T201
         return 2
+
+
+@functools.cache
+def command_line() -> argparse.ArgumentParser:
+    """The parser of all verbs, made once: a fork of a process that has made it needs none."""
+    return parser(VERBS)
 
 
 def _study(a: argparse.Namespace) -> int:

@@ -13,8 +13,13 @@ from .network import Buffers, Network, Parameters
 
 
 def draw(net: Network, inits: list[str], seeds: list[int]) -> Parameters:
-    """The initial parameters of a stack: the run of seed s and init i draws as it would alone."""
-    drawn = [_draw_one(net, init, seed) for init, seed in zip(inits, seeds, strict=True)]
+    """The initial parameters of a stack: the run of seed s and init i draws as it would alone.
+
+    Runs of one seed and init, at several learning rates say, share a draw.
+    """
+    pairs = list(zip(inits, seeds, strict=True))
+    once = {pair: _draw_one(net, *pair) for pair in dict.fromkeys(pairs)}
+    drawn = [once[pair] for pair in pairs]
     stacked = {
         name: [torch.stack(tensors) for tensors in zip(*(run[name] for run in drawn), strict=True)]
         for name in drawn[0]

@@ -19,7 +19,7 @@ from ..tables import LOGS, RUN_LOG
 from .adversarial import PLAYERS, Rules, players_of
 from .checkpoints import key_of
 from .devices import choose, keep_freed_memory, set_precision, stacks
-from .logs import Logs, of_stack, together
+from .logs import Logs, Rows, of_stack, together
 from .match import play
 from .match_logs import of_match
 from .memory import in_fitting_stacks
@@ -29,7 +29,8 @@ from .training import train_stack
 from .watch import Watch
 
 Runs = tuple[list[str], list[int], list[float | None]]  # inits, seeds, rates
-Train = Callable[[list[dict], Runs, str], Logs]  # the last names the stack in checkpoints
+Tables = dict[str, Rows]
+Train = Callable[[list[dict], Runs, str], Tables]  # the last names the stack in checkpoints
 
 
 def run(
@@ -79,10 +80,10 @@ def _wanted(cohort: dict, members: range, only: Collection[str] | None) -> bool:
 
 def _of_members(
     cohort: dict, rates: list[float | None], train: Train, watch: Watch
-) -> Callable[[range], Logs]:
+) -> Callable[[range], Tables]:
     """What trains the stack of the cohort's runs in a range."""
 
-    def train_one(members: range) -> Logs:
+    def train_one(members: range) -> Tables:
         watch.begin()
         chosen, lrs = [cohort["runs"][i] for i in members], [rates[i] for i in members]
         runs = [r["init"] for r in chosen], [r["seed"] for r in chosen], lrs
@@ -96,7 +97,7 @@ def _trainings(cohort: dict, data: Data, where: torch.device, watch: Watch) -> t
     net, budget = Network.of(cohort, data.shape), Budget.of(cohort, data.score)
     known = chance(budget.loss, data)
 
-    def train(members: list[dict], runs: Runs, name: str) -> Logs:
+    def train(members: list[dict], runs: Runs, name: str) -> Tables:
         trace = train_stack(net, budget, data, *runs, where, watch=watch, name=name)
         used = _used(watch.seconds(), runs, where)
         return of_stack(cohort, net, budget, known, members, trace, used)
@@ -109,7 +110,7 @@ def _matches(cohort: dict, data: Data, where: torch.device, watch: Watch) -> tup
     nets, rules = players_of(cohort, data), Rules.of(cohort)
     batch = max(rules.budget.batch, rules.budget.probe_batch)
 
-    def train(members: list[dict], runs: Runs, name: str) -> Logs:
+    def train(members: list[dict], runs: Runs, name: str) -> Tables:
         source = cohort["data_source"]
         record = play(rules, nets, data, source, runs, where, watch=watch, name=name)
         return of_match(cohort, nets, rules, members, record, _used(watch.seconds(), runs, where))
@@ -135,7 +136,8 @@ def _refuse_impossible(cohort: dict) -> None:
 def write(logs: Logs, folder: Path, cohort: str, provenance: dict) -> None:
     """Write every table; ``runs`` comes last, and says that the cohort is done."""
     for name, table in LOGS.items():
-        table.write(logs[name], folder / name / f"{cohort}.parquet", provenance)
+        file = folder / name / f"{cohort}.parquet"
+        table.write(logs[name], file, provenance, checked=True)  # as :func:`.logs.together` has
 
 
 def _rates(cohort: dict, tuning: pd.DataFrame | None) -> list[float | None]:

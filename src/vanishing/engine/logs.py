@@ -26,6 +26,7 @@ RESULTS = (
 
 
 Logs = dict[str, pd.DataFrame]
+Rows = dict[str, np.ndarray]  # columns; without any there are no rows
 Block = Mapping[str, np.ndarray | float | str]  # columns of rows
 
 
@@ -37,7 +38,7 @@ def of_stack(
     members: list[dict],
     trace: Trace,
     used: list[dict],
-) -> Logs:
+) -> dict[str, Rows]:
     """The rows of a stack in every table; ``used`` are time, device and rate of each member."""
     results = [
         {**signal(trace, i), **_results(trace, i, budget, known)} for i in range(len(members))
@@ -63,7 +64,7 @@ def of_runs(
     members: list[dict],
     used: list[dict],
     results: list[dict],
-) -> pd.DataFrame:
+) -> Rows:
     """A row a run, its settings beside its results; the sigmas are those of ``net``."""
     shared = {
         "cohort": cohort["id"],
@@ -75,7 +76,19 @@ def of_runs(
     for member, mine, found in zip(members, used, results, strict=True):
         own = {k: member[k] for k in ("run_id", "cell", "init", "seed", "lr_policy")}
         rows.append({**shared, **own, **_sigmas(net, member["init"]), **mine, **found})
-    return pd.DataFrame(rows)
+    return _columns(rows)
+
+
+def _columns(rows: Sequence[Mapping]) -> Rows:
+    """Rows that all have the same names, by column."""
+    names = rows[0] if rows else ()
+    return {name: _numbers([row[name] for row in rows]) for name in names}
+
+
+def _numbers(values: list) -> np.ndarray:
+    """As an array of numbers where all are; else of objects, None where one is missing."""
+    found = np.array(values)
+    return found if found.dtype.kind in "ifb" else np.array(values, dtype=object)
 
 
 def _sigmas(net: Network, init: str) -> dict[str, float]:
@@ -126,27 +139,25 @@ def _results(trace: Trace, i: int, budget: Budget, known: Chance) -> dict:
     return dict(zip(RESULTS, values, strict=True))
 
 
-def of_curves(ids: list[str], trace: Trace, steps: int) -> pd.DataFrame:
+def of_curves(ids: list[str], trace: Trace, steps: int) -> Rows:
     """The loss on an even grid of steps and at the probes, and the accuracy where it was taken."""
     if not steps:
-        return pd.DataFrame()
+        return {}
     logged = sorted({*range(0, steps, max(1, steps // CURVE_POINTS)), *trace.measures})
     nothing = np.full(len(ids), np.nan)
     losses = [trace.losses[step] if step < steps else nothing for step in logged]
     losses = [np.where(np.isfinite(row), row, np.nan) for row in losses]
-    return pd.DataFrame(
-        {
-            "run_id": np.repeat(ids, len(logged)),
-            "step": np.tile(logged, len(ids)),
-            "train_loss": np.stack(losses, axis=1).ravel(),
-            "test_accuracy": np.stack(
-                [trace.test_accuracy.get(step, nothing) for step in logged], axis=1
-            ).ravel(),
-        }
-    )
+    return {
+        "run_id": np.repeat(ids, len(logged)),
+        "step": np.tile(logged, len(ids)),
+        "train_loss": np.stack(losses, axis=1).ravel(),
+        "test_accuracy": np.stack(
+            [trace.test_accuracy.get(step, nothing) for step in logged], axis=1
+        ).ravel(),
+    }
 
 
-def of_layers(ids: list[str], trace: Trace, player: str) -> pd.DataFrame:
+def of_layers(ids: list[str], trace: Trace, player: str) -> Rows:
     """A row a run, probe step and layer; a block that is off leaves its columns missing."""
     blocks = []
     for step, measures in trace.measures.items():
@@ -157,7 +168,7 @@ def of_layers(ids: list[str], trace: Trace, player: str) -> pd.DataFrame:
     return below(blocks, LAYERS)
 
 
-def of_networks(ids: list[str], trace: Trace, player: str) -> pd.DataFrame:
+def of_networks(ids: list[str], trace: Trace, player: str) -> Rows:
     """A row a run and probe step."""
     blocks = [
         {"run_id": np.array(ids), "step": step, "player": player, **measures}
@@ -166,14 +177,14 @@ def of_networks(ids: list[str], trace: Trace, player: str) -> pd.DataFrame:
     return below(blocks, NETWORKS)
 
 
-def below(blocks: Sequence[Block], table: Table) -> pd.DataFrame:
+def below(blocks: Sequence[Block], table: Table) -> Rows:
     """Blocks of rows below each other, with the columns of ``table``; none without blocks.
 
     A column of a block is an array, or one value for all of its rows. Missing is what it lacks, and
     what is not finite.
     """
     if not blocks:
-        return pd.DataFrame()
+        return {}
     sizes = [len(block["run_id"]) for block in blocks]
     whole = {
         name: np.concatenate(
@@ -184,14 +195,14 @@ def below(blocks: Sequence[Block], table: Table) -> pd.DataFrame:
     for values in whole.values():
         if values.dtype.kind == "f":
             values[np.isinf(values)] = np.nan
-    return pd.DataFrame(whole)
+    return whole
 
 
 def _column(values: np.ndarray | float | str, rows: int) -> np.ndarray:
     return values if isinstance(values, np.ndarray) else np.full(rows, values)
 
 
-def _freeze(ids: list[str], trace: Trace, budget: Budget, known: Chance) -> pd.DataFrame:
+def _freeze(ids: list[str], trace: Trace, budget: Budget, known: Chance) -> Rows:
     """A row a run and number of frozen layers, 0 being the run itself; none without the block."""
     rows = []
     for frozen, found in ({0: trace} | trace.frozen if trace.frozen else {}).items():
@@ -201,10 +212,10 @@ def _freeze(ids: list[str], trace: Trace, budget: Budget, known: Chance) -> pd.D
             loss, train, test = (ended[name] for name in names)
             row = {"run_id": run_id, "frozen": frozen, "final_loss": loss}
             rows.append(row | {"train_accuracy": train, "test_accuracy": test})
-    return pd.DataFrame(rows)
+    return _columns(rows)
 
 
-def _lags(ids: list[str], trace: Trace) -> pd.DataFrame:
+def _lags(ids: list[str], trace: Trace) -> Rows:
     """A row a run, probe step, layer and time lag; none of a net without a past."""
     blocks = []
     for step, profile in trace.lags.items():
@@ -219,7 +230,7 @@ def _lags(ids: list[str], trace: Trace) -> pd.DataFrame:
     return below(blocks, LAGS)
 
 
-def _recurrences(ids: list[str], trace: Trace) -> pd.DataFrame:
+def _recurrences(ids: list[str], trace: Trace) -> Rows:
     """A row a run, probe step, layer and column of its weights."""
     blocks = []
     for step, columns in trace.recurrences.items():
@@ -235,7 +246,7 @@ def _recurrences(ids: list[str], trace: Trace) -> pd.DataFrame:
     return below(blocks, RECURRENCES)
 
 
-def of_scores(ids: list[str], scores: dict[int, Scores]) -> pd.DataFrame:
+def of_scores(ids: list[str], scores: dict[int, Scores]) -> Rows:
     """A row a run, probe step, score and level."""
     blocks = [
         {"run_id": np.array(ids), "step": step, "score": name, "level": level, "value": values}
@@ -245,7 +256,13 @@ def of_scores(ids: list[str], scores: dict[int, Scores]) -> pd.DataFrame:
     return below(blocks, SCORES)
 
 
-def together(parts: Sequence[Logs]) -> Logs:
+def stacked(parts: Sequence[Rows]) -> Rows:
+    """The rows of all parts below each other; those that have none are left out."""
+    there = [part for part in parts if part]
+    names = there[0] if there else ()
+    return {name: np.concatenate([part[name] for part in there]) for name in names}
+
+
+def together(parts: Sequence[dict[str, Rows]]) -> Logs:
     """Every table that a job writes, of all stacks; empty where a family has no such rows."""
-    rows = {n: [part[n] for part in parts if len(part.get(n, ()))] for n in LOGS}
-    return {n: t.frame(pd.concat(rows[n]) if rows[n] else []) for n, t in LOGS.items()}
+    return {n: t.frame(stacked([part.get(n, {}) for part in parts])) for n, t in LOGS.items()}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from ..tables import GAMES
 from .adversarial import PLAYERS, Rules
 from .logs import (
     RESULTS,
-    Logs,
+    Rows,
     below,
     of_curves,
     of_layers,
@@ -17,6 +16,7 @@ from .logs import (
     of_runs,
     of_scores,
     signal,
+    stacked,
 )
 from .match import Record
 from .measures import outcome_of_discriminator, outcome_of_generator, outcome_of_match, smoothed
@@ -30,7 +30,7 @@ def of_match(
     members: list[dict],
     record: Record,
     used: list[dict],
-) -> Logs:
+) -> dict[str, Rows]:
     """The rows of a stack in every table; ``used`` are time, device and rate of each member.
 
     The signal at init, as the sigmas, are those of the generator.
@@ -44,8 +44,8 @@ def of_match(
     return {
         "runs": of_runs(cohort, nets["generator"], batch, members, used, results),
         "curves": of_curves(ids, players["discriminator"], rules.budget.steps),
-        "layers": pd.concat([of_layers(ids, players[name], name) for name in PLAYERS]),
-        "networks": pd.concat([of_networks(ids, players[name], name) for name in PLAYERS]),
+        "layers": stacked([of_layers(ids, players[name], name) for name in PLAYERS]),
+        "networks": stacked([of_networks(ids, players[name], name) for name in PLAYERS]),
         "scores": of_scores(ids, record.scores),
         "games": _games(ids, record.games),
     }
@@ -85,7 +85,7 @@ def _outcome(record: Record, rules: Rules, i: int) -> str:
     return outcome_of_generator(last, first)
 
 
-def _games(ids: list[str], games: dict[int, dict[str, np.ndarray]]) -> pd.DataFrame:
+def _games(ids: list[str], games: dict[int, dict[str, np.ndarray]]) -> Rows:
     """A row a run and probe step."""
     steps = games.items()
     return below([{"run_id": np.array(ids), "step": step, **found} for step, found in steps], GAMES)

@@ -46,18 +46,20 @@ def samples_of(
     """Split and order of each seed: the same in every arm, whatever stack the run is in."""
     n = len(data.labels)
     tests = max(1, round(n * TEST_FRACTION))
-    splits = torch.stack([torch.randperm(n, generator=generator_of(s, "split")) for s in seeds])
+    own = list(dict.fromkeys(seeds))  # runs of one seed share its draws
+    splits = torch.stack([torch.randperm(n, generator=generator_of(s, "split")) for s in own])
     train, test = splits[:, tests:], splits[:, :tests]
     if steps and batch > n - tests:
         raise UserError(f"batch {batch} is more than the {n - tests} training samples.")
-    pairs = zip(train, seeds, strict=True)
+    pairs = zip(train, own, strict=True)
     order = [_epochs(rows, steps, batch, seed) for rows, seed in pairs]
+    of_run = torch.tensor([own.index(seed) for seed in seeds])
     return Samples(
         torch.from_numpy(data.inputs).to(device),
         torch.from_numpy(data.labels).to(device),
-        train.to(device),
-        test.to(device),
-        torch.stack(order, dim=1).to(device),
+        train[of_run].to(device),
+        test[of_run].to(device),
+        torch.stack(order, dim=1)[:, of_run].to(device),
         probe_indices(n, probe_batch).to(device),
         data.vocabulary,
         None if data.level is None else torch.from_numpy(data.level).to(device),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
+import marshal
 import os
 import select
 import signal
@@ -156,7 +156,7 @@ def _load(families: Collection[str]) -> None:
     import pyarrow.parquet  # noqa: F401
     import torch  # noqa: F401
 
-    from .. import provenance, verbs  # noqa: F401
+    from .. import provenance, verbs
     from ..analysis import verify  # noqa: F401
     from ..engine import chain, convolution, fused_recurrent, job, kernels, stack  # noqa: F401
     from ..parts import tasks
@@ -172,8 +172,21 @@ def _load(families: Collection[str]) -> None:
         convolution.load()
     tasks.load({"kind": "digits"})  # this and what follows is kept for every fork
     provenance.training_code([])
-    provenance.all_code()
-    provenance.versions()
+    provenance.provenance()
+    verbs.command_line()
+    _write_a_table()
+
+
+def _write_a_table() -> None:
+    """The first frame and file of a process take some hundredths of a second more than others."""
+    import numpy as np
+
+    from ..tables import RUN_LOG
+
+    columns = RUN_LOG.columns.items()
+    row = {n: np.array(["" if c.dtype == "string" else 0], dtype=object) for n, c in columns}
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory() as folder:
+        RUN_LOG.write(RUN_LOG.frame(row), Path(folder) / "runs.parquet")
 
 
 def _load_stations() -> None:
@@ -193,7 +206,8 @@ def _job(connection: socket.socket) -> None:
         for own, given in enumerate(streams):
             os.dup2(given, own)
             os.close(given)
-        arguments, cwd, environment = json.loads(_exactly(connection, int.from_bytes(head, "big")))
+        message = _exactly(connection, int.from_bytes(head, "big"))
+        arguments, cwd, environment = marshal.loads(message)
         threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
         os.chdir(cwd)
         os.environ.clear()

@@ -109,10 +109,12 @@ def _profiles(cell: Cell, layers: list[Lived], spread: Spread) -> tuple[np.ndarr
     above = torch.zeros_like(layers[-1].a)
     above[-1] = _normal(cell, *above.shape[1:])
     squares = []
-    for layer, past, below in reversed(list(zip(layers, spread.past, spread.below, strict=True))):
-        delta2, at_drive = _backward(cell, layer, past, above)
-        above = _field(cell, below * _together(at_drive), 1, above.shape[-1])[:, 0]
+    for n in reversed(range(len(layers))):
+        delta2, at_drive = _backward(cell, layers[n], spread.past[n], above)
         squares.append(delta2)
+        if n:  # nothing is asked of the input's gradient
+            together = spread.below[n] * _together(at_drive)
+            above = _field(cell, together, 1, above.shape[-1])[:, 0]
     q = torch.stack([layer.q for layer in layers]).numpy()
     return q, torch.stack(squares[::-1]).log10().numpy() / 2
 
