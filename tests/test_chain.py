@@ -11,7 +11,8 @@ from vanishing.engine.feedforward import pass_forward
 from vanishing.engine.initial import draw, initial_buffers
 from vanishing.engine.network import Network, flat
 from vanishing.engine.probes import measure
-from vanishing.engine.stack import copied, update
+from vanishing.engine.stack import copied
+from vanishing.engine.updates import update
 from vanishing.parts.architecture import Shape
 from vanishing.parts.losses import LOSSES
 from vanishing.parts.optimizers import OPTIMIZERS

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vanishing.contract.optimizers import optimizer_problems
-from vanishing.engine.stack import update
+from vanishing.engine.updates import update
 from vanishing.parts.optimizers import OPTIMIZERS
 
 SHAPES = ((4, 5, 6), (4, 1, 6))

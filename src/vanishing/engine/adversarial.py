@@ -28,7 +28,8 @@ from .network import Network, flat
 from .nonfinite import first_layers
 from .player import Player, Turn, Values, on_both
 from .samples import Samples, samples_of
-from .stack import Budget, copied, update
+from .stack import Budget, copied
+from .updates import update
 
 PLAYERS = ("generator", "discriminator")
 

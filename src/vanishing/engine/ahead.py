@@ -9,14 +9,14 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from . import chain, convolution, fused_recurrent, kernels, stack
+from . import chain, convolution, fused_recurrent, sum_kernels, updates
 
 # The longest first: the rest goes beside them.
 LOOPS: tuple[Callable[[], None], ...] = (
     *(partial(of.load, [dtype]) for of in (chain, fused_recurrent) for dtype in chain.DTYPES),
     convolution.load,
-    kernels.load,
-    stack.load,
+    sum_kernels.load,
+    updates.load,
 )
 
 

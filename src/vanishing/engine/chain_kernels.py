@@ -18,9 +18,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from .chain_look_kernels import (
+    BackwardLook,
+    ForwardLook,
+    look_at_delta,
+    look_at_output,
+    look_at_phi,
+    look_at_weight,
+)
 from .compiled import exact
 from .fast_phi import ZERO
-from .kernels import count_flat, count_small, scaled, scan
 from .lanes import of_run
 from .layer_kernels import PLAIN, norm, norm_back, phi, phi_back
 from .product_kernels import panel_size, product
@@ -28,11 +35,6 @@ from .update_kernels import descend_and_tell, descend_run, keep, tell_gradient
 
 NOWHERE, BEFORE, AFTER = range(3)  # phi: where blocks join
 Array = np.ndarray
-# What is added up of each layer and run while it is in the cache, see .chain_looks: the sums of h,
-# those of what leaves the layer, flat slopes, units alive, and the bounds of the flat; then the
-# sums of delta, its squares scaled, the same of dL/dW, how many are small, and the limits of that.
-ForwardLook = tuple[Array, Array, Array, Array, Array]
-BackwardLook = tuple[Array, Array, Array, Array, Array, Array]
 Sizes = tuple[int, int, int, int]  # batch, inputs, units, outputs
 Kinds = tuple[int, int, int]  # which norm and phi, and where blocks join
 Blocks = tuple[Array, Array]  # ends, strength
@@ -162,31 +164,12 @@ def _pass_layer(
         seen = h
     phi(seen, which, slope, leaves)
     if len(look[0]):
-        _look_at_phi(n, run, seen, leaves, which, slope, units, own[3:], look)
+        look_at_phi(n, run, seen, leaves, which, slope, units, own[3:], look)
     if joins == AFTER:
         activations[n, run] = leaves
         _join(leaves, stream, strength[n], ends[n], n == 0)
     if len(look[0]):
-        scan(leaves, (1, 1, len(leaves), 0, 0), (True, False), look[1][n, run : run + 1])
-
-
-@exact
-def _look_at_phi(
-    n: int,
-    run: int,
-    h: Array,
-    a: Array,
-    which: int,
-    slope: float,
-    units: int,
-    rows: Array,
-    look: ForwardLook,
-) -> None:
-    (h_sums, _, flat, alive, bounds), steepness, ones = look, rows[0], rows[1]
-    scan(h, (1, 1, len(h), 0, 0), (False, False), h_sums[n, run : run + 1])
-    phi_back(ones, a, which, slope, steepness)
-    layout, here = (1, len(h) // units, units, 0, units), slice(run, run + 1)
-    count_flat(h, layout, steepness, layout, bounds, flat[n, here], alive[n, here])
+        look_at_output(n, run, leaves, look)
 
 
 @exact
@@ -235,7 +218,7 @@ def backward(
             if gradients[0][n] or len(rates) or (len(look[0]) and n < depth):
                 product(below, 0, 1, fan_in, after, 0, wide, 1, no_bias, g, 0, shape, panel)
             if len(look[0]) and n < depth:
-                _look_at_weight(n, run, g, look)
+                look_at_weight(n, run, g, look)
             _learn_bias(n, run, after, extra[0, :wide], learned, gradients, rates)
             weight = _learned(weights[n], run, fan_in * wide, narrow, of_weight)
             if n > lowest or (n == 0 and len(d_x)):
@@ -301,8 +284,7 @@ def _pass_layer_back(
     if joins == BEFORE and follows and normed == PLAIN:
         _gather(own, stream)
     if len(look[0]):
-        scan(own, (1, 1, len(own), 0, 0), (False, True), look[0][n, run : run + 1])
-        scaled(own, look[0][n, run, 2], look[1][n, run])
+        look_at_delta(n, run, own, look)
     if normed != PLAIN:
         gain = _learned(learned[2][n], run, units, narrow, spare[1][1])
         shift = _learned(learned[3][n], run, units, narrow, spare[1][2])
@@ -318,15 +300,6 @@ def _pass_layer_back(
             _gather(own, stream)
     if joins == BEFORE and ends[n]:
         _weaken(own, strength[n])
-
-
-@exact
-def _look_at_weight(n: int, run: int, g: Array, look: BackwardLook) -> None:
-    _, _, sums, squares, small, limits = look
-    layout, here = (1, 1, len(g), 0, 0), slice(run, run + 1)
-    scan(g, layout, (True, True), sums[n, here])
-    scaled(g, sums[n, run, 2], squares[n, run])
-    count_small(g, layout, limits, sums[n, run, 4], small[n, here])
 
 
 @exact

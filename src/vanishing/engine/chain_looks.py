@@ -20,8 +20,8 @@ from ..lazy import Lazy
 if TYPE_CHECKING:
     from .network import Network
 
-loops = Lazy("vanishing.engine.kernels")  # numba takes a third of a second to load
-SUMS = 6  # see .kernels.scan
+loops = Lazy("vanishing.engine.compiled_statistics")  # numba takes a third of a second to load
+SUMS = 6  # see .sum_kernels.scan
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Look:
     flat: np.ndarray  # how many slopes are flat: below the peak, and in all
     alive: np.ndarray  # (layers, runs, units): whether some slope is not 0
     small: np.ndarray  # how many of dL/dW are at most each of the limits in size
-    bounds: np.ndarray  # see .kernels.count_flat
+    bounds: np.ndarray  # see .sum_kernels.count_flat
     limits: np.ndarray  # falling
     order: np.ndarray  # where each of those that were given stands
 
@@ -72,7 +72,7 @@ class Look:
         return delta, of_delta, g, of_g, self.small, self.limits
 
     def moments(self) -> dict[str, np.ndarray]:
-        """Of all :attr:`sums` those of :func:`.kernels.of_sums`, (4, runs, layers)."""
+        """Of all :attr:`sums` those of :func:`.compiled_statistics.of_sums`, (4, runs, layers)."""
         return {name: rows.mT for name, rows in loops.of_sums(self.sums).items()}
 
     def log10_rms(self) -> np.ndarray:

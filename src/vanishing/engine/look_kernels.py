@@ -10,8 +10,8 @@ import numpy as np
 
 from .compiled import exact, reordered
 from .fast_phi import ONE, ZERO
-from .kernels import APART, LARGEST, SMALLEST
 from .step_kernels import At, slope
+from .sum_kernels import APART, LARGEST, SMALLEST
 
 Array = np.ndarray
 # Of a step of a run: squares and finite ones of h, sum of a and squares about its mean, flat slopes
@@ -70,7 +70,7 @@ def _spread(values: Array) -> tuple[float, float]:
         squares += v * v
     mean = total / len(values)
     about = squares - total * mean
-    if not (about > APART * squares and SMALLEST < squares < LARGEST):  # as in .kernels.scan
+    if not (about > APART * squares and SMALLEST < squares < LARGEST):  # as in .sum_kernels.scan
         about = 0.0
         for i in range(len(values)):
             d = np.float64(values[i]) - mean

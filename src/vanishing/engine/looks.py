@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .probes import Measures
 
 kernels = Lazy("vanishing.engine.look_kernels")  # numba takes a third of a second to load
-loops = Lazy("vanishing.engine.kernels")
+loops = Lazy("vanishing.engine.compiled_statistics")
 
 
 @dataclass

@@ -84,9 +84,9 @@ def statistics_on(device: torch.device) -> ModuleType:
     """The module with the functions of :mod:`.statistics` that is fastest on the ``device``."""
     if device.type != "cpu":
         return statistics
-    from . import kernels  # numba takes a third of a second to load
+    from . import compiled_statistics  # numba takes a third of a second to load
 
-    return kernels
+    return compiled_statistics
 
 
 def measure(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..lazy import Lazy
 from ..parts.losses import LOSSES, Loss
 from ..parts.optimizers import OPTIMIZERS, Optimizer
 from ..parts.schedules import CLIPS, SCHEDULES, Clip, Schedule
 from . import chain
-from .chain import addresses, changed
 from .descent import Descent
 from .forward import forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
@@ -23,9 +20,9 @@ from .nonfinite import first_layers
 from .own_pass import own_pass
 from .probes import Measures, Probed, limits_of_weights, of_look
 from .samples import Samples, survivals
+from .updates import is_descent, update
 
-kernels = Lazy("vanishing.engine.update_kernels")  # numba takes a third of a second to load
-DESCENT, UNCLIPPED = OPTIMIZERS["sgd"].update, CLIPS["none"].apply
+UNCLIPPED = CLIPS["none"].apply
 OF_BLOCKS = ("skip", "W_gate", "b_gate")  # parameters that residual blocks have, not layers
 
 
@@ -115,7 +112,7 @@ class Stack:
         """Whether the way back of that pass may be the update: W <- W - lr g, and no more."""
         budget = self.budget
         return (
-            _is_descent(budget.optimizer)
+            is_descent(budget.optimizer)
             and budget.clip.apply is UNCLIPPED
             and self.chained(x, kept)
         )
@@ -272,78 +269,3 @@ def _first_layers(
 def copied(parameters: Parameters) -> Parameters:
     """The values as they are now."""
     return {name: [t.detach().clone() for t in tensors] for name, tensors in parameters.items()}
-
-
-def update(
-    optimizer: Optimizer,
-    tensors: list[Tensor],
-    gradients: list[Tensor],
-    state: list[dict],
-    lr: Tensor,
-    step: int,
-    wanted: bool = False,
-) -> list[Tensor] | None:
-    """W <- W - lr (d + decay W) in place; where ``wanted``, what was taken from each tensor.
-
-    ``lr`` is (runs, 1, 1): every run has its own. ``step`` counts from 1. What is wanted is worked
-    out beside the update, which is the same to the last bit with it and without.
-    """
-    with torch.no_grad():
-        if optimizer.fused and lr.device.type == "cpu":
-            changes = _changes(optimizer, tensors, gradients, state, lr, step) if wanted else None
-            optimizer.fused(tensors, gradients, state, lr.flatten().tolist(), step)
-            return changes
-        if _is_descent(optimizer) and lr.device.type == "cpu":
-            _descend(tensors, gradients, lr.flatten())
-            return [lr * gradient for gradient in gradients] if wanted else None
-        changes = []
-        for tensor, gradient, memory in zip(tensors, gradients, state, strict=True):
-            direction = _direction(optimizer, tensor, gradient, memory, step)
-            if wanted:
-                changes.append(lr * direction)
-            tensor.addcmul_(lr, direction, value=-1)
-    return changes if wanted else None
-
-
-def _is_descent(optimizer: Optimizer) -> bool:
-    return optimizer.update is DESCENT and not optimizer.weight_decay
-
-
-def _descend(tensors: list[Tensor], gradients: list[Tensor], rates: Tensor) -> None:
-    """W <- W - lr g in place, with a rate for each run."""
-    gradients = [g.contiguous() for g in gradients]  # the loop looks at the memory alone
-    sizes = np.array([t[0].numel() for t in tensors])
-    kernels.descend(addresses(tensors), addresses(gradients), sizes, rates.numpy())
-    changed(tensors)
-
-
-def load(dtypes: Sequence[torch.dtype] = chain.DTYPES) -> None:
-    """Compile the loop, or read it from the disk, so that forks of this process find it."""
-    for dtype in dtypes:
-        rates = torch.zeros(1, dtype=dtype)
-        _descend([rates.clone()], [rates], rates)
-
-
-def _changes(
-    optimizer: Optimizer,
-    tensors: list[Tensor],
-    gradients: list[Tensor],
-    state: list[dict],
-    lr: Tensor,
-    step: int,
-) -> list[Tensor]:
-    """What an update will take from each tensor; it touches neither them nor the ``state``."""
-    changes = []
-    for tensor, gradient, memory in zip(tensors, gradients, state, strict=True):
-        memory = {name: value.clone() for name, value in memory.items()}
-        changes.append(lr * _direction(optimizer, tensor, gradient, memory, step))
-    return changes
-
-
-def _direction(
-    optimizer: Optimizer, tensor: Tensor, gradient: Tensor, memory: dict, step: int
-) -> Tensor:
-    """d + decay W."""
-    direction = optimizer.update(gradient, memory, step)
-    decay = optimizer.weight_decay
-    return direction.add(tensor, alpha=decay) if decay else direction

@@ -1,8 +1,8 @@
 """Sums over each run's values: moments, shares and norms, in float64.
 
 A layer's values are ``Pieces``: (runs, ...), or of more than one time step or pass a tensor
-(runs, batch, units[, pixels]) each. This is torch, for any device; :mod:`.kernels` has the same
-functions for a CPU's memory, and :func:`.probes.statistics_on` chooses.
+(runs, batch, units[, pixels]) each. This is torch, for any device; :mod:`.compiled_statistics` has
+the same functions for a CPU's memory, and :func:`.probes.statistics_on` chooses.
 """
 
 from __future__ import annotations

@@ -158,12 +158,12 @@ def _load(families: Collection[str]) -> None:
 
     from .. import provenance, verbs
     from ..analysis import verify  # noqa: F401
-    from ..engine import chain, convolution, fused_recurrent, job, kernels, stack  # noqa: F401
+    from ..engine import chain, convolution, fused_recurrent, job, sum_kernels, updates  # noqa: F401
     from ..parts import tasks
     from ..theory import study  # noqa: F401
 
-    kernels.load()
-    stack.load()
+    sum_kernels.load()
+    updates.load()
     if {"mlp", "gan"} & set(families):
         chain.load()
     if "rnn" in families:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from vanishing.engine import kernels, probes, statistics
+from vanishing.engine import compiled_statistics, probes, statistics
 from vanishing.parts.activations import ACTIVATIONS
 
 from .small import normal
 
-BOTH = pytest.mark.parametrize("take", [statistics, kernels], ids=["torch", "loops"])
+BOTH = pytest.mark.parametrize("take", [statistics, compiled_statistics], ids=["torch", "loops"])
 EVERY = ("mean", "sd", "mean_square", "log10_rms", "zero", "finite")
 FLAT = ("saturation_low", "saturation_high", "dead_fraction")
 
@@ -200,10 +200,10 @@ def test_cosines_neither_underflow_nor_overflow(take):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_cosine_has_the_same_bits_whatever_runs_are_beside_it(value, dtype):
     x, y = (normal(4, 7, 9, seed=n).to(dtype) for n in (0, 1))
-    healthy = [kernels.cosine(x[run : run + 1], y[run : run + 1]) for run in range(4)]
+    healthy = [compiled_statistics.cosine(x[run : run + 1], y[run : run + 1]) for run in range(4)]
     x[1] *= value
-    found = kernels.cosine(x, y)
-    assert torch.equal(found[1:2], kernels.cosine(x[1:2], y[1:2])) or found[1].isnan()
+    found = compiled_statistics.cosine(x, y)
+    assert torch.equal(found[1:2], compiled_statistics.cosine(x[1:2], y[1:2])) or found[1].isnan()
     for run in (0, 2, 3):
         assert torch.equal(found[run : run + 1], healthy[run])
 
@@ -211,9 +211,9 @@ def test_a_cosine_has_the_same_bits_whatever_runs_are_beside_it(value, dtype):
 @pytest.mark.parametrize("kind", ["normal", "far from 0", "images", "decades"])
 def test_a_run_has_the_same_bits_whatever_runs_are_beside_it(kind):
     values = VALUES[kind]
-    together = moments(kernels, [values])
+    together = moments(compiled_statistics, [values])
     for run in range(len(values)):
-        alone = moments(kernels, [values[run : run + 1].clone()])
+        alone = moments(compiled_statistics, [values[run : run + 1].clone()])
         for name in EVERY:
             assert torch.equal(alone[name], together[name][run : run + 1]), name
 
@@ -235,5 +235,5 @@ def test_a_constant_has_no_slope():
 
 
 def test_loops_serve_a_cpu_and_torch_every_other_device():
-    assert probes.statistics_on(torch.device("cpu")) is kernels
+    assert probes.statistics_on(torch.device("cpu")) is compiled_statistics
     assert probes.statistics_on(torch.device("cuda")) is statistics
