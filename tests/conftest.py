@@ -1,15 +1,17 @@
 """What several tests need."""
 
 import itertools
+import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 from filelock import FileLock
+
+from vanishing.study import slots
 
 # A shell that starts pytest in the background has it ignore Ctrl-C, and all that it starts, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -25,7 +27,7 @@ SHARED = ROOT.parent / "shared"
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """A worker more than there are cores: tests of processes and of the cluster mostly wait."""
-    return psutil.cpu_count() + 1
+    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") or slots.cores() + 1)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -177,6 +177,7 @@ def test_a_weight_that_is_changed_before_the_way_back_is_refused():
 def measures(settings, scale, monkeypatch):
     """Those of a probe, as they are seen in the loops, and taken of values that were kept."""
     net, parameters, buffers = net_of(torch.float32, **settings)
+    assert chain.is_known(net, parameters, samples(), {}, learning=False)
     with torch.no_grad():
         for n, weight in enumerate(parameters["W"]):
             weight.mul_(scale)
@@ -194,6 +195,27 @@ def test_a_probe_sees_in_the_loops_what_it_sees_of_kept_values(settings, monkeyp
     assert seen.keys() == kept.keys()
     for name, values in kept.items():
         torch.testing.assert_close(seen[name], values, rtol=1e-10, atol=1e-13, equal_nan=True)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+def test_a_probe_sees_nets_that_are_narrower_than_what_they_see_and_tell(norm, monkeypatch):
+    seen, kept = measures({"norm": norm, "width": 3}, 1.0, monkeypatch)
+    for name, values in kept.items():
+        torch.testing.assert_close(seen[name], values, rtol=1e-10, atol=1e-13, equal_nan=True)
+
+
+def test_float32_parameters_beside_float64_samples_are_read_alone():
+    net, parameters, buffers = net_of(torch.float32)
+    assert not chain.is_known(net, parameters, samples(), buffers, learning=True)
+    made = chain.passed(net, parameters, {}, samples(), lambda outputs: outputs.sum((1, 2)))
+    made.chain.see(made.d_outputs, parameters)
+    assert made.chain.of_samples(made.d_outputs, parameters).dtype == torch.float64
+    for learn in (
+        lambda: made.chain.gradients(made.d_outputs, parameters),
+        lambda: made.chain.descend(made.d_outputs, parameters, torch.ones(3, dtype=torch.float64)),
+    ):
+        with pytest.raises(ValueError, match="read, not learned"):
+            learn()
 
 
 @pytest.mark.parametrize("scale", [1e-36, 1e30])

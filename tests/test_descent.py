@@ -18,13 +18,17 @@ NAMES = ("total_change", "update_ratio", "consecutive_cosine")
 STEPS = 6
 
 
-def stack_of(tells, **changes):
+def stack_of(tells, frozen=0, **changes):
     graph, data = graph_of(steps=STEPS, **changes), data_of()
     net, budget = Network.of(graph, data.shape), Budget.of(graph)
     samples = samples_of(data, RUNS[1], STEPS, budget.batch, budget.probe_batch, CPU)
-    stack = Stack.of(net, budget, samples, RUNS, torch.float32)
+    stack = Stack.of(net, budget, samples, RUNS, torch.float32, frozen)
     stack.descent = Descent() if tells else None
     return stack
+
+
+def tells(stack):
+    return stack.descent is not None and not stack.frozen
 
 
 def told(stack, steps, looked_at=False):
@@ -32,17 +36,19 @@ def told(stack, steps, looked_at=False):
     found, last = [], None
     for step in steps:
         earlier, last = last, advance(stack, step, True, looked_at)
-        assert (last.before is None) == (last.moved is not None) == (stack.descent is not None)
+        assert (last.before is None) == (last.moved is not None) == tells(stack)
         found.append(last.moved or of_update(stack, last, earlier))
     return found
 
 
+@pytest.mark.parametrize("width", [7, 8])
 @pytest.mark.parametrize("looked_at", [False, True])
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 @pytest.mark.parametrize("residual", ["none", "identity"])
-def test_it_tells_what_the_tensors_of_an_update_tell(norm, residual, looked_at):
+def test_it_tells_what_the_tensors_of_an_update_tell(norm, residual, looked_at, width):
     """And makes the same update, to the last bit."""
-    stacks = [stack_of(tells, norm=norm, residual=residual) for tells in (True, False)]
+    settings = {"norm": norm, "residual": residual, "width": width}
+    stacks = [stack_of(tells, **settings) for tells in (True, False)]
     found, expected = (told(stack, (1, 2, 3), looked_at) for stack in stacks)
     for step in range(3):
         for name in NAMES:
@@ -98,9 +104,22 @@ def test_other_updates_are_told_by_their_tensors(changes):
     assert all(map(torch.is_tensor, update.changes))
 
 
+def test_frozen_layers_do_not_descend():
+    stacks = [stack_of(tells, frozen=1) for tells in (True, False)]
+    found, expected = (told(stack, (1, 2)) for stack in stacks)
+    assert (found[1]["total_change"][:, 0] == 0).all()
+    for name in NAMES:
+        assert torch.equal(found[1][name].nan_to_num(), expected[1][name].nan_to_num())
+    for name, tensors in stacks[0].parameters.items():
+        assert torch.equal(tensors[0], stacks[0].initial[name][0])
+        assert all(map(torch.equal, tensors, stacks[1].parameters[name]))
+
+
+@pytest.mark.parametrize("steps", [list(range(STEPS + 1)), [0, 2, 3, STEPS]])
 @pytest.mark.parametrize("own_pass", [False, True])
-def test_a_training_logs_the_same_without_it(own_pass, monkeypatch):
-    probes = {"steps": list(range(STEPS + 1)), "batch": 16, "blocks": [], "own_pass": own_pass}
+def test_a_training_logs_the_same_without_it(own_pass, steps, monkeypatch):
+    """Also where an update is only told of because the next one is compared with it."""
+    probes = {"steps": steps, "batch": 16, "blocks": [], "own_pass": own_pass}
     graph, data = graph_of(steps=STEPS, probes=probes), data_of()
 
     def trained():

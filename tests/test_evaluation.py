@@ -43,7 +43,7 @@ def test_the_parts_of_a_split_do_not_change_its_accuracy(
     stack = stack_of(answer, recurrence=recurrence)
     steps, width = stack[0].architecture.sequence[0], stack[0].architecture.width
     monkeypatch.setattr(evaluation, "BATCH", part * steps)
-    monkeypatch.setattr(evaluation, "RECURRENT_BYTES", 4 * RUNS * steps * width * part)
+    monkeypatch.setattr(evaluation, "RECURRENT_BYTES", 4 * steps * width * part)
     found = evaluation.accuracy(*stack, split)
     np.testing.assert_allclose(found, by_hand(*stack, split), atol=1e-12)
 
@@ -51,11 +51,10 @@ def test_the_parts_of_a_split_do_not_change_its_accuracy(
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("part", [1, 2, 3])
 def test_an_accuracy_has_the_same_bits_in_a_stack_of_any_size(monkeypatch, part, split):
-    """One run goes through the net in larger parts than five, and its shares are rounded."""
     net, parameters, buffers, loss, samples = stack_of("every", 5)
     steps, width = net.architecture.sequence[0], net.architecture.width
     monkeypatch.setattr(evaluation, "BATCH", 1)
-    monkeypatch.setattr(evaluation, "RECURRENT_BYTES", 4 * 5 * steps * width * part)
+    monkeypatch.setattr(evaluation, "RECURRENT_BYTES", 4 * steps * width * part)
     together = evaluation.accuracy(net, parameters, buffers, loss, samples, split)
     for run in range(5):
         own = {name: [t[run : run + 1] for t in group] for name, group in parameters.items()}

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vanishing.engine.logs import below
+from vanishing.engine.logs import _columns, below, stacked
 from vanishing.errors import UserError
 from vanishing.table import atomic, provenance_of
-from vanishing.tables import CURVES, LAGS, LEDGER, TABLES, data_dictionary
+from vanishing.tables import CURVES, LAGS, LEDGER, RUN_LOG, TABLES, data_dictionary
 
 ROOT = Path(__file__).parents[1]
 ROW = {"run_id": "a", "step": 0, "layer": 1, "lag": 1, "log10_delta_rms": -3.0}
@@ -45,6 +45,24 @@ def test_columns_of_arrays_make_the_same_table_as_rows():
     columns = {name: np.array([row[name] for row in rows]) for name in ROW}
     columns["log10_delta_rms"] = np.array([-3.0, np.nan], dtype=np.float32)
     pd.testing.assert_frame_equal(LAGS.frame(columns), LAGS.frame(rows))
+
+
+def test_columns_of_runs_make_the_same_table_as_rows_whatever_is_missing_in_some_stacks():
+    whole = {
+        name: {"string": "a", "bool": True}.get(column.dtype, 1)
+        for name, column in RUN_LOG.columns.items()
+    }
+    nothing = dict.fromkeys((n for n, c in RUN_LOG.columns.items() if c.null), None)
+    rows = [whole, whole | {"run_id": "b"} | nothing, whole | {"run_id": "c"}]
+    parts = [_columns(rows[:1]), _columns(rows[1:])]
+    pd.testing.assert_frame_equal(RUN_LOG.frame(stacked(parts)), RUN_LOG.frame(rows))
+
+
+def test_parts_with_other_columns_are_not_put_below_each_other():
+    one, two = {"a": np.zeros(1)}, {"a": np.zeros(1), "b": np.zeros(1)}
+    for parts in ([one, two], [two, one]):
+        with pytest.raises(KeyError):
+            stacked(parts)
 
 
 def test_an_array_in_which_an_integer_is_missing_is_refused():

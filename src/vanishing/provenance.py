@@ -94,7 +94,10 @@ def provenance(config_digest: str | None = None) -> dict:
 
 
 def git_state() -> dict[str, str | bool | None]:
-    """Commit of the code, and whether files differ from it; None outside a checkout."""
+    """Commit of the code, and whether files differ from it; None outside a checkout.
+
+    As it was when a process first asked, as :func:`all_code`.
+    """
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain") if commit else None
     return {"commit": commit or None, "dirty": None if changed is None else bool(changed)}

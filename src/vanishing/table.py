@@ -268,7 +268,8 @@ def _typed(values: pd.Series | np.ndarray, column: Column) -> pd.Series | ArrayL
         numbers = values.dtype.kind in ("if" if column.dtype.startswith("float") else "i")
         if numbers and column.pandas in ("float64", "float32", "int64"):
             return values.astype(column.dtype, copy=False)
-        return _typed(pd.Series(values), column).array
+        made = _typed(pd.Series(values), column)
+        return made if made.dtype == object else made.array  # a frame would make strings of these
     if column.dtype == "string" and values.hasnans:
         return values.astype("object")
     if column.dtype.startswith("float") and values.dtype == object:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,16 +27,22 @@ from .fused_layer import DTYPES, NONE, follow, norm_of, number, phi_of
 from .fused_layer import kernels as layer_kernels
 from .network import Buffers, Network, Parameters, running_of
 
+if TYPE_CHECKING:
+    from .chain_kernels import Moves
+
 kernels = Lazy("vanishing.engine.chain_kernels")  # numba takes a third of a second to load
 NAMES = ("W", "b", "gain", "bias")  # of what learns
 NO_PLACES = np.empty(0, np.int64)
-NO_MOVES = NO_PLACES, NO_PLACES, np.empty((0, 0, 0)), False  # see .chain_kernels.Moves
+NO_MOVES = NO_PLACES, NO_PLACES, np.empty((0, 0, 0)), False
 
 
 def is_known(
     net: Network, parameters: Parameters, x: Tensor, buffers: Buffers, learning: bool
 ) -> bool:
-    """Whether the loops know all layers of a net that sees ``x`` (runs, batch, inputs)."""
+    """Whether the loops know all layers of a net that sees ``x`` (runs, batch, inputs).
+
+    Where it is not ``learning``, ``x`` may be float64 beside ``parameters`` in float32.
+    """
     weights = parameters["W"]
     if net.architecture.family != "mlp" or x.device.type != "cpu" or x.dtype not in DTYPES:
         return False
@@ -46,7 +52,9 @@ def is_known(
         return False
     if phi_of(net.activation) is None or not _joins_simply(net):
         return False
-    fitting = weights[0].dtype == x.dtype and len(weights[0]) == len(x) and len(weights) > 1
+    narrow = not learning and (weights[0].dtype, x.dtype) == DTYPES
+    alike = narrow or weights[0].dtype == x.dtype
+    fitting = alike and len(weights[0]) == len(x) and len(weights) > 1
     return fitting and all(t.is_contiguous() for name in NAMES for t in parameters.get(name, ()))
 
 
@@ -56,9 +64,6 @@ def _joins_simply(net: Network) -> bool:
         return True
     varies = residual.learned or residual.survival or residual.gate_bias is not None
     return residual.add is plus and not varies
-
-
-Moves = tuple[np.ndarray, np.ndarray, np.ndarray, bool]
 
 
 @dataclass
@@ -129,7 +134,7 @@ class Chain:
         return d_x
 
     def _learned(self, parameters: Parameters) -> tuple[tuple[np.ndarray, ...], bool]:
-        """Where parameters lie, and whether they are narrower than x."""
+        """Where parameters lie, and whether they are float32 beside x in float64."""
         return _places(parameters), parameters["W"][0].dtype != self.x.dtype
 
     def descend(
@@ -162,11 +167,14 @@ class Chain:
         moves: Moves = NO_MOVES,
     ) -> None:
         rates = self.x.new_empty(0) if rates is None else rates
+        places, narrow = self._learned(parameters)
+        if narrow and (made or len(rates)):
+            raise ValueError("float32 parameters beside float64 samples are read, not learned.")
         nothing = {name: [None] * len(of) for name, of in parameters.items()}
         kernels.backward(
             d_outputs.contiguous().flatten(1).numpy(), self.x.flatten(1).numpy(),
-            *self._learned(parameters), _places(nothing | made), rates.numpy(), self.sizes,
-            self.kinds, self.blocks, self.slope, lowest, self.kept, d_x.flatten(1).numpy(),
+            places, narrow, _places(nothing | made), rates.numpy(), self.sizes, self.kinds,
+            self.blocks, self.slope, lowest, self.kept, d_x.flatten(1).numpy(),
             self.look.backward, moves,
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ from .chain import Passed, addresses
 from .network import Parameters
 from .probes import Measures
 
-SUMS = 7  # see .update_kernels.tell_before and tell_after
+SUMS = 7  # see .update_kernels.tell_gradient and descend_and_tell
 
 
 @dataclass

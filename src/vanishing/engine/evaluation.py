@@ -18,9 +18,9 @@ from .samples import Samples
 # MLP of width 64, a CNN of 16 channels, recurrent nets of 64 steps), and take more memory. 1024 was
 # kept so that no number moves: the last bits of a product depend on how many samples are in it.
 BATCH = 1024
-# Bytes of a recurrent layer's outputs on a CPU, whose steps are single calls there: 1.3 to 1.7
-# times as fast as 1024 time steps, and 1 to 1.9 times as fast as 64 MB, which leave the caches.
-RECURRENT_BYTES = 1 << 22
+# Bytes of a run's outputs of a recurrent layer on a CPU, whose steps are single calls there: 1.3 to
+# 1.7 times as fast as 1024 time steps, and up to 1.9 times as fast as parts that leave the caches.
+RECURRENT_BYTES = 1 << 19
 Scores = dict[tuple[str, float], np.ndarray]  # score and level -> (runs)
 
 
@@ -57,8 +57,8 @@ def _answers(
 
 def _in_parts(net: Network, indices: Tensor) -> tuple[Tensor, ...]:
     """``indices`` (runs, samples) in parts that go through the net at a time."""
-    steps, runs = net.architecture.sequence[0] if net.recurrence else 1, len(indices)
+    steps = net.architecture.sequence[0] if net.recurrence else 1
     most = max(1, BATCH // steps)
     if net.recurrence and indices.device.type == "cpu":
-        most = max(most, RECURRENT_BYTES // (4 * runs * steps * net.architecture.width))
+        most = max(most, RECURRENT_BYTES // (4 * steps * net.architecture.width))
     return indices.split(most, dim=1)

@@ -19,7 +19,7 @@ from ..tables import LOGS, RUN_LOG
 from .adversarial import PLAYERS, Rules, players_of
 from .checkpoints import key_of
 from .devices import choose, keep_freed_memory, set_precision, stacks
-from .logs import Logs, Rows, of_stack, together
+from .logs import Logs, Tables, of_stack, together
 from .match import play
 from .match_logs import of_match
 from .memory import in_fitting_stacks
@@ -29,7 +29,6 @@ from .training import train_stack
 from .watch import Watch
 
 Runs = tuple[list[str], list[int], list[float | None]]  # inits, seeds, rates
-Tables = dict[str, Rows]
 Train = Callable[[list[dict], Runs, str], Tables]  # the last names the stack in checkpoints
 
 

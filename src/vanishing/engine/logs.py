@@ -27,6 +27,7 @@ RESULTS = (
 
 Logs = dict[str, pd.DataFrame]
 Rows = dict[str, np.ndarray]  # columns; without any there are no rows
+Tables = dict[str, Rows]  # by their names
 Block = Mapping[str, np.ndarray | float | str]  # columns of rows
 
 
@@ -38,7 +39,7 @@ def of_stack(
     members: list[dict],
     trace: Trace,
     used: list[dict],
-) -> dict[str, Rows]:
+) -> Tables:
     """The rows of a stack in every table; ``used`` are time, device and rate of each member."""
     results = [
         {**signal(trace, i), **_results(trace, i, budget, known)} for i in range(len(members))
@@ -259,10 +260,10 @@ def of_scores(ids: list[str], scores: dict[int, Scores]) -> Rows:
 def stacked(parts: Sequence[Rows]) -> Rows:
     """The rows of all parts below each other; those that have none are left out."""
     there = [part for part in parts if part]
-    names = there[0] if there else ()
+    names = dict.fromkeys(name for part in there for name in part)  # all must have all
     return {name: np.concatenate([part[name] for part in there]) for name in names}
 
 
-def together(parts: Sequence[dict[str, Rows]]) -> Logs:
+def together(parts: Sequence[Tables]) -> Logs:
     """Every table that a job writes, of all stacks; empty where a family has no such rows."""
     return {n: t.frame(stacked([part.get(n, {}) for part in parts])) for n, t in LOGS.items()}

@@ -9,6 +9,7 @@ from .adversarial import PLAYERS, Rules
 from .logs import (
     RESULTS,
     Rows,
+    Tables,
     below,
     of_curves,
     of_layers,
@@ -30,7 +31,7 @@ def of_match(
     members: list[dict],
     record: Record,
     used: list[dict],
-) -> dict[str, Rows]:
+) -> Tables:
     """The rows of a stack in every table; ``used`` are time, device and rate of each member.
 
     The signal at init, as the sigmas, are those of the generator.

@@ -4,9 +4,10 @@ All is read from the update's own batch in the precision of the training, and su
 the gradients are those before clipping. The underflow columns then tell of float32 itself.
 
 An MLP or a recurrent net with compiled loops of its own makes the same update, to the last bit,
-whether it is looked at or not. Elsewhere a pass that is looked at keeps its values, so that on a
-CPU it goes by no such loop, and a layer not by :mod:`.fused_layer`: in float32 the last bits of
-such an update, and so of all that follow, are not those of a training that is not looked at.
+whether it is looked at or not; plain descent of an MLP is made in :mod:`.stack`, looked at or not.
+Elsewhere a pass that is looked at keeps its values, so that on a CPU it goes by no such loop, and a
+layer not by :mod:`.fused_layer`: in float32 the last bits of such an update, and so of all that
+follow, are not those of a training that is not looked at.
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from . import chain
 from .feedforward import pass_forward
 from .network import flat
 from .probes import (
     Probed,
     Slopes,
     gradients_of,
-    limits_of_weights,
     of_gradients,
     of_hidden,
     of_look,
@@ -33,6 +32,7 @@ from .probes import (
 from .through_time import measured_pass
 
 if TYPE_CHECKING:
+    from .chain import Passed
     from .stack import Stack
 
 
@@ -63,10 +63,14 @@ def own_pass(
 
 def _of_chain(stack: Stack, x: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor], list, Probed]:
     """The same of nets whose layers the compiled loops know."""
-    made = chain.passed(*stack.network, x, stack.losses_of(labels), limits_of_weights(1))
+    made = stack.passed(x, labels, looked_at=True)
     gradients, _ = made.chain.gradients(made.d_outputs, stack.parameters)
-    layers = of_look(made.chain.look, x.shape[1], of_sum=False)
-    return made.losses, flat(gradients), [], Probed(layers)
+    return made.losses, flat(gradients), [], seen_by(made)
+
+
+def seen_by(made: Passed) -> Probed:
+    """What a compiled pass that went forward and back has told of the layers."""
+    return Probed(of_look(made.chain.look, made.chain.x.shape[1], of_sum=False))
 
 
 def pass_without_update(stack: Stack) -> Probed:

@@ -105,8 +105,7 @@ def measure(
     def losses_of(logits: Tensor) -> Tensor:
         return loss.per_sample(logits, labels).sum(1)
 
-    alike = x[:, :0].to(parameters["W"][0].dtype)
-    if chain.is_known(net, parameters, alike, buffers, learning=False):
+    if chain.is_known(net, parameters, x, buffers, learning=False):
         return _of_chain(net, parameters, x, losses_of)
     exact, slopes = tracked(net, parameters), Slopes()
     logits, h, a = forward(net, exact, x, buffers, learning=False, on_phi=slopes.see)

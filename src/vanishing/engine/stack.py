@@ -17,8 +17,8 @@ from .forward import forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
 from .network import Buffers, Network, Parameters, flat, without_running
 from .nonfinite import first_layers
-from .own_pass import own_pass
-from .probes import Measures, Probed, limits_of_weights, of_look
+from .own_pass import own_pass, seen_by
+from .probes import Measures, Probed, limits_of_weights
 from .samples import Samples, survivals
 from .updates import is_descent, update
 
@@ -70,7 +70,7 @@ class Update:
     labels: Tensor  # (runs, batch)
     losses: Tensor  # (runs), before the update
     nonfinite: Tensor | None  # (runs): see :func:`.nonfinite.first_layers`
-    gradients: list[Tensor] | None  # before clipping, where they were asked for; or a Descent's
+    gradients: list[Tensor] | None  # before clipping, where they were asked for
     before: Parameters | None  # the parameters before the update, likewise
     changes: list[Tensor] | None  # what was taken from the tensors, likewise
     probed: Probed | None = None  # what its pass told of the layers, where it was looked at
@@ -108,11 +108,20 @@ class Stack:
         """Whether an update on ``x`` is one compiled pass, see :mod:`.chain`."""
         return kept is None and chain.is_known(*self.network[:2], x, self.buffers, learning=True)
 
-    def descends(self, x: Tensor, kept: Tensor | None) -> bool:
-        """Whether the way back of that pass may be the update: W <- W - lr g, and no more."""
-        budget = self.budget
+    def passed(self, x: Tensor, labels: Tensor, looked_at: bool = False) -> chain.Passed:
+        """That pass, of a batch with these ``labels``; where it is ``looked_at``, with its look."""
+        limits = limits_of_weights(1) if looked_at else None
+        return chain.passed(*self.network, x, self.losses_of(labels), limits)
+
+    def descends(self, x: Tensor, kept: Tensor | None, told: bool) -> bool:
+        """Whether the way back of that pass may be the update: W <- W - lr g, and no more.
+
+        What is ``told`` of it is what its Descent can tell, of nets without a frozen layer.
+        """
+        budget, tells = self.budget, self.descent is not None and not self.frozen
         return (
-            is_descent(budget.optimizer)
+            (tells or not told)
+            and is_descent(budget.optimizer)
             and budget.clip.apply is UNCLIPPED
             and self.chained(x, kept)
         )
@@ -180,7 +189,7 @@ def advance(stack: Stack, step: int, wanted: bool = False, looked_at: bool = Fal
     kept = None if stack.kept is None else stack.kept[step - 1]
     told = wanted or step + 1 in budget.probe_steps
     lr = stack.lr * budget.schedule.factor(step, budget.steps)
-    if stack.descends(x, kept) and (stack.descent or not told) and not (looked_at and stack.frozen):
+    if stack.descends(x, kept, told):
         return _descended(stack, step, x, labels, lr, told, wanted, looked_at)
     if looked_at:
         losses, gradients, h, probed = own_pass(stack, x, labels, kept)
@@ -215,18 +224,16 @@ def _descended(
     looked_at: bool,
 ) -> Update:
     """An update by plain gradient descent whose gradients nobody asks for, but its Descent."""
-    limits = limits_of_weights(1) if looked_at else None
-    made = chain.passed(*stack.network, x, stack.losses_of(labels), limits)
+    made = stack.passed(x, labels, looked_at)
     nonfinite = _first_layers(stack, made.losses, x, None, [])  # by the weights before the update
     found = Update(step, x, labels, made.losses, nonfinite, None, None, None)
     if told:
         of_weights = made, stack.parameters, lr, stack.initial
         found.moved = stack.descent.make(step, *of_weights, wanted)
-        found.gradients = stack.descent.gradients
     else:
         made.chain.descend(made.d_outputs, stack.parameters, lr, stack.frozen)
     if looked_at:
-        found.probed = Probed(of_look(made.chain.look, x.shape[1], of_sum=False))
+        found.probed = seen_by(made)
     return found
 
 
@@ -235,7 +242,7 @@ def _passed(
 ) -> tuple[Tensor, list[Tensor], list]:
     """Losses of a batch (runs), their gradients, and h where a later look at it would cost."""
     if stack.chained(x, kept):
-        made = chain.passed(*stack.network, x, stack.losses_of(labels))
+        made = stack.passed(x, labels)
         gradients, _ = made.chain.gradients(made.d_outputs, stack.parameters, stack.frozen)
         return made.losses, [g for g in flat(gradients) if g is not None], []
     values = x.device.type != "cpu"

@@ -64,7 +64,7 @@ def train_stack(
         return _trace(saved["finished"])
     samples = samples_of(data, seeds, budget.steps, budget.batch, budget.probe_batch, device)
     stack = Stack.of(net, budget, samples, (inits, seeds, rates), dtype, frozen)
-    if not frozen and dtype == torch.float32 and "interference" not in budget.blocks:
+    if dtype == torch.float32 and "interference" not in budget.blocks:
         stack.descent = Descent()
     losses = torch.empty(budget.steps, len(seeds), device=device, dtype=dtype)
     first = nothing_yet(len(seeds), device)
@@ -110,7 +110,7 @@ def _state(
     """All that the updates after ``step`` rest on, and what was measured until then."""
     trace.first_nonfinite = first.cpu().numpy()
     made = {"step": step, "losses": losses[:step].clone(), "last": last, "trace": trace}
-    return values_of(stack) | made
+    return values_of(stack) | made | {"descent": stack.descent}
 
 
 def _restore(stack: Stack, losses: Tensor, saved: dict) -> tuple[Trace, Update | None, int]:
@@ -118,8 +118,7 @@ def _restore(stack: Stack, losses: Tensor, saved: dict) -> tuple[Trace, Update |
     set_values(stack, saved)
     losses[: saved["step"]] = saved["losses"]
     last = saved["last"] and Update(**saved["last"])
-    if stack.descent and last and last.gradients:
-        stack.descent.gradients, stack.descent.step = last.gradients, last.step
+    stack.descent = saved["descent"] and Descent(**saved["descent"])
     return _trace(saved["trace"]), last, saved["step"] + 1
 
 

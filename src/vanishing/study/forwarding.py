@@ -27,7 +27,7 @@ def forward(arguments: list[str]) -> int | None:
     server = SERVED.get(arguments[0]) if arguments else None
     if not folder or server is None:
         return None
-    # What socket, signal and json rest on: importing these would double the time of this process.
+    # What socket and signal rest on, and in place of json: those would double this process's time.
     import _socket
     import marshal
     from array import array
@@ -36,6 +36,7 @@ def forward(arguments: list[str]) -> int | None:
     try:
         connection.connect(os.path.join(folder, server))  # noqa: PTH118 - pathlib takes 10 ms
     except OSError:
+        connection.close()
         return None
     message = marshal.dumps([arguments, os.getcwd(), dict(os.environ)])  # noqa: PTH109
     streams = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", [0, 1, 2]))
@@ -46,6 +47,7 @@ def forward(arguments: list[str]) -> int | None:
         answer = connection.recv(1)
     except ConnectionError:  # killed while we waited
         answer = b""
+    connection.close()
     return answer[0] if answer else DIED
 
 

@@ -212,6 +212,7 @@ def _job(connection: socket.socket) -> None:
         os.chdir(cwd)
         os.environ.clear()
         os.environ.update(environment)
+        tempfile.tempdir = None  # the job's own, and not the one that was looked up here
         from ..verbs import run
 
         status = run(arguments)
