@@ -120,6 +120,15 @@ def test_figures_are_ink_on_white_and_not_in_the_colours_that_a_page_replaces(bu
     assert not any(b"#010203" in bundled.read(name) for name in drawings)
 
 
+def test_a_table_is_too_large_for_a_spreadsheet_only_if_its_csv_is():
+    short = {"run": ["a", "bc"], "there": [True, None], "value": [0.0, None], "step": [7, 8]}
+    data = pd.DataFrame(short).astype({"run": "str"})
+    assert bundle._at_least(data) == 8 + 3 + 1 + 1 + 2
+    assert bundle._at_least(data) <= len(bundle._csv(data))
+    long = data.assign(run="x" * 100)
+    assert bundle._at_least(long) == 8 + 200 + 1 + 1 + 2
+
+
 def test_small_tables_are_spreadsheets_too_and_large_ones_are_not(results, bundled, monkeypatch):
     ledger = pd.read_csv(io.BytesIO(bundled.read("csv/ledger.csv")))
     assert list(ledger["claim"]) == list(LEDGER.read(results / "claims/ledger.parquet")["claim"])

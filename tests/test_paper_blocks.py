@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from vanishing.analysis.claims import read_claims
 from vanishing.errors import UserError
 from vanishing.report import blocks, design, facts, progress, rulegraph, svg
 from vanishing.report.svg_compact import Sheet
@@ -76,10 +77,10 @@ def test_statement_of_an_unregistered_claim_is_refused():
 
 def test_a_mistake_in_the_registry_is_refused_before_the_table(source):
     claims = source.parents[1] / "claims.yaml"
-    assert blocks.statements(claims)["C01"] == f"{' '.join(LONG.split())} C01"
+    assert blocks.statements(read_claims(claims))["C01"] == f"{' '.join(LONG.split())} C01"
     claims.write_text(claims.read_text().replace("statement:", "statment:", 1))
     with pytest.raises(UserError, match="no key is called 'statment'"):
-        blocks.statements(claims)
+        blocks.standard(source.parent, claims, "")
 
 
 def test_reasons_give_holms_p_of_a_primary_test_and_hochbergs_of_a_secondary_one():

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from vanishing.engine.logs import _columns, below, stacked
@@ -13,6 +15,29 @@ from vanishing.tables import CURVES, LAGS, LEDGER, RUN_LOG, TABLES, data_diction
 
 ROOT = Path(__file__).parents[1]
 ROW = {"run_id": "a", "step": 0, "layer": 1, "lag": 1, "log10_delta_rms": -3.0}
+
+
+@pytest.mark.parametrize("far", [1, 2**40])  # the latter makes too large a number of a row's key
+def test_a_log_is_refused_only_where_a_whole_key_is_there_twice(tmp_path, far):
+    path = tmp_path / "x.parquet"
+    rows = [
+        {**ROW, "run_id": run, "step": step, "lag": lag}
+        for run in "ba" for step in (-far, 0, far) for lag in (0, far)
+    ]  # fmt: skip
+    LAGS.frame(rows).to_parquet(path, index=False)
+    assert LAGS.load(path).to_pylist() == rows
+    pd.concat([LAGS.frame(rows), LAGS.frame(rows[7:8])]).to_parquet(path, index=False)
+    with pytest.raises(UserError, match=r"more than one row has the key .*'a'"):
+        LAGS.load(path)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_log_that_lacks_a_value_which_none_may_is_refused(tmp_path, missing):
+    one = {"run_id": "a", "step": 0, "score": "s", "level": 0.5, "value": 1.0}
+    rows = pa.Table.from_pylist([one, one | {"level": missing}])
+    pq.write_table(rows, tmp_path / "x.parquet")
+    with pytest.raises(UserError, match="column 'level' may hold no missing value"):
+        TABLES["scores"].load(tmp_path / "x.parquet")
 
 
 def test_a_table_comes_back_as_it_was_written(tmp_path):

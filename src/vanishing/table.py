@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tempfile
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import arrow
 from .errors import UserError
 from .lazy import Lazy
 
@@ -76,6 +78,10 @@ class Table:
 
     def schema(self) -> pa.Schema:
         """The enforced Arrow schema."""
+        return self._schema
+
+    @functools.cached_property
+    def _schema(self) -> pa.Schema:
         return pa.schema(
             [
                 pa.field(name, column.arrow, nullable=bool(column.null))
@@ -170,7 +176,7 @@ class Table:
 
     def load(self, path: Path) -> pa.Table:
         """The table at ``path`` as Arrow has it, checked: for what only passes through."""
-        table = self._open(path, lambda: pq.ParquetFile(path).read())  # in half of the time
+        table = self._open(path, lambda: arrow.whole(path))
         try:
             return self._conforming(table)
         except (UserError, pa.ArrowException) as error:
@@ -184,10 +190,13 @@ class Table:
         if not len(table):
             return self.schema().empty_table()
         for name, column in self.columns.items():
-            if not column.null and pc.any(pc.is_null(table[name], nan_is_null=True)).as_py():
+            if not column.null and arrow.lacks(table[name]):
                 raise _missing(self.name, name)
-        table = table.select(list(self.columns)).cast(self.schema()).replace_schema_metadata(None)
-        self._refuse_twice(table.select(list(self.key)).to_pandas())
+        table = table.replace_schema_metadata(None)
+        if not table.schema.equals(self.schema()):
+            table = table.select(list(self.columns)).cast(self.schema())
+        if not arrow.all_differ([table[name] for name in self.key]):
+            self._refuse_twice(table.select(list(self.key)).to_pandas())
         return table
 
     def _open(self, path: Path, read: Callable[[], pa.Table]) -> pa.Table:
@@ -241,7 +250,8 @@ class Writer:
 
     def add(self, rows: pa.Table) -> None:
         """Rows below those that were added before."""
-        self.held.append(rows)
+        if len(rows):
+            self.held.append(rows)
         if sum(map(len, self.held)) >= GROUP:
             self.flush()
 

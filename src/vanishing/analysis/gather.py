@@ -1,13 +1,15 @@
 """The cohorts' logs put together: the tables of a study that its trainings fill.
 
 Logs pass through cohort by cohort. What stays in memory is the table of runs, the sums that the
-profiles are made of, and of each table no more rows than fill a row group.
+profiles are made of, of each table no more rows than fill a row group, and a few cohorts' logs.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -30,6 +32,8 @@ LONG = {name: table for name, table in LOGS.items() if table is not RUN_LOG}
 OF_SIGNAL = ["run_id", "cell", "seed", "recurrence", "vanishing_index", "lag_index"]
 AT_INIT = ["run_id", "step", "player", "layer", "log10_delta_rms", "delta_zero_fraction",
            "nonfinite_fraction"]  # fmt: skip
+
+AHEAD, READERS = 4, 2  # cohorts whose logs wait in memory to be put together, and who reads them
 
 
 def gather(results: Path, stamp: Mapping | None = None) -> None:
@@ -60,7 +64,7 @@ def _trained(runs: pa.Table) -> pd.DataFrame:
 def _runs_of(results: Path, cohorts: list[str]) -> pa.Table:
     """The runs of all cohorts, one below the other in the order of the plan."""
     files = (_file(results, RUN_LOG, cohort) for cohort in cohorts)
-    found = [RUN_LOG.load(file) for file in files if file.exists()]
+    found = list(_ahead(RUN_LOG.load, [file for file in files if file.exists()]))
     runs = pa.concat_tables(found or [RUN_LOG.schema().empty_table()]).unify_dictionaries()
     ids = frame(runs.select(["run_id", "cohort"]))
     if len(twice := ids[ids["run_id"].duplicated(keep=False)]):
@@ -101,8 +105,7 @@ def _pass_through(
             name: stack.enter_context(table.writer(path_of(results, table), stamp))
             for name, table in LONG.items()
         }
-        for cohort, mine in runs.items():
-            logs = _logs_of(results, cohort, mine)
+        for logs in _ahead(lambda cohort: _logs_of(results, *cohort), runs.items()):
             for name, log in logs.items():
                 parts[name].add(log)
             sums.add(logs)
@@ -111,12 +114,29 @@ def _pass_through(
     return frame(pa.concat_tables([empty, *overflowed]).unify_dictionaries().select(AT_INIT))
 
 
+def _ahead(of: Callable, each: Iterable) -> Iterator:
+    """``map(of, each)``, in its order, where the next few are made while one is worked on."""
+    with ThreadPoolExecutor(READERS) as readers:
+        coming: deque[Future] = deque()
+        try:
+            for one in each:
+                coming.append(readers.submit(of, one))
+                if len(coming) > AHEAD:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            for future in coming:
+                future.cancel()
+
+
 def _logs_of(results: Path, cohort: str, mine: pa.Array) -> dict[str, pa.Table]:
     """The long logs of a trained cohort: the rows of those of its runs that are asked for."""
     logs = {}
     for name, table in LONG.items():
         log = _log(results, table, cohort)
-        logs[name] = log.filter(pc.is_in(log["run_id"].cast(pa.string()), mine))
+        asked = pc.is_in(log["run_id"].cast(pa.string()), mine)
+        logs[name] = log if pc.all(asked, min_count=0).as_py() else log.filter(asked)
     return logs
 
 
@@ -137,7 +157,7 @@ def _overflowed(layers: pa.Table) -> pa.Table:
     gone = pc.field("log10_delta_rms").is_null() & (pc.field("delta_zero_fraction") < 1)
     first = (pc.field("layer") == 1) & gone
     bad = pc.field("nonfinite_fraction") > 0
-    return layers.filter((pc.field("step") == 0) & (first | bad)).select(AT_INIT)
+    return layers.select(AT_INIT).filter((pc.field("step") == 0) & (first | bad))
 
 
 def _file(results: Path, table: Table, cohort: str) -> Path:

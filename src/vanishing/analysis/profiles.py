@@ -28,8 +28,8 @@ GENERATOR_GRADIENT = "generator_gradient"
 OF_GAMES = "discriminator_accuracy", "saturation_generated"
 TEST_ACCURACY = "test_accuracy"
 
-# Of each log the columns that are used, and the rows.
-_ALL, _DRAWN = pc.scalar(True), pc.field("step") == 0
+# Of each log the columns that are used, and which rows where not all are.
+_ALL, _DRAWN = None, pc.field("step") == 0
 USED = {
     "layers": (["run_id", "step", "player", "layer", "q", "log10_delta_rms", "saturation_low",
                 "saturation_high"], _DRAWN),
@@ -58,7 +58,9 @@ class Sums:
     def add(self, logs: Mapping[str, pa.Table]) -> None:
         """Whole runs: the logs of a cohort, by name."""
         for name, (columns, _) in USED.items():
-            self.waiting[name].append(logs[name].filter(self.wanted[name]).select(columns))
+            log, where = logs[name].select(columns), self.wanted[name]
+            if len(log):
+                self.waiting[name].append(log if where is None else log.filter(where))
         if sum(len(part) for parts in self.waiting.values() for part in parts) > WAITING:
             self._sum_up()
 

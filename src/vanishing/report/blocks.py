@@ -22,6 +22,8 @@ from .markdown import NONE, cell, table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..analysis.claims import Registry
+
 _WORDS = {"True": "yes", "False": "no", "None": "unknown"}
 
 
@@ -30,15 +32,17 @@ def standard(results: Path, claims: Path, bibliography: str) -> dict[str, str]:
 
     ``bibliography`` (BibTeX) holds what the parts name as their sources.
     """
-    from .conditions import conditions  # brings pandas and scipy
+    from ..analysis.claims import read_claims  # brings pandas and scipy
+    from .conditions import conditions
 
+    registry = read_claims(claims)
     plan, runs = progress.read(results)
     ledger = results / "claims" / "ledger.parquet"
     judged = LEDGER.read(ledger)
     agreed = AGREEMENT.read(results / "tables" / "agreement.parquet")
     return {
-        "verdicts": verdicts(judged, statements(claims)),
-        "claims": claim_by_claim(results, claims),
+        "verdicts": verdicts(judged, statements(registry)),
+        "claims": claim_by_claim(results, registry),
         "explorer": explorer.section(results),
         "reasons": reasons(judged),
         "provenance": provenance(provenance_of(ledger) | verified(results)),
@@ -61,18 +65,14 @@ def parts(bibliography: str) -> dict[str, str]:
     return catalogue.tables(sources.works(bibliography))
 
 
-def statements(claims: Path) -> dict[str, str]:
+def statements(registry: Registry) -> dict[str, str]:
     """What each claim of the registry says, by its id."""
-    from ..analysis.claims import read_claims  # brings pandas and scipy
-
-    return {claim.id: " ".join(claim.statement.split()) for claim in read_claims(claims).claims}
+    return {claim.id: " ".join(claim.statement.split()) for claim in registry.claims}
 
 
-def claim_by_claim(results: Path, claims: Path) -> str:
+def claim_by_claim(results: Path, registry: Registry) -> str:
     """A section a claim, for the screen: see :mod:`.claim_section`."""
-    from ..analysis.claims import read_claims
-
-    return sections(records(results, read_claims(claims)).values())
+    return sections(records(results, registry).values())
 
 
 def verdicts(ledger: pd.DataFrame, said: Mapping[str, str]) -> str:

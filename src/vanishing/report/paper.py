@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import UserError
@@ -28,11 +29,13 @@ def build(
     source, results = Path(source), Path(results)
     text, stamp = bound(source, results, tables)
     theme = source.parent.resolve() / "theme"
-    page = html.render(text, source, theme, results, Path(out_html), stamp)
-    document = pdf.render(text, source, theme, results, stamp)
+    with ThreadPoolExecutor(1) as beside:  # both wait for pandoc most of their time
+        document = beside.submit(pdf.render, text, source, theme, results, stamp)
+        page = html.render(text, source, theme, results, Path(out_html), stamp)
+    content = document.result()
     write_text(Path(out_html), page)
     with atomic(Path(out_pdf)) as temporary:
-        temporary.write_bytes(document)
+        temporary.write_bytes(content)
 
 
 def bound(source: Path, results: Path, tables: Mapping[str, str] | None = None) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..analysis.claims import read_claims
 from ..errors import UserError
 from ..table import atomic, write_text
 from .blocks import statements
@@ -50,7 +51,7 @@ def _paper(results: Path, table: str) -> bytes:
 
 def verdict_table(verdicts: pd.DataFrame, claims: Path) -> str:
     """A Markdown table: every claim, what it says, and its verdict."""
-    said = statements(claims)
+    said = statements(read_claims(claims))
     rows = [f"| {v.claim} | {said[v.claim]} | **{v.verdict}** |" for v in verdicts.itertuples()]
     return "\n".join(["| claim | what is said | verdict |", "|---|---|---|", *rows]) + "\n"
 
