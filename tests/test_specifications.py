@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from vanishing.analysis.claims import Range, Specification
-from vanishing.analysis.ledger import judge
+from vanishing.analysis.ledger import analyses, judge, ledger_of
 from vanishing.analysis.specifications import specifications, with_robustness
 from vanishing.analysis.study_tables import Tables
 from vanishing.tables import LEDGER, SPECIFICATIONS
@@ -24,10 +24,12 @@ def judged(effect: float, others: dict | None = None, more=(), decided=True):
     claims = registry(KIND.analysis)
     claim = claims.claims[0].model_copy(update={"specifications": others or {}})
     claims = claims.model_copy(update={"claims": (claim,)})
-    asked = Tables(runs), claims, members(runs), decided
-    ledger = judge(*asked, seed=0)
+    tables, planned = Tables(runs), members(runs)
+    found = analyses(tables, claims, planned, 0)
+    ledger = ledger_of(found, claims, decided)
     verdicts = {"P01": ledger["verdict"].iloc[0]}
-    return ledger, specifications(*asked, seed=0, verdicts=verdicts).set_index("specification")
+    varied = specifications(tables, claims, found, planned, decided, 0, verdicts)
+    return ledger, varied.set_index("specification")
 
 
 def planted(effect: float, battery: str) -> pd.DataFrame:
@@ -90,8 +92,10 @@ def test_a_where_of_its_own_replaces_that_of_the_claim():
     claim = claims.claims[0].model_copy(update={"specifications": others})
     claims = claims.model_copy(update={"claims": (claim,)})
     runs = planted(1, "planted")
-    tables, asked = Tables(runs), (members(runs), True, 0, {"P01": "SUPPORTED"})
-    value = specifications(tables, claims, *asked).set_index("specification")["value"]
+    tables, planned = Tables(runs), members(runs)
+    found = analyses(tables, claims, planned, 0)
+    varied = specifications(tables, claims, found, planned, True, 0, {"P01": "SUPPORTED"})
+    value = varied.set_index("specification")["value"]
     assert value["as the claim"] == value[HALF]
     assert value["all depths"] != value[HALF]
 
@@ -119,7 +123,7 @@ def test_a_claim_that_nothing_can_test_has_no_specifications():
     update = {"primary": None, "not_testable": "by nature"}
     claims = claims.model_copy(update={"claims": (claims.claims[0].model_copy(update=update),)})
     tables = Tables(KIND.skeleton())
-    found = specifications(tables, claims, {}, True, 0, {"P01": "NOT TESTABLE"})
+    found = specifications(tables, claims, [], {}, True, 0, {"P01": "NOT TESTABLE"})
     assert found.empty
     ledger = with_robustness(judge(tables, claims, {}, True, 0), found)
     assert ledger[["specifications", "agreeing"]].isna().all(axis=None)

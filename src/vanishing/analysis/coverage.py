@@ -19,7 +19,7 @@ def absent_strata(data: pd.DataFrame, analysis: Analysis, strata: Collection[str
     names of those with evidence. Ranges and strata that the claim does not list ask for nothing.
     """
     wanted = _wanted(analysis)
-    seen = _covered(data, analysis, strata)
+    seen = _covered(data, analysis, strata, list(wanted))
     single = [{name: level} for name, levels in wanted.items() for level in levels]
     absent = [levels for levels in single if not _any(seen, levels)]
     left = {
@@ -40,17 +40,23 @@ def _wanted(analysis: Analysis) -> dict[str, tuple[Level, ...]]:
     return wanted
 
 
-def _covered(data: pd.DataFrame, analysis: Analysis, strata: Collection[str]) -> pd.DataFrame:
-    """The runs of strata with evidence; with a contrast, those of each control with its name."""
+def _covered(
+    data: pd.DataFrame, analysis: Analysis, strata: Collection[str], names: list[str]
+) -> pd.DataFrame:
+    """Levels of ``names`` in strata with evidence, each combination once.
+
+    With a contrast, those of the runs of each control, with its name.
+    """
     if analysis.contrast is None:
-        return data[labels(data, analysis.strata).isin(strata)]
+        return data.loc[labels(data, analysis.strata).isin(strata), names].drop_duplicates()
     factor, treatment = analysis.contrast.factor, analysis.contrast.treatment
     parts = []
+    data = data[list({*names, *analysis.strata, factor} - {"control"})]
     for control in analysis.contrast.controls:
         arms = data[factor].isin([treatment, control])
         pairs = data[arms & data[factor].eq(control).any()].assign(control=control)
-        parts.append(pairs[labels(pairs, analysis.strata).isin(strata)])
-    return pd.concat(parts, ignore_index=True)
+        parts.append(pairs.loc[labels(pairs, analysis.strata).isin(strata), names])
+    return pd.concat(parts, ignore_index=True).drop_duplicates()
 
 
 def _any(data: pd.DataFrame, levels: dict[str, Level]) -> bool:

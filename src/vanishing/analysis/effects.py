@@ -13,7 +13,7 @@ import pandas as pd
 
 from .factors import DETAILS as DETAILS
 from .factors import FACTORS as FACTORS
-from .factors import paired_by
+from .factors import differing, paired_by
 from .measures import MEASURES
 from .per_seed import seed_hazard, seed_rank, seed_regression, seed_shape, seed_thirds
 from .proportions import share_bounds, success_bounds
@@ -39,18 +39,19 @@ class Evidence:
     values: np.ndarray
     seed: int
     arms: tuple[np.ndarray, ...] = field(default=())
+    _bounds: dict[float, tuple[float, float]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def n(self) -> int:
         """The seeds that it rests on."""
         return len(self.values)
 
-    @property
+    @cached_property
     def value(self) -> float:
         """The mean over seeds."""
         return float(self.values.mean()) if self.n else math.nan
 
-    @property
+    @cached_property
     def sd(self) -> float:
         """The standard deviation between seeds."""
         return float(self.values.std(ddof=1)) if self.n > 1 else math.nan
@@ -62,6 +63,11 @@ class Evidence:
 
     def bounds(self, tail: float) -> tuple[float, float]:
         """A lower and an upper bound, each wrong with probability at most ``tail``."""
+        if tail not in self._bounds:  # asked for by every row and rule that rests on it
+            self._bounds[tail] = self._bounds_at(tail)
+        return self._bounds[tail]
+
+    def _bounds_at(self, tail: float) -> tuple[float, float]:
         if self.n == 0:
             return -math.inf, math.inf
         if self.arms:
@@ -92,11 +98,12 @@ class Test:
 def observed(analysis: Analysis, tables: Tables) -> pd.DataFrame:
     """The runs that an analysis rests on, tuning seeds left out, with ``value`` and regressors."""
     runs = tables.runs
-    runs = runs[runs["battery"].isin(analysis.batteries) & (runs["split"] != "tuning")]
-    keep = pd.Series(True, index=runs.index)
+    keep = runs["battery"].isin(analysis.batteries) & (runs["split"] != "tuning")
     for column, condition in analysis.conditions().items():
-        keep &= runs[column].map(condition).astype(bool)
-    runs = runs[keep].drop_duplicates("run_id").reset_index(drop=True)
+        codes, levels = pd.factorize(runs[column], use_na_sentinel=False)
+        keep &= np.array([condition(level) for level in levels], bool)[codes]
+    keep[keep] = ~runs.loc[keep, "run_id"].duplicated()
+    runs = runs[keep].reset_index(drop=True)
     part = replace(tables, runs=runs)
     names = {"value": analysis.measure}
     if analysis.regress:
@@ -116,22 +123,35 @@ def seed_difference(data: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
     contrast = analysis.contrast
     keys = paired_by(contrast.factor)
     # Pairs have a number: to group by one column costs a tenth of grouping by thirty.
-    data = data.assign(pair=data.groupby(keys).ngroup())
-    shared = data.drop_duplicates("pair").set_index("pair")[[*keys, "sigma_w", "sigma_b"]]
-    treated = _arm(data, contrast.factor, contrast.treatment)
+    values = pd.DataFrame(
+        {"pair": _numbered(data, keys), "arm": data[contrast.factor], "value": data["value"]}
+    )
+    pair, first = np.unique(values["pair"].to_numpy(), return_index=True)
+    treated = _arm(values, contrast.treatment)
     parts = []
     for control in contrast.controls:
-        other = _arm(data, contrast.factor, control)
+        other = _arm(values, control)
         pairs = pd.concat({"treated": treated, "control_value": other}, axis=1, join="inner")
-        pairs = shared.loc[pairs.index].join(pairs).assign(control=control)
-        parts.append(pairs.assign(value=pairs["treated"] - pairs["control_value"]))
-    pairs = pd.concat(parts, ignore_index=True)
-    cell = labels(pairs, (*keys[:-1], "control"))
-    return pairs.assign(stratum=labels(pairs, analysis.strata), cell=cell)
+        shared = data[[*keys, "sigma_w", "sigma_b"]].iloc[first[np.searchsorted(pair, pairs.index)]]
+        shared = shared.assign(control=control)
+        parts.append(
+            shared.assign(
+                **{arm: pairs[arm].to_numpy() for arm in pairs},
+                value=(pairs["treated"] - pairs["control_value"]).to_numpy(),
+                stratum=labels(shared, analysis.strata),
+                cell=labels(shared, (*keys[:-1], "control")),
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
 
 
-def _arm(data: pd.DataFrame, factor: str, level: object) -> pd.Series:
-    rows = data[data[factor] == level].dropna(subset="value")
+def _numbered(data: pd.DataFrame, keys: list[str]) -> pd.Series:
+    """The number of each row's combination of ``keys``, in their order."""
+    return data.groupby(differing(data, keys) or keys[-1:]).ngroup()
+
+
+def _arm(values: pd.DataFrame, level: object) -> pd.Series:
+    rows = values[values["arm"] == level].dropna(subset="value")
     return rows.groupby("pair")["value"].mean()
 
 
@@ -227,6 +247,7 @@ def by_cell(effects: pd.DataFrame, shares: bool) -> CellEffects:
     """Effects (a row a stratum, cell and seed) as tables; strata in the order of the rows."""
     both = ["treated", "control_value"] if "treated" in effects else ["value"]
     arms = both if shares else []
+    effects = effects[["stratum", "cell", "seed", *dict.fromkeys(["value", *arms])]]
     effects = effects.dropna(subset="value")
     cells = effects.groupby(["stratum", "cell"], sort=False).ngroup().to_numpy()
     seeds, row = np.unique(effects["seed"].to_numpy(), return_inverse=True)

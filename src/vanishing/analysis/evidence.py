@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 import pandas as pd
 
@@ -16,11 +17,11 @@ def evidence_of(judged: Sequence[Judged]) -> pd.DataFrame:
 
     A run counts that is there, with a value or, as the row's reason then says, without one.
     """
-    parts = [part for j in judged for part in _of_analysis(j)]
-    return EVIDENCE.frame(pd.concat(parts, ignore_index=True) if parts else [])
+    rows = [row for j in judged for part in _of_analysis(j) for row in part]
+    return EVIDENCE.frame(pd.DataFrame(rows, columns=["claim", "stratum", "run_id"]))
 
 
-def _of_analysis(j: Judged) -> Iterator[pd.DataFrame]:
+def _of_analysis(j: Judged) -> Iterator[Iterator[tuple[str, str, str]]]:
     for stratum in (ALL, *own_rows(j)):
-        named = {"claim": j.claim, "stratum": row_name(j, stratum)}
-        yield runs_of(j, stratum)[["run_id"]].assign(**named)
+        named = repeat(j.claim), repeat(row_name(j, stratum))
+        yield zip(*named, runs_of(j, stratum)["run_id"])  # noqa: B905 (two are without end)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pandas as pd
+
 # All that tells one cell from another. sigma_w and sigma_b follow from init, and are not listed.
 FACTORS = (
     "family", "task", "data", "activation", "init", "norm", "norm_position", "residual", "block",
@@ -24,6 +28,12 @@ DETAILS = {
         "discriminator_steps", "instance_noise", "normed",
     ),
 }  # fmt: skip
+
+
+def differing(data: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Which of the columns ``names`` do not have one and the same level in all rows."""
+    levels = {name: data[name].to_numpy().tolist() for name in names}
+    return [name for name, of in levels.items() if of and of.count(of[0]) < len(of)]
 
 
 def paired_by(*factors: str) -> list[str]:

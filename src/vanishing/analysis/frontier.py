@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from ..parts import laws, spreads
 from ..parts.activations import ACTIVATIONS
@@ -19,7 +19,7 @@ from ..theory.fixed_points import xi_c
 from .bootstrap import draws_of, ends
 from .importance import varying
 from .measures import MEASURES
-from .statistics import Estimate
+from .statistics import Estimate, mean_interval
 from .study_tables import Tables
 
 ARM = ["activation", "init", "norm", "residual"]
@@ -189,14 +189,12 @@ def scaling(found: pd.DataFrame) -> Scaling:
     n, x, y = len(inside), np.log(inside["xi"]), np.log(inside["depth_50"])
     if n < 3 or np.ptp(x) < 1e-9:
         return Scaling(*[Estimate(math.nan, math.nan, math.nan, n)] * 3)
-    line = sm.OLS(y, sm.add_constant(x)).fit()
-    mean = sm.OLS(y - x, np.ones(n)).fit()
-    factor, slope = np.column_stack([line.params, line.conf_int()])
-    ratio = [mean.params.iloc[0], *mean.conf_int().iloc[0]]
+    line, ratio = stats.linregress(x, y), mean_interval(y - x)
+    reach = stats.t.ppf(0.975, n - 2) * np.array([0, -1, 1])
     return Scaling(
-        Estimate(*map(float, slope), n),
-        Estimate(*map(float, np.exp(factor)), n),
-        Estimate(*map(float, np.exp(ratio)), n),
+        Estimate(*map(float, line.slope + reach * line.stderr), n),
+        Estimate(*map(float, np.exp(line.intercept + reach * line.intercept_stderr)), n),
+        Estimate(*map(float, np.exp([ratio.value, ratio.low, ratio.high])), n),
     )
 
 

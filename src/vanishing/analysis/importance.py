@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..tables import IMPORTANCE
 from .bootstrap import draws_of, ends
-from .factors import FACTORS
+from .factors import FACTORS, differing
 from .measures import MEASURES
 from .study_tables import Tables
 
@@ -47,8 +47,8 @@ def varying(runs: pd.DataFrame) -> list[str]:
     A factor follows from another that tells it in every run: of two that tell each other the one
     that :data:`.factors.FACTORS` has first stays.
     """
-    levels = {name: runs[name].nunique() for name in FACTORS}
-    several = sorted((n for n in FACTORS if levels[n] > 1), key=lambda n: -levels[n])
+    levels = {name: runs[name].nunique() for name in differing(runs, FACTORS)}
+    several = sorted(levels, key=lambda name: -levels[name])
     kept: list[str] = []
     for name in several:
         if not any((runs.groupby(other)[name].nunique() == 1).all() for other in kept):
@@ -172,7 +172,8 @@ class _Model:
         if len(weights) == 1:  # exact, whatever the rank
             solved = np.linalg.lstsq(gram[0], cross[0], rcond=1e-12)[0][None]
         else:
-            gram += least[:, None, None] * np.eye(len(columns))
+            diagonal = np.arange(len(columns))
+            gram[:, diagonal, diagonal] += least[:, None]
             solved = np.linalg.solve(gram, cross[..., None])[..., 0]
         return square - np.einsum("dc,dc->d", cross, solved)
 

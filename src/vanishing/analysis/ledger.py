@@ -6,8 +6,11 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..tables import LEDGER
 from .claims import Analysis, Claim, Registry
@@ -53,6 +56,26 @@ class Judged:
     def complete(self) -> bool:
         """Are all planned runs there?"""
         return self.missing == 0
+
+    @cached_property
+    def ends(self) -> pd.DataFrame:
+        """How each run ended; no more is told of the runs of a stratum."""
+        return self.runs[["run_id", "outcome"]]
+
+    @cached_property
+    def labelled(self) -> list[tuple[NDArray, NDArray]]:
+        """Which runs are in an arm of each control, and their strata there; else of all runs."""
+        contrast, strata = self.analysis.contrast, self.analysis.strata
+        if contrast is None:
+            return [(np.ones(len(self.runs), bool), labels(self.runs, strata).to_numpy())]
+        arm = self.runs[contrast.factor]
+        return [
+            (
+                arm.isin([contrast.treatment, control]).to_numpy(),
+                labels(self.runs.assign(control=control), strata).to_numpy(),
+            )
+            for control in contrast.controls
+        ]
 
 
 def judge(
@@ -233,14 +256,10 @@ def runs_of(j: Judged, stratum: str) -> pd.DataFrame:
     """The runs that a stratum rests on; where it names a control, those of both arms."""
     if stratum == ALL:
         return j.runs
-    contrast, strata = j.analysis.contrast, j.analysis.strata
-    if contrast is None:
-        return j.runs[labels(j.runs, strata) == stratum]
-    keep = pd.Series(False, index=j.runs.index)
-    for control in contrast.controls:
-        here = labels(j.runs.assign(control=control), strata) == stratum
-        keep |= here & j.runs[contrast.factor].isin([contrast.treatment, control])
-    return j.runs[keep]
+    keep = np.zeros(len(j.runs), bool)
+    for arms, named in j.labelled:
+        keep |= arms & (named == stratum)
+    return j.ends[keep]
 
 
 def _statistic(j: Judged) -> str:

@@ -85,14 +85,16 @@ def _of_seeds(
     rows = [
         {"stratum": stratum, "cell": name, "seed": seed, "value": statistic(cells, term, beside)}
         for stratum, part in known.groupby("stratum")
-        for seed, cells in _shared(part).sort_values("cell", kind="stable").groupby("seed")
+        for seed, cells in _shared(part).groupby("seed")
     ]
     return pd.DataFrame(rows, columns=["stratum", "cell", "seed", "value"])
 
 
 def _shared(part: pd.DataFrame) -> pd.DataFrame:
+    """The rows of cells that every seed has, in the order of their names, which are left out."""
     seeds = part.groupby("cell")["seed"].transform("nunique")
-    return part[seeds == part["seed"].nunique()]
+    shared = part[seeds == part["seed"].nunique()].sort_values("cell", kind="stable")
+    return shared.drop(columns=["stratum", "cell"])
 
 
 def _coefficient(cells: pd.DataFrame, term: str, beside: list[str]) -> float:

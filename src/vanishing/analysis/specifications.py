@@ -22,6 +22,7 @@ THRESHOLDS = {"smallest effect × 0.5": 0.5, "smallest effect × 2": 2.0}
 def specifications(
     tables: Tables,
     claims: Registry,
+    judged: Sequence[Judged],
     planned: Mapping[str, Sequence[str]],
     decided: bool,
     seed: int,
@@ -30,22 +31,27 @@ def specifications(
     """Every primary analysis with one thing changed, and whether the verdict is the claim's.
 
     The rule is that of the ledger, but p is not corrected for the other claims: a specification is
-    no test of its own. ``verdicts``: the word of each claim in the ledger.
+    no test of its own. ``judged``: the :func:`.ledger.analyses` of the claims; ``verdicts``: the
+    word of each claim in the ledger.
     """
+    primaries = {j.claim: j for j in judged if not j.name}
     rows = [
-        _row(judged, name, decided, verdicts[claim.id])
+        _row(varied, name, decided, verdicts[claim.id])
         for claim in claims.claims
         if claim.primary
-        for name, judged in _judged(claim, tables, planned, seed).items()
+        for name, varied in _varied(claim, primaries[claim.id], tables, planned, seed).items()
     ]
     table = pd.DataFrame(rows, columns=list(SPECIFICATIONS.columns))
     return SPECIFICATIONS.frame(table.replace([math.inf, -math.inf], math.nan))
 
 
-def _judged(
-    claim: Claim, tables: Tables, planned: Mapping[str, Sequence[str]], seed: int
+def _varied(
+    claim: Claim,
+    primary: Judged,
+    tables: Tables,
+    planned: Mapping[str, Sequence[str]],
+    seed: int,
 ) -> dict[str, Judged]:
-    primary = analysed(claim.id, "", claim.primary, tables, planned, seed)
     same_runs = {
         name: with_threshold(primary, factor * claim.primary.smallest_effect, seed)
         for name, factor in THRESHOLDS.items()

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
 # All 2^n sign flips are used up to this many values; above it, that many drawn at random.
 EXACT_UP_TO = 16
@@ -47,8 +47,14 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Estimate:
     x = _finite(values)
     if len(x) < 2:
         return Estimate(float(x.mean()) if len(x) else math.nan, math.nan, math.nan, len(x))
-    half = stats.t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x))
+    half = _student(level, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x))
     return Estimate(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x))
+
+
+@lru_cache
+def _student(level: float, freedom: int) -> float:
+    """How many standard errors a two-sided interval reaches."""
+    return float(stats.t.ppf((1 + level) / 2, freedom))
 
 
 def interquartile_mean(
@@ -73,15 +79,32 @@ def interquartile_mean(
     value = float(_middle_mean(x[None, :])[0])
     if len(x) < 2:
         return Estimate(value, math.nan, math.nan, len(x))
-    rng = np.random.default_rng(seed)
     labels = np.zeros(len(x), int) if strata is None else np.asarray(strata)
     parts = [x[labels == label] for label in np.unique(labels)]
-    drawn = [part[rng.integers(len(part), size=(draws, len(part)))] for part in parts]
+    chosen = _draws(tuple(map(len, parts)), draws, seed)
+    drawn = [part[places] for part, places in zip(parts, chosen, strict=True)]
     means = _middle_mean(np.concatenate(drawn, axis=1))
     # A rank, not an interpolation: between two infinities nothing can be interpolated.
-    t = stats.t.ppf((1 + level) / 2, max(1, len(x) - len(parts)))
-    low, high = np.quantile(means, stats.norm.cdf([-t, t]), method="inverted_cdf")
+    tails = _expanded(level, max(1, len(x) - len(parts)))
+    low, high = np.quantile(means, tails, method="inverted_cdf")
     return Estimate(value, float(low), float(high), len(x))
+
+
+@lru_cache(maxsize=16)
+def _draws(sizes: tuple[int, ...], draws: int, seed: int) -> list[NDArray]:
+    """Which values each draw takes from strata of these ``sizes``; each (draw, value).
+
+    The cells of a study have about as many seeds: what is drawn for one serves the others.
+    """
+    rng = np.random.default_rng(seed)
+    return [rng.integers(size, size=(draws, size)) for size in sizes]
+
+
+@lru_cache
+def _expanded(level: float, freedom: int) -> NDArray:
+    """The two quantiles of the draws that bound the expanded percentile interval."""
+    t = _student(level, freedom)
+    return stats.norm.cdf([-t, t])
 
 
 def _middle_mean(rows: NDArray) -> NDArray:
@@ -140,12 +163,21 @@ def flips(values: ArrayLike, seed: int = 0) -> Flips:
     """
     x = _finite(values)
     if len(x) <= EXACT_UP_TO:
-        sums, counts = np.zeros(1), np.zeros(1)
-        for value in x:
-            sums = np.concatenate([sums, sums + value])
-            counts = np.concatenate([counts, counts + 1])
-        return Flips(np.sort(sums[1:] / counts[1:]))
+        return Flips(np.sort(_subset_sums(x)[1:] / _subset_sizes(len(x))[1:]))
     return Flips(np.sort(_subsets(len(x), seed) @ x))
+
+
+def _subset_sums(values: NDArray) -> NDArray:
+    """The sum of every subset, that of none first."""
+    sums = np.zeros(2 ** len(values))
+    for place, value in enumerate(values):
+        np.add(sums[: 2**place], value, out=sums[2**place : 2 ** (place + 1)])
+    return sums
+
+
+@lru_cache
+def _subset_sizes(n: int) -> NDArray:
+    return _subset_sums(np.ones(n))
 
 
 @lru_cache(maxsize=4)
@@ -194,8 +226,8 @@ def tost(value: float, error: float, freedom: float, target: float, margin: floa
     """p of two one-sided t tests, for an estimate with standard ``error``."""
     if error == 0:
         return 0.0 if abs(value - target) < margin else 1.0
-    above = stats.t.sf((value - (target - margin)) / error, freedom)
-    below = stats.t.cdf((value - (target + margin)) / error, freedom)
+    above = special.stdtr(freedom, -(value - (target - margin)) / error)
+    below = special.stdtr(freedom, (value - (target + margin)) / error)
     return float(max(above, below))
 
 

@@ -45,6 +45,10 @@ def labels(data: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:
     """The stratum of every row."""
     if not columns:
         return pd.Series(ALL, index=data.index, dtype=object)
-    rows = list(zip(*(data[name].to_numpy().tolist() for name in columns), strict=True))
-    names = {row: label(dict(zip(columns, row, strict=True))) for row in dict.fromkeys(rows)}
+    levels = {name: data[name].to_numpy().tolist() for name in columns}
+    # Rows are told apart by the few columns that are not the same in all of them.
+    several = [of for of in levels.values() if of.count(of[0]) < len(of)] if len(data) else []
+    rows = list(zip(*several, strict=True)) if several else [()] * len(data)
+    first = {row: place for place, row in reversed(list(enumerate(rows)))}
+    names = {row: label({c: of[at] for c, of in levels.items()}) for row, at in first.items()}
     return pd.Series([names[row] for row in rows], index=data.index, dtype=object)

@@ -67,7 +67,7 @@ def concluded(tables: Tables, registry: Registry, plan: Mapping) -> dict[str, pd
     judged = analyses(tables, registry, planned, SEED)
     ledger = ledger_of(judged, registry, decided)
     words = ledger[ledger["stratum"] == ALL].set_index("claim")["verdict"].to_dict()
-    others = specifications(tables, registry, planned, decided, SEED, words)
+    others = specifications(tables, registry, judged, planned, decided, SEED, words)
     explained = importance(tables, SEED)
     return {
         LEDGER.name: with_robustness(ledger, others),

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
-from statsmodels.duration.survfunc import SurvfuncRight
 
 
 def kaplan_meier(times: ArrayLike, reached: ArrayLike, level: float = 0.95) -> pd.DataFrame:
@@ -21,6 +20,8 @@ def kaplan_meier(times: ArrayLike, reached: ArrayLike, level: float = 0.95) -> p
     it has no width before the first is reached. Where S is 0 it has no se: the upper bound then is
     the one before, since a share that falls lies below what bounded it earlier.
     """
+    from statsmodels.duration.survfunc import SurvfuncRight  # only figures wait for its import
+
     t, event = _pairs(times, reached)
     curve = SurvfuncRight(t, event.astype(int))
     survival, error = np.asarray(curve.surv_prob), np.asarray(curve.surv_prob_se)
