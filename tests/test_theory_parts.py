@@ -11,7 +11,7 @@ from vanishing.parts.architecture import Architecture, Shape
 from vanishing.parts.inits import INITS, Init
 from vanishing.parts.norms import NORMS
 from vanishing.parts.residuals import RESIDUALS
-from vanishing.theory import mean_field
+from vanishing.theory import finite_width, mean_field
 from vanishing.theory.cell import Cell, largest_singular_value2, weights
 from vanishing.theory.ensembles import QUANTITIES, born_dead, expected, log_q_variance, wide
 from vanishing.theory.jacobian import spectrum
@@ -396,3 +396,20 @@ def test_every_cell_has_a_row_a_quantity_and_null_where_there_is_no_theory() -> 
 def test_a_gate_s_weights_are_those_of_its_init() -> None:
     of = cell(init="gaussian(sigma_w=1.5)", residual="highway")
     assert weights(of, 2).variance == pytest.approx(1.5**2 / 64)
+
+
+def test_a_walk_taken_over_from_a_net_of_another_depth_or_init_is_the_same_as_its_own() -> None:
+    def profiles(init: str, depth: int) -> np.ndarray:
+        return np.array(finite_width.profiles(cell(TANH, init, depth=depth)))
+
+    def forget() -> None:
+        finite_width._walk.cache_clear()
+        finite_width._kept.cache_clear()
+
+    asked, own = [("he", 9), ("he", 5), ("lecun", 5), ("he", 12)], []
+    for each in asked:
+        forget()
+        own.append(profiles(*each))
+    forget()
+    for each, alone in zip(asked, own, strict=True):
+        assert np.array_equal(profiles(*each), alone)

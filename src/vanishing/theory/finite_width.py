@@ -24,6 +24,7 @@ orthogonal draw is taken for a Gaussian one.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,6 +36,7 @@ from .interpolation import Pairs, Ratios, pairs, ratios
 from .slope import slope
 
 if TYPE_CHECKING:
+    from ..parts.activations import Activation
     from .cell import Cell
 
 NETWORKS = 32  # drawn at a time
@@ -54,6 +56,32 @@ class Layer(NamedTuple):
     alike: Pairs  # two samples, (network)
 
 
+class Draws:
+    """Standard normal draws, (network, 1) and (network, sample) in turn, the same for all cells."""
+
+    def __init__(self, group: int, samples: int) -> None:
+        self._kept, self._rng = _kept(group, samples)
+        self.group, self._samples, self._next = group, samples, 0
+
+    def skip(self, pairs: int) -> None:
+        """Leave out what a walk that is taken over has drawn."""
+        self._next += pairs
+
+    def __next__(self) -> tuple[np.ndarray, np.ndarray]:
+        """The next of each."""
+        if self._next == len(self._kept):
+            sizes = (NETWORKS, 1), (NETWORKS, self._samples)
+            self._kept.append(tuple(self._rng.standard_normal(size) for size in sizes))
+        self._next += 1
+        return self._kept[self._next - 1]
+
+
+@functools.cache
+def _kept(group: int, samples: int) -> tuple[list, np.random.Generator]:  # noqa: ARG001 - a key
+    """What was drawn of a group of networks, and what draws the rest."""
+    return [], np.random.default_rng(group)
+
+
 def profiles(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
     """log10 of q and of rms(delta) by layer: of a batch's mean square, the mean over networks.
 
@@ -61,7 +89,7 @@ def profiles(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
     """
     found = np.empty((0, 2, cell.depth))
     for group in range(MOST // NETWORKS):
-        found = np.concatenate([found, _group(cell, np.random.default_rng(group))])
+        found = np.concatenate([found, _group(cell, Draws(group, cell.samples))])
         error = slope(found[:, 1]).std(ddof=1) / math.sqrt(len(found))
         if not error > PRECISION:  # also where there is no slope
             break
@@ -69,7 +97,7 @@ def profiles(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
     return q, delta / 2
 
 
-def _group(cell: Cell, rng: np.random.Generator) -> np.ndarray:
+def _group(cell: Cell, rng: Draws) -> np.ndarray:
     """log10 of mean squares of h and delta over samples, (network, 2, layer)."""
     layers = forward(cell, rng)
     if layers is None:
@@ -78,11 +106,20 @@ def _group(cell: Cell, rng: np.random.Generator) -> np.ndarray:
     return np.moveaxis(_log10_mean(np.array(squares)), 2, 0)
 
 
-def forward(cell: Cell, rng: np.random.Generator) -> list[Layer] | None:
+def forward(cell: Cell, rng: Draws) -> list[Layer] | None:
     """Draw q layer by layer; None where it leaves float64, or neither weights nor phi vary."""
-    layers, log_k = [], np.zeros((NETWORKS, cell.samples))
-    c, width = np.full(NETWORKS, cell.correlation), cell.architecture.width
+    log_k, width = np.zeros((NETWORKS, cell.samples)), cell.architecture.width
+    walk = _walk(cell.activation, width, cell.samples, cell.correlation, rng.group)
+    c, layers = np.full(NETWORKS, cell.correlation), []
     for number in range(1, cell.depth + 1):
+        sizes = cell.place(number).fan_in, *weights(cell, number)
+        if walk[number - 1 : number] and walk[number - 1][0] == sizes:
+            _, layer, c = walk[number - 1]
+            log_k = layer.log_k
+            layers.append(layer)
+            rng.skip(2)
+            continue
+        del walk[number - 1 :]
         log_q, by_weights = _affine(cell, number, log_k)
         if not (np.abs(log_q).max() < REACH and by_weights.max() > 0):
             return None
@@ -96,7 +133,17 @@ def forward(cell: Cell, rng: np.random.Generator) -> list[Layer] | None:
         layers.append(Layer(log_q, m, log_k, of_slope, by_weights, alike))
         joint = 1 + alike.square * (m.kurtosis.mean(1) - 1)
         c = np.sqrt(_cos2(alike.phi**2, joint, width))
+        walk.append((sizes, layers[-1], c))
     return layers
+
+
+@functools.lru_cache(maxsize=MOST // NETWORKS)
+def _walk(*key: Activation | float) -> list[tuple[tuple[float, ...], Layer, np.ndarray]]:  # noqa: ARG001
+    """The last such walk: what sizes each layer, the layer, and the samples' cosine behind it.
+
+    Networks that differ in depth alone walk alike as far as they go together.
+    """
+    return []
 
 
 def sigma_w2_back(cell: Cell) -> np.ndarray:
@@ -114,20 +161,18 @@ def _affine(cell: Cell, layer: int, log_k: np.ndarray) -> tuple[np.ndarray, np.n
     return log_q, np.exp(log_w - np.maximum(log_q, -1e9))  # 0 where both are 0
 
 
-def _fluctuations(
-    rng: np.random.Generator, m: Ratios, alike: Pairs, n: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _fluctuations(rng: Draws, m: Ratios, alike: Pairs, n: int) -> tuple[np.ndarray, np.ndarray]:
     """ln of K and of the mean of phi'^2, in units of their expectations, (network, sample)."""
     var_k, var_slope = (np.maximum(k - 1, 1e-12) / n for k in (m.kurtosis, m.kurtosis_slope))
     together = (m.both - 1) / n / np.sqrt(var_k)
     alone = np.sqrt(np.maximum(var_slope - together**2, 0))
-    z, own = (_shared(rng, r, m.both.shape) for r in (alike.square, alike.slope_square))
+    z, own = (_shared(rng, r) for r in (alike.square, alike.slope_square))
     return np.sqrt(var_k) * z - var_k / 2, together * z + alone * own - var_slope / 2
 
 
-def _shared(rng: np.random.Generator, r: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _shared(rng: Draws, r: np.ndarray) -> np.ndarray:
     """Standard normal draws, (network, sample), with correlation ``r`` (network) of samples."""
-    common, own = rng.standard_normal((shape[0], 1)), rng.standard_normal(shape)
+    common, own = next(rng)
     return np.sqrt(r)[:, None] * common + np.sqrt(1 - r)[:, None] * own
 
 
@@ -140,7 +185,7 @@ def _cos2(limit: np.ndarray, joint: np.ndarray, n: int) -> np.ndarray:
     return np.clip(limit + (1 - limit) * joint / n, 0, 1)
 
 
-def backward(cell: Cell, layers: list[Layer], rng: np.random.Generator) -> list[np.ndarray]:
+def backward(cell: Cell, layers: list[Layer], rng: Draws) -> list[np.ndarray]:
     r"""ln of the mean square of delta, layer by layer, (network, sample) each.
 
     ``log_r`` is ln of the mean square of r, ``along`` that of kappa a in its units, ``cos2`` the
@@ -154,7 +199,7 @@ def backward(cell: Cell, layers: list[Layer], rng: np.random.Generator) -> list[
         m, alike = layer.m, layer.alike
         log_w = math.log(n * weights(cell, number).variance) - 1 / n  # across a
         var_r = 2 * m.kurtosis_slope / n
-        of_r = np.sqrt(var_r) * _shared(rng, cos2, along.shape) - var_r / 2
+        of_r = np.sqrt(var_r) * _shared(rng, cos2) - var_r / 2
         growth = m.log_slope + layer.of_slope + of_r + (1 - m.both) / n + np.log1p(along * m.both)
         log_delta.append(log_r + growth)
         log_r = log_r + growth + log_w

@@ -112,8 +112,8 @@ def _knots(activation: Activation, block: int) -> tuple[np.ndarray, np.ndarray]:
     others = _means([a**4, d**4, (a * d) ** 2, lean * a, lean**2], weight)
     functions = [a, d, a**2, d**2]
     size = _means([f**2 for f in functions], weight)
-    polynomials = _polynomials(z, weight, _resolution(activation).terms)
-    shares = (torch.stack(functions, dim=1) @ polynomials) ** 2 / size[..., None]
+    series = polynomials(z, weight, _resolution(activation).terms)
+    shares = (torch.stack(functions, dim=1) @ series) ** 2 / size[..., None]
     shares[..., -1] = 1 - shares[..., :-1].sum(-1)
     return torch.cat([squares.log(), others], dim=1).numpy(), shares.numpy()
 
@@ -123,7 +123,7 @@ def _means(functions: list[Tensor], weight: Tensor) -> Tensor:
     return (torch.stack(functions, dim=1) @ weight[..., None])[..., 0]
 
 
-def _polynomials(z: Tensor, weight: Tensor, terms: int) -> Tensor:
+def polynomials(z: Tensor, weight: Tensor, terms: int) -> Tensor:
     """Orthonormal Hermite polynomials at ``z`` times weights, (..., node, term)."""
     p = [torch.ones_like(z), z]
     for k in range(2, terms):

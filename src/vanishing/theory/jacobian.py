@@ -19,6 +19,8 @@ from .cell import ISOMETRIES, without_theory
 from .interpolation import ratios
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .cell import Cell
     from .mean_field import Layer
 
@@ -49,7 +51,7 @@ def spectrum(cell: Cell) -> Spectrum | None:
     return Spectrum(float(mean), relative_variance(cell, layers))
 
 
-def relative_variance(cell: Cell, layers: list[Layer]) -> float:
+def relative_variance(cell: Cell, layers: Sequence[Layer]) -> float:
     """That of the squared singular values, from that of the layers after the first.
 
     With n_0 <= n, a first layer of independent weights takes v to (n_0 / n)(1 + v), an isometry to

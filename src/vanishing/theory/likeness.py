@@ -20,11 +20,14 @@ from scipy.interpolate import CubicSpline
 from ..parts.residuals import AFTER, BEFORE, concatenate, gated
 from . import mean_field
 from .cell import without_theory
-from .gaussian import nodes
+from .gaussian import line, nodes
+from .interpolation import polynomials
 from .mean_field import Layer
 from .stream import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..parts.activations import Activation
     from .cell import Cell
 
@@ -48,7 +51,7 @@ def shattering_cosine(cell: Cell) -> float | None:
     return float(10 ** (both - own))
 
 
-def of_pairs(cell: Cell, layers: list[Layer]) -> list[Layer]:
+def of_pairs(cell: Cell, layers: Sequence[Layer]) -> list[Layer]:
     r"""The layers as the product of two inputs' gradients meets them.
 
     :math:`E\phi'(u)\phi'(v)` stands for :math:`E\phi'^2`, and quantiles of their cosine for pixels.
@@ -106,7 +109,8 @@ def shares(activation: Activation, log_q: float, c: np.ndarray) -> tuple[np.ndar
     block = math.floor(log_q / (STEP * KNOTS))
     weights = _spline(activation, block)(log_q)  # (function, term)
     weights[:, -1] = 1 - weights[:, :-1].sum(1)
-    return tuple(c[..., None] ** np.arange(TERMS) @ row for row in weights)
+    powers = c[..., None] ** np.arange(TERMS)
+    return tuple(powers @ row for row in weights)
 
 
 @functools.lru_cache(maxsize=1000)
@@ -117,13 +121,16 @@ def _spline(activation: Activation, block: int) -> CubicSpline:
     z, weight = nodes(q, activation.kinks, activation.frequency)
     h = q.sqrt()[:, None] * z
     functions = torch.stack([activation.phi(h), activation.derivative(h)], dim=1)  # (knot, 2, node)
-    weight = weight if weight.ndim == 1 else weight[:, None]
-    size = (functions**2 * weight).sum(-1)
-    weighted, coefficients = functions * weight, []
-    before, p = torch.zeros_like(z), torch.ones_like(z)
-    for k in range(TERMS):
-        at = p if p.ndim == 1 else p[:, None]
-        coefficients.append((weighted * at).sum(-1))
-        before, p = p, (z * p - math.sqrt(k) * before) / math.sqrt(k + 1)
-    found = torch.stack(coefficients, dim=-1) ** 2 / size[..., None]
+    size = (functions**2 @ weight[..., None])[..., 0]
+    found = (functions @ _polynomials(z, weight)) ** 2 / size[..., None]
     return CubicSpline(log_q.numpy(), found.numpy())
+
+
+def _polynomials(z: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The TERMS first polynomials at nodes times weights; those of the line are asked for again."""
+    return _on_the_line() if z is line()[0] else polynomials(z, weight, TERMS)
+
+
+@functools.cache
+def _on_the_line() -> torch.Tensor:
+    return polynomials(*line(), TERMS)

@@ -10,6 +10,7 @@ is not is in :mod:`.along`.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,8 @@ from .residual import Join, back, joined, weighed
 from .stream import Affine, Stream, activated, affine, inputs, normalised, normalised_after
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .cell import Cell
 
 
@@ -74,7 +77,8 @@ class Walk(NamedTuple):
     stream: np.ndarray  # E of its square where the stream enters the first block, and leaves each
 
 
-def forward(cell: Cell) -> list[Layer] | None:
+@functools.lru_cache(maxsize=64)  # what is asked of a cell is asked in a row
+def forward(cell: Cell) -> tuple[Layer, ...] | None:
     """The layers; None where a part has no formula."""
     came, start, layers = inputs(cell), None, []
     for number in range(1, cell.depth + 1):
@@ -85,7 +89,7 @@ def forward(cell: Cell) -> list[Layer] | None:
         layer, start = made
         layers.append(layer)
         came = layer.out
-    return layers
+    return tuple(layers)
 
 
 def _layer(
@@ -133,7 +137,7 @@ def follows_along(cell: Cell) -> bool:
     return simple and free and cell.architecture.stages == 1 and cell.init.law.cdf is not None
 
 
-def backward(cell: Cell, layers: list[Layer], start: Gradient) -> Walk:
+def backward(cell: Cell, layers: Sequence[Layer], start: Gradient) -> Walk:
     """Squared gradients by layer, from those of the last hidden layer's activations."""
     gradient, deltas, streams = start, [], []
     for layer in reversed(layers):
@@ -219,7 +223,7 @@ def head(cell: Cell, out: Stream) -> Gradient | None:
     return Gradient(log10, np.ones_like(out.square), 0.0, Along(k, 0.0, 0.0), NOTHING)
 
 
-def bare(layers: list[Layer], start: Gradient) -> tuple[list[Layer], Gradient]:
+def bare(layers: Sequence[Layer], start: Gradient) -> tuple[list[Layer], Gradient]:
     """The same without the part along the signal: the mean field of an infinite width."""
     free = [layer._replace(pull=0.0, fresh=1.0) for layer in layers]
     return free, start._replace(along=NOTHING, along_past=NOTHING)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import itertools
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -57,12 +60,21 @@ def tables(results: Path, say: Callable[[str], None] | None = None) -> dict[str,
 
 def _predict_each(cells: dict[str, AnyCell], say: Callable[[str], None]) -> None:
     """Make the predictions that the tables are then written of: cells that are alike share one."""
-    told = time.monotonic()
-    for done, cell in enumerate(cells.values(), 1):
+    told, alike = time.monotonic(), defaultdict(list)
+    for cell in cells.values():
+        alike[_of_any_depth(cell)].append(cell)
+    for done, cell in enumerate(itertools.chain(*alike.values()), 1):
         of_layers(cell)
         if time.monotonic() - told > SILENCE:
             say(f"{done} of {len(cells)} cells")
             told = time.monotonic()
+
+
+def _of_any_depth(cell: AnyCell) -> AnyCell:
+    """What cells have in common that differ in depth alone: one after another, they share walks."""
+    if isinstance(cell, Cell):
+        return cell._replace(architecture=dataclasses.replace(cell.architecture, depth=0))
+    return cell._replace(depth=0)
 
 
 def cells_of(results: Path) -> dict[str, AnyCell]:
