@@ -166,7 +166,7 @@ SILENT = [
 ]
 FORMULAS = [
     ("parts/activations.py", "lambda h: torch.tanh(h),", "lambda h: torch.tanh(1.01 * h),"),
-    ("engine/stack.py", "direction, value=-1)", "direction, value=-2)"),
+    ("engine/updates.py", "direction, value=-1)", "direction, value=-2)"),
     ("theory/slope.py", "min(2,", "min(1,"),
     ("theory/fixed_points.py", "abs(first) < STILL", "abs(first) <= STILL"),
 ]
