@@ -27,7 +27,6 @@ else:
     np = Lazy("numpy")
     pd = Lazy("pandas")
     pa = Lazy("pyarrow")
-    pc = Lazy("pyarrow.compute")
     pq = Lazy("pyarrow.parquet")
 
 GROUP = 2**16  # rows that a writer holds before they go to disk: tens of megabytes at most

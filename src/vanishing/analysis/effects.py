@@ -13,7 +13,7 @@ import pandas as pd
 
 from .factors import DETAILS as DETAILS
 from .factors import FACTORS as FACTORS
-from .factors import differing, paired_by
+from .factors import differing, levels_of, paired_by
 from .measures import MEASURES
 from .per_seed import seed_hazard, seed_rank, seed_regression, seed_shape, seed_thirds
 from .proportions import share_bounds, success_bounds
@@ -147,7 +147,7 @@ def seed_difference(data: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
 
 def _numbered(data: pd.DataFrame, keys: list[str]) -> pd.Series:
     """The number of each row's combination of ``keys``, in their order."""
-    return data.groupby(differing(data, keys) or keys[-1:]).ngroup()
+    return data.groupby(differing(levels_of(data, keys)) or keys[-1:]).ngroup()
 
 
 def _arm(values: pd.DataFrame, level: object) -> pd.Series:

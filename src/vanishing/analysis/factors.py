@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -30,9 +30,13 @@ DETAILS = {
 }  # fmt: skip
 
 
-def differing(data: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """Which of the columns ``names`` do not have one and the same level in all rows."""
-    levels = {name: data[name].to_numpy().tolist() for name in names}
+def levels_of(data: pd.DataFrame, names: Sequence[str]) -> dict[str, list]:
+    """The level of every row in each of the columns ``names``."""
+    return {name: data[name].to_numpy().tolist() for name in names}
+
+
+def differing(levels: Mapping[str, list]) -> list[str]:
+    """The names of columns that do not have one and the same level in all rows."""
     return [name for name, of in levels.items() if of and of.count(of[0]) < len(of)]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..tables import IMPORTANCE
 from .bootstrap import draws_of, ends
-from .factors import FACTORS, differing
+from .factors import FACTORS, differing, levels_of
 from .measures import MEASURES
 from .study_tables import Tables
 
@@ -47,7 +47,7 @@ def varying(runs: pd.DataFrame) -> list[str]:
     A factor follows from another that tells it in every run: of two that tell each other the one
     that :data:`.factors.FACTORS` has first stays.
     """
-    levels = {name: runs[name].nunique() for name in differing(runs, FACTORS)}
+    levels = {name: runs[name].nunique() for name in differing(levels_of(runs, FACTORS))}
     several = sorted(levels, key=lambda name: -levels[name])
     kept: list[str] = []
     for name in several:

@@ -59,7 +59,7 @@ class Judged:
 
     @cached_property
     def ends(self) -> pd.DataFrame:
-        """How each run ended; no more is told of the runs of a stratum."""
+        """How each run ended."""
         return self.runs[["run_id", "outcome"]]
 
     @cached_property
@@ -253,9 +253,9 @@ def _p(e: Evidence, j: Judged, side: str) -> float:
 
 
 def runs_of(j: Judged, stratum: str) -> pd.DataFrame:
-    """The runs that a stratum rests on; where it names a control, those of both arms."""
+    """The :attr:`Judged.ends` that a stratum rests on; where it names a control, of both arms."""
     if stratum == ALL:
-        return j.runs
+        return j.ends
     keep = np.zeros(len(j.runs), bool)
     for arms, named in j.labelled:
         keep |= arms & (named == stratum)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from numpy.typing import NDArray
+from statsmodels.stats.proportion import proportion_confint
 
 from .statistics import Estimate, flips, mean_interval
 
@@ -16,21 +15,8 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
     """A share with Wilson's score interval; it has a width even at 0 of n and n of n."""
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    low, high = _wilson(successes / n, n, (1 - level) / 2)
-    return Estimate(successes / n, float(low), float(high), n)
-
-
-def _wilson(share: ArrayLike, n: int, tail: float) -> tuple[NDArray, NDArray]:
-    r"""The ends of :math:`\frac{p + z^2/2n \pm z\sqrt{p(1 - p)/n + z^2/4n^2}}{1 + z^2/n}`."""
-    z, p = _normal(tail), np.asarray(share)
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(p * (1.0 - p) / n + z**2 / (4.0 * n**2)) / (1 + z**2 / n)
-    return (centre - half).clip(0, 1), (centre + half).clip(0, 1)
-
-
-@lru_cache
-def _normal(tail: float) -> float:
-    return float(stats.norm.isf(tail))
+    low, high = proportion_confint(successes, n, alpha=1 - level, method="wilson")
+    return Estimate(successes / n, max(0.0, float(low)), min(1.0, float(high)), n)
 
 
 def share_over_seeds(successes: NDArray) -> tuple[Estimate, str]:
@@ -100,4 +86,5 @@ def success_bounds(treated: NDArray, control: NDArray, tail: float, seed: int) -
 
 def _wilson_cells(success: NDArray, tail: float) -> tuple[NDArray, NDArray, NDArray]:
     n, share = success.shape[0], success.mean(axis=0)
-    return share, *_wilson(success.sum(axis=0) / n, n, tail)
+    low, high = proportion_confint(success.sum(axis=0), n, alpha=2 * tail, method="wilson")
+    return share, np.asarray(low), np.asarray(high)

@@ -6,6 +6,8 @@ import re
 
 import pandas as pd
 
+from .factors import differing, levels_of
+
 ALL = "all"
 SECONDARY = "secondary "  # begins the names of a secondary analysis and of its strata
 NEXT = re.compile(r", (?=\w+=)")  # between the factors of a stratum
@@ -45,9 +47,9 @@ def labels(data: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:
     """The stratum of every row."""
     if not columns:
         return pd.Series(ALL, index=data.index, dtype=object)
-    levels = {name: data[name].to_numpy().tolist() for name in columns}
+    levels = levels_of(data, columns)
     # Rows are told apart by the few columns that are not the same in all of them.
-    several = [of for of in levels.values() if of.count(of[0]) < len(of)] if len(data) else []
+    several = [levels[name] for name in differing(levels)]
     rows = list(zip(*several, strict=True)) if several else [()] * len(data)
     first = {row: place for place, row in reversed(list(enumerate(rows)))}
     names = {row: label({c: of[at] for c, of in levels.items()}) for row, at in first.items()}
