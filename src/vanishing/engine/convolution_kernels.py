@@ -21,7 +21,7 @@ import numpy as np
 
 from ..parts.architecture import KERNEL
 from .compiled import exact
-from .lanes import HALF, LANE_BYTES, ROWS, load, plus, store
+from .lanes import HALF, LANE_BYTES, ROWS, SHORT, load, load_rows, plus, store, store_rows, take
 
 Array = np.ndarray
 Layout = tuple[int, ...]  # runs, batch, channels, height, width; the strides of each
@@ -41,41 +41,31 @@ def _adding(size: int) -> Callable[..., None]:
         x: Array, rows: Array, columns: Array, w: Array, out: Array, width: int, lane: int
     ) -> None:
         for i in range(0, len(rows), ROWS):
-            r0, r1, r2 = rows[i], rows[i + 1], rows[i + 2]
-            r3, r4, r5 = rows[i + 3], rows[i + 4], rows[i + 5]
-            at = i * width + lane
-            middle = at + 3 * width
-            s0, s3 = load(out, at, size), load(out, middle, size)
-            s1, s4 = load(out, at + width, size), load(out, middle + width, size)
-            s2, s5 = load(out, at + 2 * width, size), load(out, middle + 2 * width, size)
+            starts, at = take(rows, i), i * width + lane
+            sums = load_rows(out, at, width, size)
             for k in range(len(columns)):
-                c, factors = columns[k], load(w, k * width + lane, size)
-                s0 = plus(s0, x, r0 + c, factors)
-                s1 = plus(s1, x, r1 + c, factors)
-                s2 = plus(s2, x, r2 + c, factors)
-                s3 = plus(s3, x, r3 + c, factors)
-                s4 = plus(s4, x, r4 + c, factors)
-                s5 = plus(s5, x, r5 + c, factors)
-            store(out, at, s0)
-            store(out, at + width, s1)
-            store(out, at + 2 * width, s2)
-            store(out, middle, s3)
-            store(out, middle + width, s4)
-            store(out, middle + 2 * width, s5)
+                sums = plus(sums, x, starts, columns[k], load(w, k * width + lane, size))
+            store_rows(out, at, width, ROWS, sums)
 
     return add
 
 
-_add_whole, _add_half = _adding(LANE_BYTES), _adding(HALF)
+_add_whole, _add_half, _add_short = _adding(LANE_BYTES), _adding(HALF), _adding(SHORT)
 
 
 @exact
 def _add_products(x: Array, rows: Array, columns: Array, w: Array, out: Array, width: int) -> None:
-    whole = LANE_BYTES // out.itemsize
-    for lane in range(0, width // whole * whole, whole):
-        _add_whole(x, rows, columns, w, out, width, lane)
-    if width % whole:
-        _add_half(x, rows, columns, w, out, width, width - width % whole)
+    lane, whole, half = 0, LANE_BYTES // out.itemsize, HALF // out.itemsize
+    while lane < width:
+        if width - lane >= whole:
+            _add_whole(x, rows, columns, w, out, width, lane)
+            lane += whole
+        elif width - lane >= half:
+            _add_half(x, rows, columns, w, out, width, lane)
+            lane += half
+        else:
+            _add_short(x, rows, columns, w, out, width, lane)
+            lane += SHORT // out.itemsize
 
 
 def pixels(height: int, width: int, stride: int, pitch: int, channels: int) -> Array:
@@ -96,8 +86,8 @@ def whole(rows: Array) -> Array:
 
 
 def room(channels: int, itemsize: int) -> int:
-    """Numbers that so many channels take in whole or half lanes."""
-    lanes = HALF // itemsize
+    """Numbers that so many channels take in lanes."""
+    lanes = SHORT // itemsize
     return -(-channels // lanes) * lanes
 
 
@@ -110,7 +100,7 @@ def _pad(
     What no pixel is written to is left as it is. A circular border has the opposite side's values.
     """
     _, _, channels, height, width, by_run, by_sample, by_channel, by_row, by_pixel = layout
-    start, pitch, lanes = r * by_run + n * by_sample, padded.shape[1], HALF // padded.itemsize
+    start, pitch, lanes = r * by_run + n * by_sample, padded.shape[1], SHORT // padded.itemsize
     in_lanes, flat = by_channel == 1 and channels % lanes == 0, padded.ravel()
     for y in range(height):
         for x in range(width):
@@ -118,7 +108,7 @@ def _pad(
             at = start + y * by_row + x * by_pixel
             if in_lanes:
                 for c in range(0, channels, lanes):
-                    store(flat, to + c, load(images, at + c, HALF))
+                    store(flat, to + c, load(images, at + c, SHORT))
             else:
                 for c in range(channels):
                     flat[to + c] = images[at + c * by_channel]
@@ -152,7 +142,7 @@ def convolve(
     ``padded`` is room for an image with its border, of zeros.
     """
     runs, batch, height, row, units = out.shape
-    lanes, width, pixels = HALF // out.itemsize, w.shape[2], height * row
+    lanes, width, pixels = SHORT // out.itemsize, w.shape[2], height * row
     made = np.empty(len(rows) * width, dtype=out.dtype)
     x, biases, flat = padded.ravel(), b.ravel(), out.ravel()
     for r in range(runs):
@@ -161,12 +151,12 @@ def convolve(
             _pad(images, layout, r, n, apart, circular, padded)
             for i in range(0, len(made), width):
                 for u in range(0, width, lanes):
-                    store(made, i + u, load(biases, r * width + u, HALF))
+                    store(made, i + u, load(biases, r * width + u, SHORT))
             _add_products(x, rows, columns, kernel, made, width)
             to = (r * batch + n) * pixels * units
             if units == width:
                 for i in range(0, pixels * units, lanes):
-                    store(flat, to + i, load(made, i, HALF))
+                    store(flat, to + i, load(made, i, SHORT))
             else:
                 for i in range(pixels):
                     for u in range(units):
@@ -188,7 +178,7 @@ def weight_gradients(
 ) -> None:
     """dL/dW and dL/db of dL/dz = ``delta``, into zeros (runs, rows, room) and (runs, 1, room)."""
     runs, batch, units, height, width, by_run, by_sample, by_unit, by_row, by_pixel = of_delta
-    lanes, room, one = HALF // of_w.itemsize, of_w.shape[2], np.ones(1, dtype=of_w.dtype)
+    lanes, room = SHORT // of_w.itemsize, of_w.shape[2]
     errors = np.zeros(height * width * room, dtype=of_w.dtype)
     x, sums, in_lanes = padded.ravel(), of_b.ravel(), by_unit == 1 and units == room
     for r in range(runs):
@@ -199,13 +189,11 @@ def weight_gradients(
                 at = r * by_run + n * by_sample + p // width * by_row + p % width * by_pixel
                 if in_lanes:
                     for u in range(0, room, lanes):
-                        store(errors, p * room + u, load(delta, at + u, HALF))
+                        store(errors, p * room + u, load(delta, at + u, SHORT))
                 else:
                     for u in range(units):
                         errors[p * room + u] = delta[at + u * by_unit]
-            for u in range(0, room, lanes):
-                total = load(sums, r * room + u, HALF)
-                for p in range(height * width):
-                    total = plus(total, one, 0, load(errors, p * room + u, HALF))
-                store(sums, r * room + u, total)
+            for p in range(height * width):
+                for u in range(room):
+                    sums[r * room + u] += errors[p * room + u]
             _add_products(x, rows, columns, errors, out, room)

@@ -1,10 +1,13 @@
 """Lanes: numbers next to each other, which a processor multiplies and adds at once, for numba.
 
-Loops that numba compiles load, add products to and store them; all arrays are flat.
+Loops that numba compiles load, add products to and store them, in some ROWS at a time; all arrays
+are flat.
 """
 
 from __future__ import annotations
 
+import llvmlite.binding as llvm
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import carray, types
@@ -13,9 +16,20 @@ from numba.extending import intrinsic, models, register_model
 
 from .compiled import exact
 
-LANE_BYTES = 64  # one register of AVX-512, two of AVX2, four of NEON
+
+def shape_of_tiles(features: str) -> tuple[int, int]:
+    """Bytes of a row, and rows of an output, that are made at a time on a processor.
+
+    All sums of them stay in registers: 16 of AVX-512's 32, of 64 bytes, or 12 of AVX2's 16, of 32.
+    The order of each sum, and so its last bit, does not depend on it.
+    """
+    return (128, 8) if "+avx512f" in features.split(",") else (64, 6)
+
+
+FEATURES = numba.config.CPU_FEATURES or llvm.get_host_cpu_features().flatten()
+LANE_BYTES, ROWS = shape_of_tiles(FEATURES)
 HALF = LANE_BYTES // 2  # what is left of a row may be as short
-ROWS = 6  # of an output that are made at a time: with 64 bytes of each, 12 of AVX2's 16 registers
+SHORT = 32  # or as this
 
 
 class Lanes(types.Type):
@@ -66,33 +80,123 @@ def store(typing, array, at, lanes):  # noqa: ARG001
     return types.void(array, at, lanes), code
 
 
+@intrinsic(prefer_literal=True)
+def load_rows(typing, array, at, apart, size):  # noqa: ARG001
+    """As :func:`load`, of ROWS rows that are ``apart``, the first at ``at``."""
+    lanes = Lanes(array.dtype, size.literal_value)
+    rows = types.UniTuple(lanes, ROWS)
+
+    def code(context, builder, signature, arguments):
+        source, begin, step, _ = arguments
+        kind = context.data_model_manager[lanes].get_value_type().as_pointer()
+        made = []
+        for n in range(ROWS):
+            index = builder.add(begin, builder.mul(step, step.type(n)))
+            place = _address(context, builder, signature.args[0], source, index)
+            place = builder.bitcast(place, kind)
+            made.append(builder.load(place, align=array.dtype.bitwidth // 8))
+        return cgutils.pack_array(builder, made)
+
+    return rows(array, types.intp, types.intp, size), code
+
+
 @intrinsic
-def plus(typing, lanes, array, at, factors):  # noqa: ARG001
-    """lanes + array[at] factors, rounded once where the processor can."""
+def repeat(typing, lanes):  # noqa: ARG001
+    """ROWS rows that are all ``lanes``."""
+    rows = types.UniTuple(lanes, ROWS)
 
     def code(context, builder, signature, arguments):  # noqa: ARG001
-        sums, *where, by = arguments
-        number = builder.load(_address(context, builder, array, *where))
-        kind, index = sums.type, ir.IntType(32)
-        nothing = ir.Constant(kind, ir.Undefined)
-        first = builder.insert_element(nothing, number, index(0))
-        everywhere = ir.Constant(ir.VectorType(index, kind.count), [0] * kind.count)
-        spread = builder.shuffle_vector(first, nothing, everywhere)
+        return cgutils.pack_array(builder, arguments * ROWS)
+
+    return rows(lanes), code
+
+
+@intrinsic
+def steps(typing, start, apart, count):  # noqa: ARG001
+    """start + n apart of n = 0, 1, ..., ROWS - 1; where ``count`` are fewer, the last of them."""
+    rows = types.UniTuple(types.intp, ROWS)
+
+    def code(context, builder, signature, arguments):  # noqa: ARG001
+        first, step, number = arguments
+        last, made = builder.sub(number, number.type(1)), []
+        for n in range(ROWS):
+            here = number.type(n)
+            here = builder.select(builder.icmp_signed("<", here, last), here, last)
+            made.append(builder.add(first, builder.mul(step, here)))
+        return cgutils.pack_array(builder, made)
+
+    return rows(types.intp, types.intp, types.intp), code
+
+
+@intrinsic
+def take(typing, array, at):  # noqa: ARG001
+    """ROWS numbers of an ``array`` of indices, from ``at`` on."""
+    rows = types.UniTuple(array.dtype, ROWS)
+
+    def code(context, builder, signature, arguments):
+        source, begin = arguments
+        made = []
+        for n in range(ROWS):
+            index = builder.add(begin, begin.type(n))
+            made.append(builder.load(_address(context, builder, signature.args[0], source, index)))
+        return cgutils.pack_array(builder, made)
+
+    return rows(array, types.intp), code
+
+
+@intrinsic
+def plus(typing, rows, array, starts, at, factors):  # noqa: ARG001
+    """rows[n] + array[starts[n] + at] factors, each rounded once where the processor can."""
+
+    def code(context, builder, signature, arguments):
+        sums, source, begin, place, by = arguments
+        kind = by.type
         name = f"llvm.fmuladd.v{kind.count}f{array.dtype.bitwidth}"
         add = ir.FunctionType(kind, [kind] * 3)
         function = cgutils.get_or_insert_function(builder.module, add, name)
-        return builder.call(function, [spread, by, sums])
+        made = []
+        for n in range(ROWS):
+            index = builder.add(builder.extract_value(begin, n), place)
+            number = builder.load(_address(context, builder, signature.args[1], source, index))
+            spread = _everywhere(builder, number, kind)
+            made.append(builder.call(function, [spread, by, builder.extract_value(sums, n)]))
+        return cgutils.pack_array(builder, made)
 
-    return lanes(lanes, array, at, factors), code
+    return rows(rows, array, starts, at, factors), code
+
+
+def _everywhere(builder: ir.IRBuilder, number: ir.Value, kind: ir.VectorType) -> ir.Value:
+    index, nothing = ir.IntType(32), ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(nothing, number, index(0))
+    zeros = ir.Constant(ir.VectorType(index, kind.count), [0] * kind.count)
+    return builder.shuffle_vector(first, nothing, zeros)
+
+
+@intrinsic
+def store_rows(typing, array, at, apart, count, rows):  # noqa: ARG001
+    """As :func:`store`, of the first ``count`` of the rows, which are ``apart``."""
+
+    def code(context, builder, signature, arguments):
+        where, begin, step, number, values = arguments
+        for n in range(ROWS):
+            with builder.if_then(builder.icmp_signed(">", number, number.type(n))):
+                index = builder.add(begin, builder.mul(step, step.type(n)))
+                place = _address(context, builder, signature.args[0], where, index)
+                row = builder.extract_value(values, n)
+                place = builder.bitcast(place, row.type.as_pointer())
+                builder.store(row, place, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, types.intp, rows), code
 
 
 @intrinsic
 def turn(typing, array, at, by_row, out, to, by_line):  # noqa: ARG001
-    """Transpose a square of HALF bytes a side of ``array``, from ``at`` on, into ``out``.
+    """Transpose a square of SHORT bytes a side of ``array``, from ``at`` on, into ``out``.
 
     Rows are ``by_row`` numbers apart, and lines of ``out``, which were columns, ``by_line``.
     """
-    side = HALF * 8 // array.dtype.bitwidth
+    side = SHORT * 8 // array.dtype.bitwidth
 
     def code(context, builder, signature, arguments):
         source, begin, step, made, end, stride = arguments

@@ -2,18 +2,67 @@
 
     out[i] = b + sum over k of x[i, k] w[k],
 
-each term a number times a row of numbers, with six rows of ``out`` in registers at a time.
+each term a number times a row of numbers, with some rows of ``out`` in registers at a time.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numba import carray
 
 from .compiled import exact
-from .lanes import HALF, LANE_BYTES, ROWS, load, memory, plus, store, turn
+from .lanes import (
+    HALF,
+    LANE_BYTES,
+    ROWS,
+    SHORT,
+    load,
+    memory,
+    plus,
+    repeat,
+    steps,
+    store,
+    store_rows,
+    turn,
+)
 
 Array = np.ndarray
+
+
+def _columns_of(size: int) -> Callable[..., None]:
+    """A loop that makes as many columns of ``out`` as ``size`` bytes hold.
+
+    From those of w in the ``panel``, and of b behind them, at ``tile``.
+    """
+
+    @exact
+    def columns(
+        x: Array,
+        start: int,
+        by_row: int,
+        by_term: int,
+        rows: int,
+        panel: Array,
+        tile: int,
+        out: Array,
+        to: int,
+        by_out: int,
+    ) -> None:
+        biases, whole = repeat(load(panel, tile, size)), size // out.itemsize
+        for i in range(0, rows, ROWS):
+            starts = steps(start + i * by_row, by_row, rows - i)
+            sums, at = biases, 0
+            for k in range(0, tile, whole):
+                sums = plus(sums, x, starts, at, load(panel, k, size))
+                at += by_term
+            store_rows(out, to + i * by_out, by_out, rows - i, sums)
+
+    return columns
+
+
+_columns, _half_columns = _columns_of(LANE_BYTES), _columns_of(HALF)
 
 
 @exact
@@ -38,53 +87,29 @@ def product(
     none. ``panel`` is memory of :func:`panel_size` numbers.
     """
     rows, terms, units = shape
-    whole = LANE_BYTES // out.itemsize
-    tile = terms * whole
-    for lane in range(0, units, whole):
-        wide = min(whole, units - lane)
-        _copy(w, begin + lane * by_unit, by_w_term, by_unit, terms, wide, panel)
+    lane = 0
+    while lane < units:
+        half = (units - lane) * out.itemsize <= HALF
+        whole = (HALF if half else LANE_BYTES) // out.itemsize
+        wide, tile = min(whole, units - lane), terms * whole
+        _copy(w, begin + lane * by_unit, by_w_term, by_unit, terms, wide, panel, whole)
         for u in range(whole):
             panel[tile + u] = b[lane + u] if u < wide and len(b) else 0
         if wide == whole:
-            _columns(x, start, by_row, by_term, rows, panel, tile, out, to + lane, units)
-            continue
-        for i in range(0, rows, ROWS):
-            some, at = min(ROWS, rows - i), tile + whole
-            _columns(x, start + i * by_row, by_row, by_term, some, panel, tile, panel, at, whole)
-            for n in range(some):
-                for u in range(wide):
-                    out[to + lane + (i + n) * units + u] = panel[at + n * whole + u]
+            _make(x, start, by_row, by_term, rows, panel, tile, out, to + lane, units, half)
+        else:
+            at = tile + whole
+            for i in range(0, rows, ROWS):
+                some, here = min(ROWS, rows - i), start + i * by_row
+                _make(x, here, by_row, by_term, some, panel, tile, panel, at, whole, half)
+                for n in range(some):
+                    for u in range(wide):
+                        out[to + lane + (i + n) * units + u] = panel[at + n * whole + u]
+        lane += whole
 
 
 @exact
-def panel_size(terms: int, itemsize: int) -> int:
-    """Numbers that :func:`product` needs: some columns of w, of b, and of ``out``."""
-    return (terms + 1 + ROWS) * (LANE_BYTES // itemsize)
-
-
-@exact
-def _copy(
-    w: Array, start: int, by_term: int, by_unit: int, terms: int, wide: int, panel: Array
-) -> None:
-    """``wide`` columns of w next to each other, where reading them is fast, and zeros beside."""
-    whole, side = LANE_BYTES // panel.itemsize, HALF // panel.itemsize
-    done = 0
-    if wide == whole and by_unit == 1:
-        for k in range(terms):
-            store(panel, k * whole, load(w, start + k * by_term, LANE_BYTES))
-        return
-    if wide == whole and by_term == 1:
-        done = terms // side * side
-        for k in range(0, done, side):
-            turn(w, start + k, by_unit, panel, k * whole, whole)
-            turn(w, start + k + side * by_unit, by_unit, panel, k * whole + side, whole)
-    for k in range(done, terms):
-        for u in range(whole):
-            panel[k * whole + u] = w[start + k * by_term + u * by_unit] if u < wide else 0
-
-
-@exact
-def _columns(
+def _make(
     x: Array,
     start: int,
     by_row: int,
@@ -95,36 +120,43 @@ def _columns(
     out: Array,
     to: int,
     by_out: int,
+    half: bool,
 ) -> None:
-    """As many columns of ``out`` as fill the lanes, from those of w and b in the ``panel``."""
-    biases, last, whole = load(panel, tile, LANE_BYTES), rows - 1, LANE_BYTES // out.itemsize
-    for i in range(0, rows, ROWS):
-        r0, r1 = start + i * by_row, start + min(i + 1, last) * by_row
-        r2, r3 = start + min(i + 2, last) * by_row, start + min(i + 3, last) * by_row
-        r4, r5 = start + min(i + 4, last) * by_row, start + min(i + 5, last) * by_row
-        s0 = s1 = s2 = s3 = s4 = s5 = biases
-        c = 0
-        for k in range(0, tile, whole):
-            factors = load(panel, k, LANE_BYTES)
-            s0 = plus(s0, x, r0 + c, factors)
-            s1 = plus(s1, x, r1 + c, factors)
-            s2 = plus(s2, x, r2 + c, factors)
-            s3 = plus(s3, x, r3 + c, factors)
-            s4 = plus(s4, x, r4 + c, factors)
-            s5 = plus(s5, x, r5 + c, factors)
-            c += by_term
-        at = to + i * by_out
-        store(out, at, s0)
-        if i + 1 < rows:
-            store(out, at + by_out, s1)
-        if i + 2 < rows:
-            store(out, at + 2 * by_out, s2)
-        if i + 3 < rows:
-            store(out, at + 3 * by_out, s3)
-        if i + 4 < rows:
-            store(out, at + 4 * by_out, s4)
-        if i + 5 < rows:
-            store(out, at + 5 * by_out, s5)
+    if half:
+        _half_columns(x, start, by_row, by_term, rows, panel, tile, out, to, by_out)
+    else:
+        _columns(x, start, by_row, by_term, rows, panel, tile, out, to, by_out)
+
+
+@exact
+def panel_size(terms: int, itemsize: int) -> int:
+    """Numbers that :func:`product` needs: some columns of w, of b, and of ``out``."""
+    return (terms + 1 + ROWS) * (LANE_BYTES // itemsize)
+
+
+@exact
+def _copy(
+    w: Array, start: int, by_term: int, by_unit: int, terms: int, wide: int, panel: Array,
+    whole: int,
+) -> None:  # fmt: skip
+    """``wide`` columns of w next to each other, where reading them is fast, and zeros beside.
+
+    ``whole`` numbers a row of the panel.
+    """
+    side, done = SHORT // panel.itemsize, 0
+    if wide == whole and by_unit == 1:
+        for k in range(terms):
+            for u in range(0, whole, side):
+                store(panel, k * whole + u, load(w, start + k * by_term + u, SHORT))
+        return
+    if wide == whole and by_term == 1:
+        done = terms // side * side
+        for k in range(0, done, side):
+            for u in range(0, whole, side):
+                turn(w, start + k + u * by_unit, by_unit, panel, k * whole + u, whole)
+    for k in range(done, terms):
+        for u in range(whole):
+            panel[k * whole + u] = w[start + k * by_term + u * by_unit] if u < wide else 0
 
 
 @exact

@@ -1,0 +1,59 @@
+"""Tiles of products: as large as a processor has registers for, with the same sums."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from vanishing.engine.lanes import FEATURES, shape_of_tiles
+
+MADE = """
+import sys
+import numpy as np
+import torch
+from vanishing.engine.convolution import convolved
+from vanishing.engine.lanes import LANE_BYTES
+from vanishing.engine.products import loops
+
+draw = np.random.default_rng(0).standard_normal
+made = {"lane_bytes": np.array(LANE_BYTES)}
+for dtype in (np.float32, np.float64):
+    for rows, terms, units in [(1, 1, 1), (5, 3, 16), (13, 40, 47), (64, 64, 64), (9, 7, 90)]:
+        x, w = draw((2, rows, terms)).astype(dtype), draw((2, terms, units)).astype(dtype)
+        b, out = draw((2, units)).astype(dtype), np.empty((2, rows, units), dtype)
+        of_x, of_w = (rows * terms, terms, 1), (terms * units, units, 1)
+        loops.multiply(
+            x.ctypes.data, *of_x, w.ctypes.data, *of_w, b.ctypes.data, units, 1, out, terms
+        )
+        made[f"{out.dtype} {rows} {terms} {units}"] = out
+    for channels, units in [(1, 8), (3, 20), (16, 33)]:
+        a = torch.from_numpy(draw((2, 3, channels, 5, 5)).astype(dtype)).requires_grad_()
+        weight = torch.from_numpy(draw((2, channels * 9, units)).astype(dtype)).requires_grad_()
+        bias = torch.from_numpy(draw((2, 1, units)).astype(dtype)).requires_grad_()
+        z = convolved(a, weight, bias, 1, False)
+        z.square().sum().backward()
+        found = {"z": z.detach(), "a": a.grad, "weight": weight.grad, "bias": bias.grad}
+        made |= {f"{z.dtype} {channels} {units} {name}": t.numpy() for name, t in found.items()}
+np.savez(sys.argv[1], **made)
+"""
+
+
+def test_a_tile_takes_the_registers_that_there_are():
+    assert shape_of_tiles("+avx2,+avx512f,+fma") == (128, 8)
+    assert shape_of_tiles("+avx2,-avx512f,+fma") == shape_of_tiles("+neon") == (64, 6)
+
+
+@pytest.mark.skipif("+avx512f" not in FEATURES.split(","), reason="this processor has no AVX-512")
+def test_products_have_the_same_bits_with_short_and_wide_registers(tmp_path):
+    narrow = ",".join(f.replace("+avx512", "-avx512") for f in FEATURES.split(","))
+    made = {}
+    for name, features in {"wide": FEATURES, "narrow": narrow}.items():
+        env = os.environ | {"NUMBA_CPU_FEATURES": features}
+        subprocess.run([sys.executable, "-c", MADE, tmp_path / f"{name}.npz"], env=env, check=True)
+        made[name] = dict(np.load(tmp_path / f"{name}.npz"))
+    assert made["wide"].pop("lane_bytes") == 128
+    assert made["narrow"].pop("lane_bytes") == 64
+    for name, values in made["wide"].items():
+        np.testing.assert_array_equal(values, made["narrow"][name], err_msg=name)
