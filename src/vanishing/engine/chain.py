@@ -28,9 +28,10 @@ from .fused_layer import kernels as layer_kernels
 from .network import Buffers, Network, Parameters, running_of
 
 if TYPE_CHECKING:
-    from .chain_kernels import Moves
+    from .chain_back_kernels import Moves
 
 kernels = Lazy("vanishing.engine.chain_kernels")  # numba takes a third of a second to load
+back_kernels = Lazy("vanishing.engine.chain_back_kernels")
 NAMES = ("W", "b", "gain", "bias")  # of what learns
 NO_PLACES = np.empty(0, np.int64)
 NO_MOVES = NO_PLACES, NO_PLACES, np.empty((0, 0, 0)), False
@@ -171,7 +172,7 @@ class Chain:
         if narrow and (made or len(rates)):
             raise ValueError("float32 parameters beside float64 samples are read, not learned.")
         nothing = {name: [None] * len(of) for name, of in parameters.items()}
-        kernels.backward(
+        back_kernels.backward(
             d_outputs.contiguous().flatten(1).numpy(), self.x.flatten(1).numpy(),
             places, narrow, _places(nothing | made), rates.numpy(), self.sizes, self.kinds,
             self.blocks, self.slope, lowest, self.kept, d_x.flatten(1).numpy(),

@@ -6,6 +6,8 @@ are flat.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import llvmlite.binding as llvm
 import numba
 import numpy as np
@@ -150,19 +152,23 @@ def plus(typing, rows, array, starts, at, factors):  # noqa: ARG001
 
     def code(context, builder, signature, arguments):
         sums, source, begin, place, by = arguments
-        kind = by.type
-        name = f"llvm.fmuladd.v{kind.count}f{array.dtype.bitwidth}"
-        add = ir.FunctionType(kind, [kind] * 3)
-        function = cgutils.get_or_insert_function(builder.module, add, name)
-        made = []
+        kind, made = by.type, []
         for n in range(ROWS):
             index = builder.add(builder.extract_value(begin, n), place)
             number = builder.load(_address(context, builder, signature.args[1], source, index))
             spread = _everywhere(builder, number, kind)
-            made.append(builder.call(function, [spread, by, builder.extract_value(sums, n)]))
+            terms = [spread, by, builder.extract_value(sums, n)]
+            made.append(builder.call(_fmuladd(builder, kind), terms))
         return cgutils.pack_array(builder, made)
 
     return rows(rows, array, starts, at, factors), code
+
+
+def _fmuladd(builder: ir.IRBuilder, kind: ir.VectorType) -> ir.Function:
+    """x y + z of vectors, rounded once where the processor can."""
+    bits = {"float": 32, "double": 64}[str(kind.element)]
+    add = ir.FunctionType(kind, [kind] * 3)
+    return cgutils.get_or_insert_function(builder.module, add, f"llvm.fmuladd.v{kind.count}f{bits}")
 
 
 def _everywhere(builder: ir.IRBuilder, number: ir.Value, kind: ir.VectorType) -> ir.Value:
@@ -173,21 +179,60 @@ def _everywhere(builder: ir.IRBuilder, number: ir.Value, kind: ir.VectorType) ->
 
 
 @intrinsic
+def fetch(typing, address):  # noqa: ARG001
+    """Have the processor bring memory at an ``address`` into its caches, while it goes on."""
+
+    def code(context, builder, signature, arguments):  # noqa: ARG001
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        place = builder.inttoptr(arguments[0], pointer)
+        builder.call(function, [place, number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), code
+
+
+@intrinsic
 def store_rows(typing, array, at, apart, count, rows):  # noqa: ARG001
     """As :func:`store`, of the first ``count`` of the rows, which are ``apart``."""
 
-    def code(context, builder, signature, arguments):
-        where, begin, step, number, values = arguments
-        for n in range(ROWS):
-            with builder.if_then(builder.icmp_signed(">", number, number.type(n))):
-                index = builder.add(begin, builder.mul(step, step.type(n)))
-                place = _address(context, builder, signature.args[0], where, index)
-                row = builder.extract_value(values, n)
-                place = builder.bitcast(place, row.type.as_pointer())
-                builder.store(row, place, align=array.dtype.bitwidth // 8)
+    def code(context, builder, signature, arguments):  # noqa: ARG001
+        align = array.dtype.bitwidth // 8
+        for place, row in _rows_in(builder, context, array, *arguments):
+            builder.store(row, place, align=align)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, types.intp, rows), code
+
+
+@intrinsic
+def descend_rows(typing, array, at, apart, count, rows, rate):  # noqa: ARG001
+    """What :func:`store_rows` would overwrite, less ``rate`` times the rows, each rounded once."""
+
+    def code(context, builder, signature, arguments):  # noqa: ARG001
+        *where, by = arguments
+        align, less = array.dtype.bitwidth // 8, builder.fneg(by)
+        for place, row in _rows_in(builder, context, array, *where):
+            before = builder.load(place, align=align)
+            factor = _everywhere(builder, less, row.type)
+            after = builder.call(_fmuladd(builder, row.type), [factor, row, before])
+            builder.store(after, place, align=align)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, types.intp, rows, array.dtype), code
+
+
+def _rows_in(
+    builder: ir.IRBuilder, context: object, kind: types.Array, array, at, apart, count, rows
+) -> Iterator[tuple[ir.Value, ir.Value]]:
+    """Where each row lies, and the row: what is done with it is done for the first ``count``."""
+    for n in range(ROWS):
+        with builder.if_then(builder.icmp_signed(">", count, count.type(n))):
+            index = builder.add(at, builder.mul(apart, apart.type(n)))
+            row = builder.extract_value(rows, n)
+            place = _address(context, builder, kind, array, index)
+            yield builder.bitcast(place, row.type.as_pointer()), row
 
 
 @intrinsic

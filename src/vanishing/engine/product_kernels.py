@@ -18,6 +18,8 @@ from .lanes import (
     LANE_BYTES,
     ROWS,
     SHORT,
+    descend_rows,
+    fetch,
     load,
     memory,
     plus,
@@ -34,7 +36,8 @@ Array = np.ndarray
 def _columns_of(size: int) -> Callable[..., None]:
     """A loop that makes as many columns of ``out`` as ``size`` bytes hold.
 
-    From those of w in the ``panel``, and of b behind them, at ``tile``.
+    From those of w in the ``panel``, and of b behind them, at ``tile``. At each term it fetches
+    what is ``ahead``, at a ``pace`` in bytes.
     """
 
     @exact
@@ -49,6 +52,9 @@ def _columns_of(size: int) -> Callable[..., None]:
         out: Array,
         to: int,
         by_out: int,
+        rate: float | None,
+        ahead: int,
+        pace: int,
     ) -> None:
         biases, whole = repeat(load(panel, tile, size)), size // out.itemsize
         for i in range(0, rows, ROWS):
@@ -57,7 +63,12 @@ def _columns_of(size: int) -> Callable[..., None]:
             for k in range(0, tile, whole):
                 sums = plus(sums, x, starts, at, load(panel, k, size))
                 at += by_term
-            store_rows(out, to + i * by_out, by_out, rows - i, sums)
+                fetch(ahead)
+                ahead += pace
+            if rate is None:
+                store_rows(out, to + i * by_out, by_out, rows - i, sums)
+            else:
+                descend_rows(out, to + i * by_out, by_out, rows - i, sums, rate)
 
     return columns
 
@@ -80,14 +91,17 @@ def product(
     to: int,
     shape: tuple[int, int, int],
     panel: Array,
+    rate: float | None = None,
+    soon: tuple[int, int] = (0, 0),
 ) -> None:
     """x w + b of one run into flat ``out`` from ``to`` on; ``shape`` is rows, terms, units.
 
     x and w are flat, from ``start`` and ``begin`` on, in steps as given. ``b`` (units), or (0) for
-    none. ``panel`` is memory of :func:`panel_size` numbers.
+    none. ``panel`` is memory of :func:`panel_size` numbers. With a ``rate`` the product is not what
+    ``out`` becomes but a gradient, by which it descends. What will be needed ``soon``, an address
+    and bytes, is fetched meanwhile: from beyond the second cache it takes longer than to multiply.
     """
-    rows, terms, units = shape
-    lane = 0
+    (rows, terms, units), (ahead, pace), lane = shape, _pace(soon, shape, panel), 0
     while lane < units:
         half = (units - lane) * out.itemsize <= HALF
         whole = (HALF if half else LANE_BYTES) // out.itemsize
@@ -96,16 +110,27 @@ def product(
         for u in range(whole):
             panel[tile + u] = b[lane + u] if u < wide and len(b) else 0
         if wide == whole:
-            _make(x, start, by_row, by_term, rows, panel, tile, out, to + lane, units, half)
+            _make(
+                x, start, by_row, by_term, rows, panel, tile, out, to + lane, units, half, rate,
+                ahead, pace,
+            )  # fmt: skip
+            ahead += pace * terms * -(-rows // ROWS)
         else:
-            at = tile + whole
-            for i in range(0, rows, ROWS):
-                some, here = min(ROWS, rows - i), start + i * by_row
-                _make(x, here, by_row, by_term, some, panel, tile, panel, at, whole, half)
-                for n in range(some):
-                    for u in range(wide):
-                        out[to + lane + (i + n) * units + u] = panel[at + n * whole + u]
+            _make_narrow(
+                x, start, by_row, by_term, rows, panel, tile, out, to + lane, units, half, rate,
+                wide,
+            )  # fmt: skip
         lane += whole
+
+
+@exact
+def _pace(soon: tuple[int, int], shape: tuple[int, int, int], panel: Array) -> tuple[int, int]:
+    """Where to begin to fetch, and how many bytes to go on at each term of each tile."""
+    (rows, terms, units), (ahead, size), here = shape, soon, panel.ctypes.data
+    if not size:
+        return here, 0
+    tiles = -(-rows // ROWS) * max(1, units * panel.itemsize // LANE_BYTES)
+    return ahead, 1 + size // (tiles * terms)
 
 
 @exact
@@ -121,11 +146,49 @@ def _make(
     to: int,
     by_out: int,
     half: bool,
+    rate: float | None,
+    ahead: int,
+    pace: int,
 ) -> None:
+    columns = x, start, by_row, by_term, rows, panel, tile, out, to, by_out, rate, ahead, pace
     if half:
-        _half_columns(x, start, by_row, by_term, rows, panel, tile, out, to, by_out)
+        _half_columns(*columns)
     else:
-        _columns(x, start, by_row, by_term, rows, panel, tile, out, to, by_out)
+        _columns(*columns)
+
+
+@exact
+def _make_narrow(
+    x: Array,
+    start: int,
+    by_row: int,
+    by_term: int,
+    rows: int,
+    panel: Array,
+    tile: int,
+    out: Array,
+    to: int,
+    by_out: int,
+    half: bool,
+    rate: float | None,
+    wide: int,
+) -> None:
+    """The first ``wide`` columns, through memory behind those in the ``panel``."""
+    whole = (HALF if half else LANE_BYTES) // out.itemsize
+    at = tile + whole
+    for i in range(0, rows, ROWS):
+        some, here = min(ROWS, rows - i), start + i * by_row
+        _make(
+            x, here, by_row, by_term, some, panel, tile, panel, at, whole, half, None,
+            panel.ctypes.data, 0,
+        )  # fmt: skip
+        for n in range(some):
+            for u in range(wide):
+                made, place = panel[at + n * whole + u], to + (i + n) * by_out + u
+                if rate is None:
+                    out[place] = made
+                else:
+                    out[place] -= rate * made
 
 
 @exact
