@@ -1,4 +1,4 @@
-"""Tiles of products: as large as a processor has registers for, with the same sums."""
+"""Loops use the registers that a processor has, and a training has the same bits with all."""
 
 import os
 import subprocess
@@ -7,12 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from vanishing.engine.lanes import FEATURES, shape_of_tiles
+from vanishing.engine.compiled import FEATURES
+from vanishing.engine.lanes import shape_of_tiles
 
 MADE = """
 import sys
 import numpy as np
 import torch
+from vanishing.engine import layer_kernels
 from vanishing.engine.convolution import convolved
 from vanishing.engine.lanes import LANE_BYTES
 from vanishing.engine.products import loops
@@ -36,6 +38,14 @@ for dtype in (np.float32, np.float64):
         z.square().sum().backward()
         found = {"z": z.detach(), "a": a.grad, "weight": weight.grad, "bias": bias.grad}
         made |= {f"{z.dtype} {channels} {units} {name}": t.numpy() for name, t in found.items()}
+for dtype in (np.float32, np.float64):
+    for units in (5, 32, 64, 100):
+        z, gain, bias = (draw(n).astype(dtype) for n in (9 * units, units, units))
+        m, s, h, of_gain, of_bias = (np.empty(len(of), dtype) for of in (z, z, z, gain, bias))
+        layer_kernels.norm(z, gain, bias, m, s, h, layer_kernels.LAYER, dtype(1e-5))
+        g = h**3
+        layer_kernels.norm_back(g, z, gain, m, s, of_gain, of_bias, layer_kernels.LAYER)
+        made |= {f"layer norm {g.dtype} {units}": h, f"its gradient {g.dtype} {units}": g}
 np.savez(sys.argv[1], **made)
 """
 
@@ -46,7 +56,7 @@ def test_a_tile_takes_the_registers_that_there_are():
 
 
 @pytest.mark.skipif("+avx512f" not in FEATURES.split(","), reason="this processor has no AVX-512")
-def test_products_have_the_same_bits_with_short_and_wide_registers(tmp_path):
+def test_products_and_norms_have_the_same_bits_with_short_and_wide_registers(tmp_path):
     narrow = ",".join(f.replace("+avx512", "-avx512") for f in FEATURES.split(","))
     made = {}
     for name, features in {"wide": FEATURES, "narrow": narrow}.items():

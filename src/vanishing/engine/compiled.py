@@ -13,10 +13,27 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import numba
+from numba import types
+from numba.extending import intrinsic
 
 HERE = Path(__file__).parent
 SOURCES = ("compiled.py", "fast_phi.py", "lanes.py", "*kernels.py")
+
+
+def features_of(processor: str) -> str:
+    """What loops may use of a processor with these features, as LLVM spells them.
+
+    Registers of 512 bits as well: LLVM goes by halves of them on Intel's, for the sake of programs
+    that use them seldom and would be slowed down by the clock. Here all products use them.
+    """
+    return f"{processor},-prefer-256-bit" if "+avx512f" in processor.split(",") else processor
+
+
+if numba.config.CPU_FEATURES is None:  # else NUMBA_CPU_FEATURES says what it shall be
+    numba.config.CPU_FEATURES = features_of(llvm.get_host_cpu_features().flatten())
+FEATURES: str = numba.config.CPU_FEATURES
 
 
 def exact(function: Callable) -> Callable:
@@ -30,6 +47,22 @@ def exact(function: Callable) -> Callable:
 def reordered(function: Callable) -> Callable:
     """The same, but sums may be taken in any order, so that several numbers are added at a time."""
     return _compiled(function, {"contract", "reassoc"})
+
+
+@intrinsic
+def by_256_bits(typing):  # noqa: ARG001
+    """Have the sums of a reordered function, which calls it, the same order on all processors.
+
+    Of those that have registers of 256 bits: longer ones are not used in it.
+    """
+
+    def code(context, builder, signature, arguments):  # noqa: ARG001
+        of_function = builder.function.attributes
+        of_function.add("noinline")  # else it would have those of its caller
+        set.add(of_function, '"prefer-vector-width"="256"')  # llvmlite knows no named ones
+        return context.get_dummy_value()
+
+    return types.void(), code
 
 
 def folder(given: str = "") -> Path | None:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import llvmlite.binding as llvm
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-from .compiled import exact
+from .compiled import FEATURES, exact
 
 
 def shape_of_tiles(features: str) -> tuple[int, int]:
@@ -28,7 +26,6 @@ def shape_of_tiles(features: str) -> tuple[int, int]:
     return (128, 8) if "+avx512f" in features.split(",") else (64, 6)
 
 
-FEATURES = numba.config.CPU_FEATURES or llvm.get_host_cpu_features().flatten()
 LANE_BYTES, ROWS = shape_of_tiles(FEATURES)
 HALF = LANE_BYTES // 2  # what is left of a row may be as short
 SHORT = 32  # or as this

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import reordered
+from .compiled import by_256_bits, reordered
 from .fast_phi import ONE, ZERO, sigmoid, tanh
 
 LINEAR, TANH, SIGMOID, RELU, LEAKY = range(5)  # which phi
@@ -183,6 +183,7 @@ def fold(
 def _over_units(
     z: Array, gain: Array, bias: Array, m: Array, s: Array, h: Array, eps: float
 ) -> None:
+    by_256_bits()  # a training does not depend on the processor by the order of these sums
     units = len(gain)
     count = z.dtype.type(units)
     for i in range(len(z) // units):
@@ -205,6 +206,7 @@ def _over_units(
 def _over_units_back(
     g: Array, z: Array, gain: Array, m: Array, s: Array, d_gain: Array, d_bias: Array
 ) -> None:
+    by_256_bits()
     units = len(gain)
     count = z.dtype.type(units)
     for j in range(units):
