@@ -9,7 +9,7 @@ from vanishing.analysis.gather import gather
 from vanishing.engine import job
 from vanishing.provenance import provenance
 from vanishing.study import plan
-from vanishing.study.grid import digest
+from vanishing.study.identity import digest
 from vanishing.table import provenance_of
 from vanishing.tables import RUN_LOG
 

@@ -1,6 +1,7 @@
 """A job: a cohort in, its tables out; how a training is classed, and which rate is chosen."""
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -101,6 +102,26 @@ def test_logs_are_written_and_read_back(logs, tmp_path):
         written = logs[1][name].reset_index(drop=True)
         pd.testing.assert_frame_equal(table.read(path), written, check_dtype=False)
         assert provenance_of(path) == {"code": "x"}
+
+
+def test_the_log_that_vouches_for_the_others_comes_when_the_disk_has_them(
+    logs, tmp_path, monkeypatch
+):
+    files = {name: tmp_path / name / "c.parquet" for name in LOGS}
+    files["runs"].parent.mkdir()
+    files["runs"].write_text("of an earlier training")
+    on_disk, to_disk = [], os.fsync
+
+    def noted(handle):
+        assert not files["runs"].exists()
+        to_disk(handle)
+        on_disk.append(os.fstat(handle).st_ino)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    job.write(logs[1], tmp_path, "c", {})
+    written = {name: file.stat().st_ino for name, file in files.items()}
+    assert set(on_disk) == set(written.values())
+    assert on_disk[-1] == written["runs"]
 
 
 def test_an_init_battery_measures_and_trains_nothing(tmp_path):

@@ -1,6 +1,8 @@
 """A process that has loaded torch serves the jobs of a study by forking itself."""
 
 import contextlib
+import gc
+import json
 import os
 import signal
 import socket
@@ -12,7 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from benchmarks.speed_cells import CELLS
+from benchmarks.speed_cells import cohort_of as cohort_of_cell
 
+from vanishing.lazy import loading
 from vanishing.study import plan, preloaded
 from vanishing.tables import LAYERS, RUN_LOG
 
@@ -31,6 +36,20 @@ print("drawn by", matplotlib.get_backend())
 with Path(results, "parents").open("a") as file:
     print(os.getppid(), file=file)
 matplotlib.figure.Figure()
+"""
+TRAINED = """
+import json, sys
+from vanishing.study import preloaded
+preloaded._load({sys.argv[1]})
+from numba.core.dispatcher import Dispatcher
+from vanishing.engine import job
+def there():
+    modules = [module for name, module in sys.modules.items() if name.startswith("vanishing.")]
+    loops = [loop for m in modules for loop in vars(m).values() if isinstance(loop, Dispatcher)]
+    return {*sys.modules, *(f"{loop}{made}" for loop in loops for made in loop.signatures)}
+before = there()
+job.run(json.load(sys.stdin), device="cpu")
+print(sorted(there() - before))
 """
 VANISHING = str(Path(sys.executable).parent / "vanishing")
 
@@ -217,6 +236,50 @@ def test_the_processes_may_load_when_a_first_job_comes(verb):
         job = subprocess.run([VANISHING, verb], env={**os.environ, **variables})
         assert job.returncode == 2  # it lacks its arguments
         assert _wait(lambda: _two(folder))
+
+
+def test_what_stations_need_is_not_loaded_while_every_core_trains(tmp_path):
+    cohort, cores = cohort_of(tmp_path, steps=200_000), os.sched_getaffinity(0)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.sched_setaffinity, 0, cores)
+        os.sched_setaffinity(0, {min(cores)})  # as the processes below have it
+        variables = stack.enter_context(preloaded.running(dict(os.environ), at_once=False))
+        folder = variables[preloaded.VARIABLE]
+        job = train(cohort, tmp_path / "logs", variables)
+        assert _wait((tmp_path / "running" / cohort.name).exists)
+        time.sleep(3)
+        at_work = _processes(folder)
+        job.kill()
+        job.communicate()
+        assert len(at_work) == 2  # who loaded torch, and the job
+        assert _wait(lambda: at_work[0] in _two(folder) and _two(folder) != set(at_work))
+
+
+@pytest.mark.parametrize("name", ["mlp-d8-w64", "cnn-d8-w16", "rnn-t64-w32", "gan-d3-w64"])
+def test_a_job_loads_nothing_that_all_of_its_family_need(name, tmp_path):
+    cell = CELLS[name]
+    cohort = cohort_of_cell(cell, 2, 2, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINED, cell.family],
+        input=json.dumps(cohort.as_json()), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_training_imports_nothing_that_reads_configs_or_draws():
+    code = "import sys, vanishing.engine.job; print({'pydantic', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_what_is_loaded_is_no_garbage_and_what_comes_later_may_be():
+    try:
+        with loading():
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
 
 
 def test_who_hands_on_a_job_imports_nothing_that_takes_long():

@@ -1,12 +1,29 @@
-"""Modules that load when they are first used.
+"""Modules that load when they are first used, and many that load at once.
 
 Every Snakemake job parses the Snakefile again, and with it the names of all parts; none of that may
 cost the seconds that importing torch or pandas takes.
 """
 
+import gc
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from types import ModuleType
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """What the block imports is no garbage: to look for some takes a sixth of its time.
+
+    Nobody looks through it later either: a fork would copy it by that.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class Lazy:

@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,14 +140,15 @@ class Table:
         path: Path,
         provenance: Mapping | None = None,
         checked: bool = False,
+        durable: bool = True,
     ) -> None:
         """Write ``data`` to ``path`` at once or not at all, with its provenance in the metadata.
 
-        It is ``checked`` where :meth:`frame` has just made it.
+        It is ``checked`` where :meth:`frame` has just made it, and ``durable`` as :class:`atomic`.
         """
         schema, there = self.schema(), len(data if checked else self.check(data)) > 0
         table = self._in_arrow(data, schema) if there else None
-        with self.writer(path, provenance) as parts:
+        with self.writer(path, provenance, durable) as parts:
             if table:
                 parts.add(table)
 
@@ -158,7 +159,9 @@ class Table:
         return pa.Table.from_arrays(columns, schema=schema)
 
     @contextmanager
-    def writer(self, path: Path, provenance: Mapping | None = None) -> Iterator[Writer]:
+    def writer(
+        self, path: Path, provenance: Mapping | None = None, durable: bool = True
+    ) -> Iterator[Writer]:
         """Writes part by part, each checked by :meth:`load`: at ``path`` at the end, or not at all.
 
         Keys are the caller's to keep apart: two parts are not compared with each other.
@@ -166,7 +169,7 @@ class Table:
         stamp = {"table": self.name, "provenance": json.dumps(provenance or {}, sort_keys=True)}
         schema = self.schema().with_metadata(stamp)
         with (
-            atomic(path) as temporary,
+            atomic(path, durable) as temporary,
             pq.ParquetWriter(temporary, schema, compression="zstd", **_encodings(schema)) as file,
         ):
             parts = Writer(file)
@@ -309,10 +312,22 @@ class atomic:  # noqa: N801 - used as a function
                 error.filename = str(self.path)  # a full disk does not say which file it refused
             return
         if self.durable:
-            with self.temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            _to_disk(self.temporary)
         self.temporary.chmod(0o666 & ~_umask())
         self.temporary.replace(self.path)
+
+
+def make_durable(paths: Collection[Path]) -> None:
+    """Have the disk take files that were written without, all in the time that one takes."""
+    from concurrent.futures import ThreadPoolExecutor  # which who parses the Snakefile needs not
+
+    with ThreadPoolExecutor(len(paths)) as threads:
+        list(threads.map(_to_disk, paths))
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _umask() -> int:

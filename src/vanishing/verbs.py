@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .arguments import parser
 from .errors import UserError, of_disk
+from .lazy import loading
 from .study import slots
 
 
@@ -84,13 +85,14 @@ def _rehearse(a: argparse.Namespace) -> int:
 
 
 def _train(a: argparse.Namespace) -> int:
-    import pandas as pd
+    with loading():
+        import pandas as pd
 
-    from .engine import job
-    from .engine.watch import Stopped, watching
-    from .provenance import provenance
-    from .study.grid import digest
-    from .tables import RUN_LOG
+        from .engine import job
+        from .engine.watch import Stopped, watching
+        from .provenance import provenance
+        from .study.identity import digest
+        from .tables import RUN_LOG
 
     if not a.cohort.exists():
         raise UserError(f"there is no cohort {a.cohort}: `vanishing plan` writes it")

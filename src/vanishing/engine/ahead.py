@@ -9,13 +9,15 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from . import chain, convolution, fused_recurrent, sum_kernels, updates
+from . import chain, convolution, fused_recurrent, products, quality, sum_kernels, updates
 
 # The longest first: the rest goes beside them.
 LOOPS: tuple[Callable[[], None], ...] = (
     *(partial(of.load, [dtype]) for of in (chain, fused_recurrent) for dtype in chain.DTYPES),
     convolution.load,
     sum_kernels.load,
+    products.load,
+    quality.load,
     updates.load,
 )
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
+from ..parts.registries import REGISTRIES
 from ..parts.registry import own_files
 from ..provenance import training_code
-from ..study.fields import REGISTRIES
 from ..table import atomic
 from .packing import packed, unpacked
 

@@ -15,6 +15,7 @@ from ..parts.combinations import impossible
 from ..parts.data import Data
 from ..parts.losses import chance
 from ..parts.tasks import load
+from ..table import make_durable
 from ..tables import LOGS, RUN_LOG
 from .adversarial import PLAYERS, Rules, players_of
 from .checkpoints import key_of
@@ -133,10 +134,18 @@ def _refuse_impossible(cohort: dict) -> None:
 
 
 def write(logs: Logs, folder: Path, cohort: str, provenance: dict) -> None:
-    """Write every table; ``runs`` comes last, and says that the cohort is done."""
-    for name, table in LOGS.items():
-        file = folder / name / f"{cohort}.parquet"
-        table.write(logs[name], file, provenance, checked=True)  # as :func:`.logs.together` has
+    """Write every table; ``runs`` comes last, and says that the cohort is done.
+
+    The others wait for the disk together: one after another they would for as long each.
+    """
+    files = {name: folder / name / f"{cohort}.parquet" for name in LOGS}
+    vouching = files.pop(RUN_LOG.name)
+    vouching.unlink(missing_ok=True)  # for what an earlier training wrote
+    kept = {"provenance": provenance, "checked": True}  # as :func:`.logs.together` has
+    for name, file in files.items():
+        LOGS[name].write(logs[name], file, **kept, durable=False)
+    make_durable(files.values())
+    RUN_LOG.write(logs[RUN_LOG.name], vouching, **kept)
 
 
 def _rates(cohort: dict, tuning: pd.DataFrame | None) -> list[float | None]:

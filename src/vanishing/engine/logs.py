@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..parts.inits import INITS
 from ..parts.losses import Chance
-from ..study.cohort import GRAPH
+from ..study.identity import GRAPH
 from ..table import Table
 from ..tables import LAGS, LAYERS, LOGS, NETWORKS, RECURRENCES, SCORES
 from ..theory.slope import lag_slope, slope

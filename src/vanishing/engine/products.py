@@ -27,6 +27,12 @@ def affine(a: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.baddbmm(bias, a, weight)
 
 
+def load() -> None:
+    """Compile the loops, or read them from the disk, so that forks of this process find them."""
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    affine(one, one, one)
+
+
 class _Affine(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

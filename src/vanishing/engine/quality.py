@@ -107,6 +107,11 @@ def compiled_sums(x: Tensor, y: Tensor, widest: float) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(own), torch.from_numpy(shared)
 
 
+def load() -> None:
+    """Compile the loops, or read them from the disk, so that forks of this process find them."""
+    compiled_sums(torch.zeros(1, 2, 2, dtype=torch.float64), torch.zeros(2, 2).double(), 1.0)
+
+
 def _kernels(squares: Tensor, widest: float) -> Tensor:
     """The sum of all kernels over pairs with these squared distances."""
     factors = [-(4**n) / (2 * widest**2) for n in range(KERNELS)]

@@ -8,19 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..parts.registries import REGISTRIES
 from ..parts.registry import own_files
 from ..parts.tasks import default_length
 from . import cost
-from .fields import REGISTRIES
-from .grid import Grid, Settings, digest
-
-# What all runs of a cohort share; init, learning rate and seed vary inside it.
-GRAPH = (
-    "family", "task", "data", "depth", "width", "activation", "norm", "residual", "batch",
-    "optimizer", "loss", "steps", "norm_position", "block", "stages", "padding", "schedule", "clip",
-    "recurrence", "length", "truncation", "game", "players", "generator", "latent",
-    "discriminator_steps", "instance_noise", "normed",
-)  # fmt: skip
+from .grid import Grid, Settings
+from .identity import GRAPH, digest
 
 
 @dataclass(frozen=True)

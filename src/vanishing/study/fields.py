@@ -82,13 +82,6 @@ Rates = Annotated[
     BeforeValidator(_rates),
     WithJsonSchema({"anyOf": [_RATE, {"type": "array", "items": _RATE, "minItems": 2}]}),
 ]
-REGISTRIES: dict[str, Registry] = {
-    registry.kind: registry
-    for registry in (
-        ACTIVATIONS, INITS, NORMS, RESIDUALS, OPTIMIZERS, SCHEDULES, CLIPS, LOSSES, RECURRENCES,
-        GAMES,
-    )
-}  # fmt: skip  # the axes whose values are parts
 Activation = _part(ACTIVATIONS)
 Init = _part(INITS)
 Norm = _part(NORMS)

@@ -15,11 +15,12 @@ from ..errors import UserError, unknown
 from ..parts import downloads
 from ..parts.combinations import canonical, impossible, unknown_parts
 from ..parts.image_shapes import image_of
+from ..parts.registries import REGISTRIES
 from ..parts.sequences import FEWEST, LEAST_LENGTH, refuse_small
 from ..parts.tasks import OF_VALUES, default_length, length_of
 from ..parts.text import EMBEDDED
 from .config import FIRST_TUNING_SEED, OF_BATTERY, OF_FAMILY, Battery
-from .fields import REGISTRIES
+from .identity import digest, of_text
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,12 @@ class Settings:
     def run_id(self) -> str:
         """Hash of all settings."""
         before, after = self._around_seed
-        return _sha(f"{before}{self.seed}{after}")
+        return of_text(f"{before}{self.seed}{after}")
 
     @functools.cached_property
     def cell(self) -> str:
         """Hash of the settings that the seeds of a cell share, whatever the learning rate."""
-        return _sha(_as_json(self, SHARED_BY_SEEDS))
+        return of_text(_as_json(self, SHARED_BY_SEEDS))
 
     @functools.cached_property
     def _around_seed(self) -> tuple[str, str]:
@@ -118,15 +119,6 @@ def _as_json(settings: Settings, instead: Mapping[str, object]) -> str:
     given = {name: getattr(settings, name) for name in _defaults(type(settings))} | dict(instead)
     defaults = _defaults(type(settings))
     return json.dumps({n: v for n, v in given.items() if v != defaults[n]}, sort_keys=True)
-
-
-def digest(value: object) -> str:
-    """16 hexadecimal digits of the sha256 of ``value`` as JSON with sorted keys."""
-    return _sha(json.dumps(value, sort_keys=True))
-
-
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

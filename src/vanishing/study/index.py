@@ -67,7 +67,7 @@ class Index:
 def of_plan(plan: Plan) -> Index:
     """The index of a plan."""
     from . import cost
-    from .grid import digest
+    from .identity import digest
 
     jobs = {
         id_: Planned(

@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..table import write_text
 from . import config, cost, grid
 from .cohort import Cohort, Graph, Member, graph_of, layout, tuning_runs
+from .identity import digest
 from .places import config_path
 
 FILES_OF_TASK = ("path", "images", "labels", "folder")  # settings that name the user's files
@@ -227,7 +228,7 @@ def write(plan: Plan, results: Path) -> None:
 
 def config_digest(results: Path) -> str:
     """A hash of the resolved config of the study in ``results``."""
-    return grid.digest(json.loads((results / "plan.json").read_text())["config"])
+    return digest(json.loads((results / "plan.json").read_text())["config"])
 
 
 def write_cohorts(plan: Plan, results: Path) -> None:

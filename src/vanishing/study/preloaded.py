@@ -1,16 +1,16 @@
 """Processes that have loaded what a study's jobs need, and fork themselves for each of them.
 
-Importing torch and pandas costs a job two seconds, as much as many a cohort's training, and what a
-notebook imports takes longer. A study on one machine therefore loads them once: a process for what
-trains and predicts, and another, forked from it, that has the libraries of tables, figures and
-notebooks too. ``vanishing VERB`` finds them by their sockets, see :mod:`.forwarding`. Without them
-(Snakemake by hand, a cluster, no Linux) a job does its work in a process of its own.
+Importing torch and pandas costs a job more than a second, as much as many a cohort's training, and
+what a notebook imports takes as long. A study on one machine therefore loads them once: a process
+for what trains (and for what predicts, whose fork loads the rest), and another, forked from it,
+that has the libraries of tables, figures and notebooks too. ``vanishing VERB`` finds them by their
+sockets, see :mod:`.forwarding`. Without them (Snakemake by hand, a cluster, no Linux) a job does
+its work in a process of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import marshal
 import os
 import select
@@ -24,9 +24,12 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from ..lazy import loading
+from . import slots
 from .forwarding import DIED, STATIONS, TRAINING, VARIABLE
 
 GRACE = 20.0  # seconds that a fork has for its checkpoint, once it is to end
+IDLE = 0.2  # seconds without a new job after which a core has time for what stations need
 SHORT = "/tmp"  # a socket's path has 107 characters at most, and TMPDIR may be longer
 
 
@@ -89,19 +92,22 @@ def serve(
     at_once: bool,
     families: Collection[str],
 ) -> None:
-    """Load, and fork for each job, until the process ``parent`` is ours no more."""
+    """Load, and fork for each job, until the process ``parent`` is ours no more.
+
+    Who trains does not wait for what stations need: another fork loads that once one of them asks,
+    or a core has nothing to do.
+    """
     if not at_once and not _asked([training, stations], parent):
         return
-    _load(families)
+    with loading():
+        _load(families)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, no fork's end could be told
     here = os.getpid()
-    if os.fork() == 0:
+    if _answer(training, parent, stations):
         training.close()
-        _load_stations()
+        with loading():
+            _load_stations()
         _answer(stations, here)
-    else:
-        stations.close()
-        _answer(training, parent)
 
 
 def _asked(listeners: Sequence[socket.socket], parent: int) -> bool:
@@ -112,26 +118,32 @@ def _asked(listeners: Sequence[socket.socket], parent: int) -> bool:
     return False
 
 
-def _answer(listener: socket.socket, parent: int) -> None:
+def _answer(listener: socket.socket, parent: int, beside: socket.socket | None = None) -> bool:
     """Fork for each job that comes, until the process ``parent`` is ours no more.
 
-    What is loaded is no garbage: a fork would look through all of it, and copy it by that.
+    True in a fork that is to answer ``beside``, made when a job has come there, or when none has
+    come for a while and fewer are at work than there are cores.
     """
-    gc.collect()
-    gc.freeze()
-    listener.settimeout(1)
     forks: dict[int, socket.socket] = {}  # who waits for each
     while os.getppid() == parent:
         _tell_ends(forks)
-        try:
+        listeners = [listener] if beside is None else [listener, beside]
+        ready, _, _ = select.select(listeners, [], [], 1 if beside is None else IDLE)
+        if listener in ready:
             connection, _ = listener.accept()
-        except TimeoutError:
-            continue
-        if (fork := os.fork()) == 0:
-            for other in (listener, *forks.values()):
-                other.close()
-            _job(connection)
-        forks[fork] = connection
+            if (fork := os.fork()) == 0:
+                for other in (*listeners, *forks.values()):
+                    other.close()
+                _job(connection)
+            forks[fork] = connection
+        elif ready or (beside and len(forks) < slots.cores()):
+            if os.fork() == 0:
+                for other in forks.values():
+                    other.close()
+                return True
+            beside.close()
+            beside = None
+    return False
 
 
 def _tell_ends(forks: dict[int, socket.socket]) -> None:
@@ -149,7 +161,7 @@ def _tell_ends(forks: dict[int, socket.socket]) -> None:
 
 
 def _load(families: Collection[str]) -> None:
-    """What training and predicting need. No gradient is computed: threads are not forked."""
+    """What training needs. No gradient is computed: threads are not forked."""
     import pandas  # noqa: F401
     import psutil  # noqa: F401
     import pyarrow.pandas_compat
@@ -157,24 +169,34 @@ def _load(families: Collection[str]) -> None:
     import torch  # noqa: F401
 
     from .. import provenance, verbs
-    from ..analysis import verify  # noqa: F401
-    from ..engine import chain, convolution, fused_recurrent, job, sum_kernels, updates  # noqa: F401
+    from ..engine import compiled_statistics, job, sum_kernels, updates  # noqa: F401
     from ..parts import tasks
-    from ..theory import study  # noqa: F401
 
     sum_kernels.load()
     updates.load()
-    if {"mlp", "gan"} & set(families):
-        chain.load()
-    if "rnn" in families:
-        fused_recurrent.load()
-    if "cnn" in families:
-        convolution.load()
+    for family in {"mlp", "cnn", "rnn", "gan"}.intersection(families):
+        _load_loops_of(family)
     tasks.load({"kind": "digits"})  # this and what follows is kept for every fork
     provenance.training_code([])
     provenance.provenance()
     verbs.command_line()
     _write_a_table()
+
+
+def _load_loops_of(family: str) -> None:
+    """The compiled loops that networks of a family are trained and looked at with."""
+    from ..engine import chain, convolution, fused_recurrent, products, quality
+
+    loops = {
+        "mlp": (chain,),
+        "gan": (chain, quality),
+        "rnn": (fused_recurrent,),
+        "cnn": (convolution, products),
+    }
+    for made in loops[family]:
+        made.load()
+    if family == "cnn":  # torch compares the shapes of the gradients that a probe starts from by it
+        import torch.fx.experimental.symbolic_shapes  # noqa: F401 - and it brings sympy
 
 
 def _write_a_table() -> None:
