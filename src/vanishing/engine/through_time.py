@@ -14,6 +14,7 @@ from .network import Network, Parameters
 from .probes import Measures, Probed, of_delta, of_hidden, of_weights, tracked, whole
 from .recurrent import Steps, recurrent_weights
 from .recurrent_pass import Pass, pass_of
+from .spectra import spectral_norm, spectral_radius
 
 
 def measure_through_time(
@@ -106,8 +107,8 @@ def _of_weight(weight: Tensor) -> dict[str, Tensor]:
     finite = weight.isfinite().flatten(1).all(1)
     safe = torch.where(finite.view(-1, 1, 1), weight, 0.0)
     found = {
-        "spectral_radius": torch.linalg.eigvals(safe).abs().amax(1),
-        "spectral_norm": torch.linalg.matrix_norm(safe, 2),
+        "spectral_radius": spectral_radius(safe),
+        "spectral_norm": spectral_norm(safe),
     }
     return {name: torch.where(finite, value, torch.nan) for name, value in found.items()}
 

@@ -1,0 +1,84 @@
+"""Largest eigenvalues and singular values of a stack's matrices, as LAPACK finds them."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from vanishing.engine.spectra import spectral_norm, spectral_radius
+
+COUNT = 12
+
+
+def _drawn(*shape):
+    return np.random.default_rng(0).standard_normal(shape)
+
+
+def _turned(n):
+    """Matrices that only turn: all eigenvalues are of size 1."""
+    return np.linalg.qr(_drawn(COUNT, n, n))[0]
+
+
+def _of_rank_1(n):
+    columns, rows = _drawn(2, COUNT, n)
+    return columns[:, :, None] * rows[:, None]
+
+
+KINDS = {
+    "normal": lambda n: _drawn(COUNT, n, n) / n**0.5,
+    "nearly turned": lambda n: _turned(n) + 1e-3 * _drawn(COUNT, n, n)[::-1],
+    "turned": _turned,
+    "of rank 1": _of_rank_1,
+    "both signs": lambda n: np.tile(np.diag(np.resize([3.0, -3.0, 1.0], n)), (COUNT, 1, 1)),
+    "tiny": lambda n: 1e-200 * _drawn(COUNT, n, n),
+    "huge": lambda n: 1e200 * _drawn(COUNT, n, n),
+    "zero": lambda n: np.zeros((COUNT, n, n)),
+    "nilpotent": lambda n: np.tile(np.eye(n, k=1), (COUNT, 1, 1)),
+}
+
+
+@pytest.fixture
+def solved(monkeypatch):
+    """How many matrices the general solvers were given."""
+    counts = []
+
+    def counted(solver, matrices, *order):
+        counts.append(len(matrices))
+        return solver(matrices, *order)
+
+    for name in ("eigvals", "matrix_norm"):
+        solver = getattr(torch.linalg, name)
+        monkeypatch.setattr(torch.linalg, name, partial(counted, solver))
+    return counts
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 32, 50])
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_are_those_of_the_general_solvers(kind, n):
+    matrices = KINDS[kind](n)
+    radius, norm = (of(torch.from_numpy(matrices)) for of in (spectral_radius, spectral_norm))
+    expected = np.abs(np.linalg.eigvals(matrices)).max(1)
+    np.testing.assert_allclose(radius, expected, rtol=1e-10)
+    np.testing.assert_allclose(norm, np.linalg.norm(matrices, 2, axis=(1, 2)), rtol=1e-10)
+
+
+def test_nearly_all_matrices_need_no_general_solver(solved):
+    drawn = torch.from_numpy(_drawn(200, 32, 32))
+    spectral_radius(drawn)
+    spectral_norm(drawn)
+    assert sum(solved) < 20
+
+
+def test_a_matrix_without_an_answer_goes_to_the_general_solver_alone(solved):
+    matrices = torch.from_numpy(KINDS["normal"](32))
+    matrices[3] = torch.from_numpy(_turned(32)[0])
+    assert spectral_radius(matrices)[3] == pytest.approx(1.0, rel=1e-12)
+    assert solved[0] == 1
+
+
+def test_a_matrix_alone_has_the_bits_that_it_has_among_others():
+    matrices = torch.from_numpy(KINDS["normal"](32))
+    for of in (spectral_radius, spectral_norm):
+        alone = torch.cat([of(one[None]) for one in matrices])
+        assert torch.equal(alone, of(matrices))
