@@ -3,10 +3,21 @@
 import pytest
 import torch
 
+from vanishing.engine import feedforward
 from vanishing.engine.convolution import convolved, grouped
+from vanishing.engine.initial import draw, initial_buffers
+from vanishing.engine.network import Network, flat
+from vanishing.parts.activations import ACTIVATIONS
+from vanishing.parts.architecture import Shape
 
-# runs, batch, channels, units, height, width: fewer units than lanes, as many, more
-SIZES = [(2, 3, 1, 5, 8, 8), (2, 2, 8, 16, 8, 8), (1, 2, 9, 20, 5, 7), (2, 2, 4, 1, 2, 2)]
+from .small import graph_of
+
+# runs, batch, channels, units, height, width: fewer units than lanes, as many, more; then images
+# whose rows are whole lines of windows, with and without a lower half, and with taps left over
+SIZES = [
+    *((2, 3, 1, 5, 8, 8), (2, 2, 8, 16, 8, 8), (1, 2, 9, 20, 5, 7), (2, 2, 4, 1, 2, 2)),
+    *((2, 2, 4, 24, 4, 16), (1, 3, 8, 8, 5, 8), (1, 2, 2, 8, 6, 8)),
+]
 HOW = [(1, False), (1, True), (2, False), (2, True)]  # stride, circular
 
 
@@ -49,6 +60,52 @@ def test_convolution_and_its_gradients_are_those_of_each_run_alone(size, how, fu
         torch.testing.assert_close(of_bias[run, 0], theirs[2], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["relu", "leaky_relu"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_activation_at_once_gives_the_bits_of_torchs_own_after_the_product(size, name, dtype):
+    tensors, activation = drawn(size, dtype), ACTIVATIONS[name]
+    tensors[0].data[0, 0, 0, 0, 0] = torch.nan
+    apart = activation.phi(convolved(*tensors, 1, False))
+    at_once = convolved(*tensors, 1, False, activation)
+    delta = torch.randn(apart.shape, generator=torch.Generator().manual_seed(1), dtype=dtype)
+    deltas = delta, delta.transpose(3, 4).contiguous().transpose(3, 4)
+    deltas = *deltas, delta[..., :1, :1].expand(delta.shape)
+    for lost in deltas:
+        found = torch.autograd.grad(at_once, tensors, lost, retain_graph=True)
+        expected = torch.autograd.grad(apart, tensors, lost, retain_graph=True)
+        for mine, theirs in zip((at_once, *found), (apart, *expected), strict=True):
+            assert mine.isfinite().any()
+            assert torch.equal(mine.nan_to_num(7), theirs.nan_to_num(7))
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh"])
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("residual", ["none", "identity", "pre_activation"])
+def test_a_net_makes_phi_in_the_convolution_only_where_that_changes_no_bit(
+    activation, norm, residual, monkeypatch
+):
+    graph = graph_of(
+        family="cnn", activation=activation, norm=norm, residual=residual, depth=5, block=2, width=8
+    )
+    net, seeds = Network.of(graph, Shape(64, 4, (1, 8, 8))), [1, 2]
+    parameters = draw(net, ["he"] * len(seeds), seeds)
+    learning = [t.requires_grad_() for t in flat(parameters)]
+    x = torch.randn(2, 3, 64, generator=torch.Generator().manual_seed(0))
+    given, made = [], []
+    monkeypatch.setattr(
+        feedforward, "convolved", lambda *of: given.append(of[-1]) or convolved(*of)
+    )
+    for values in (False, True):
+        buffers = initial_buffers(net, parameters)
+        outputs = feedforward.pass_forward(net, parameters, x, buffers, values=values)[0]
+        made.append((outputs, *torch.autograd.grad(outputs.square().sum(), learning)))
+    assert all(map(torch.equal, *made))
+    at_once = activation != "tanh" and norm == "none" and residual != "pre_activation"
+    expected = [net.activation if at_once else None] * net.depth
+    assert given == expected + [None] * net.depth
+
+
 def test_float32_agrees_with_float64_to_its_own_precision():
     tensors = drawn((2, 4, 16, 24, 8, 8))
     exact = convolved(*tensors, 1, False)
@@ -71,11 +128,12 @@ def test_a_run_has_the_same_bits_whatever_runs_beside_it(dtype):
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_gradients_can_be_differentiated_again(how):
+@pytest.mark.parametrize("activation", [None, "leaky_relu"])
+def test_gradients_can_be_differentiated_again(how, activation):
     tensors = drawn((2, 2, 2, 3, 4, 4))
 
     def function(*inputs):
-        return convolved(*inputs, *how)
+        return convolved(*inputs, *how, activation and ACTIVATIONS[activation])
 
     assert torch.autograd.gradgradcheck(function, tensors)
 

@@ -30,14 +30,15 @@ for dtype in (np.float32, np.float64):
             x.ctypes.data, *of_x, w.ctypes.data, *of_w, b.ctypes.data, units, 1, out, terms
         )
         made[f"{out.dtype} {rows} {terms} {units}"] = out
-    for channels, units in [(1, 8), (3, 20), (16, 33)]:
-        a = torch.from_numpy(draw((2, 3, channels, 5, 5)).astype(dtype)).requires_grad_()
+    for channels, units, side in [(1, 8, 5), (3, 20, 5), (16, 33, 5), (16, 16, 8), (8, 32, 8)]:
+        a = torch.from_numpy(draw((2, 3, channels, side, side)).astype(dtype)).requires_grad_()
         weight = torch.from_numpy(draw((2, channels * 9, units)).astype(dtype)).requires_grad_()
         bias = torch.from_numpy(draw((2, 1, units)).astype(dtype)).requires_grad_()
         z = convolved(a, weight, bias, 1, False)
         z.square().sum().backward()
         found = {"z": z.detach(), "a": a.grad, "weight": weight.grad, "bias": bias.grad}
-        made |= {f"{z.dtype} {channels} {units} {name}": t.numpy() for name, t in found.items()}
+        size = f"{z.dtype} {channels} {units} {side}"
+        made |= {f"{size} {name}": t.numpy() for name, t in found.items()}
 for dtype in (np.float32, np.float64):
     for units in (5, 32, 64, 100):
         z, gain, bias = (draw(n).astype(dtype) for n in (9 * units, units, units))

@@ -19,7 +19,7 @@ from numba import types
 from numba.extending import intrinsic
 
 HERE = Path(__file__).parent
-SOURCES = ("compiled.py", "fast_phi.py", "lanes.py", "*kernels.py")
+SOURCES = ("compiled.py", "fast_phi.py", "lane*.py", "*kernels.py")
 
 
 def features_of(processor: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,33 +13,48 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..lazy import Lazy
+from ..parts.activations import Activation
 from ..parts.architecture import KERNEL
+from .fused_layer import kernels, number, phi_of
 
 Array = np.ndarray
+Phi = tuple[int, float]  # which of the loops', and its slope
 
 loops = Lazy("vanishing.engine.convolution_kernels")  # numba: only a CNN pays its loading
+loops_back = Lazy("vanishing.engine.convolution_back_kernels")
 
 
 def load(dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64)) -> None:
     """Compile the loops, or read them from the disk, so that forks of this process find them."""
     for dtype in dtypes:
         images, bias = torch.zeros(1, 1, 1, 1, 1, dtype=dtype), torch.zeros(1, 1, 1, dtype=dtype)
-        _product(images, bias.expand(1, KERNEL**2, 1), bias, images.shape[3:], 1, 1, False)
-        _weight_gradients(images, images, 1, False)
+        weight = bias.expand(1, KERNEL**2, 1)
+        z = _outputs(images, weight, bias, 1, False, None)
+        _gradients(images, weight, z, None, 1, False, None, (True, True))
 
 
-def convolved(a: Tensor, weight: Tensor, bias: Tensor, stride: int, circular: bool) -> Tensor:
+def convolved(
+    a: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    stride: int,
+    circular: bool,
+    activation: Activation | None = None,
+) -> Tensor:
     """z (runs, batch, units, height, width) of ``a`` (runs, batch, channels, height, width).
 
     ``weight`` (runs, channels * 9, units) and ``bias`` (runs, 1, units); the border is of zeros or
-    ``circular``. On a CPU the loops of :mod:`.convolution_kernels`, in which a run's numbers do not
-    depend on the runs beside it, and which were never slower: 1.1 to 2.3 times as fast as
-    :func:`grouped` at 4 to 64 channels on AVX2 in float32, 2.7 in float64 (``benchmarks/README.md``
-    has the table). Elsewhere :func:`grouped`.
+    ``circular``. With an ``activation``, which :func:`.fused_layer.is_joined` must know, phi(z).
+
+    On a CPU the loops of :mod:`.convolution_kernels`, in which a run's numbers do not depend on the
+    runs beside it, and which were never slower: 1.1 to 2.3 times as fast as :func:`grouped` at 4 to
+    64 channels on AVX2 in float32, 2.7 in float64 (``benchmarks/README.md`` has the table).
+    Elsewhere :func:`grouped`.
     """
     if a.device.type == "cpu":
-        return _Convolution.apply(a, weight, bias, stride, circular)
-    return grouped(a, weight, bias, stride, circular)
+        return _Convolution.apply(a, weight, bias, stride, circular, activation)
+    z = grouped(a, weight, bias, stride, circular)
+    return activation.phi(z) if activation else z
 
 
 def grouped(a: Tensor, weight: Tensor, bias: Tensor, stride: int, circular: bool) -> Tensor:
@@ -56,84 +72,122 @@ def grouped(a: Tensor, weight: Tensor, bias: Tensor, stride: int, circular: bool
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, a: Tensor, weight: Tensor, bias: Tensor, stride: int, circular: bool
+        ctx: Any,
+        a: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        stride: int,
+        circular: bool,
+        activation: Activation | None,
     ) -> Tensor:
-        ctx.save_for_backward(a, weight, bias)
-        ctx.stride, ctx.circular = stride, circular
-        return _product(a, weight, bias, a.shape[3:], stride, 1, circular)
+        ctx.how, ctx.activation = (stride, circular), activation
+        ctx.phi = phi_of(activation) if activation else None
+        out = _outputs(a, weight, bias, *ctx.how, ctx.phi)
+        ctx.save_for_backward(a, weight, bias, out if activation else None)
+        return out
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
-        a, weight, bias = ctx.saved_tensors
-        stride, circular, wanted = ctx.stride, ctx.circular, ctx.needs_input_grad[:3]
+        a, weight, bias, out = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[:3]
         if torch.is_grad_enabled():  # the gradient will be differentiated, which torch can do
             inputs = [t for t, asked in zip((a, weight, bias), wanted, strict=True) if asked]
-            z = grouped(a, weight, bias, stride, circular)
-            found = iter(torch.autograd.grad(z, inputs, delta, create_graph=True))
-            return *(next(found) if asked else None for asked in wanted), None, None
-        of_a = of_weight = of_bias = None
-        if wanted[0]:
-            runs, _, units = weight.shape
-            turned = weight.detach().reshape(runs, -1, KERNEL**2, units).flip(2).permute(0, 3, 2, 1)
-            turned = turned.reshape(runs, units * KERNEL**2, -1)
-            zeros = weight.new_zeros(runs, 1, a.shape[2])
-            of_a = _product(delta, turned, zeros, a.shape[3:], 1, stride, circular)
-        if wanted[1] or wanted[2]:
-            of_weight, of_bias = _weight_gradients(a, delta, stride, circular)
-        return of_a, of_weight, of_bias, None, None
+            z = grouped(a, weight, bias, *ctx.how)
+            made = ctx.activation.phi(z) if ctx.activation else z
+            found = iter(torch.autograd.grad(made, inputs, delta, create_graph=True))
+            return *(next(found) if asked else None for asked in wanted), None, None, None
+        asked = wanted[0], wanted[1] or wanted[2]
+        found = _gradients(a, weight, delta, out, *ctx.how, ctx.phi, asked)
+        return *found, None, None, None
 
 
-def _product(
-    images: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    inner: torch.Size,
-    stride: int,
-    apart: int,
-    circular: bool,
+def _outputs(
+    a: Tensor, weight: Tensor, bias: Tensor, stride: int, circular: bool, phi: Phi | None
 ) -> Tensor:
-    """z of ``images`` that fill ``inner`` pixels, height and width, with their own ``apart``."""
-    (runs, batch, channels), units = images.shape[:3], weight.shape[2]
+    """phi(z), which lies in memory as (runs, batch, height, width, units)."""
+    (runs, batch, channels), inner, units = a.shape[:3], a.shape[3:], weight.shape[2]
     height, width = (-(-side // stride) for side in inner)
-    pixels, taps = _windows(height, width, stride, inner[1] + 2, channels)
-    z = images.new_empty(runs, batch, height, width, units)
-    by = _in_lanes(weight), _in_lanes(bias), pixels, taps[: channels * KERNEL**2]
-    padded = _border(images, inner)
-    loops.convolve(*_strided(images), apart, circular, *by, padded, z.numpy())
-    return z.permute(0, 1, 4, 2, 3)
+    pixels, taps, shift, _ = _windows(height, width, stride, inner, channels)
+    out = a.new_empty(runs, batch, height, width, units)
+    by = _in_lanes(weight), _in_lanes(bias), pixels, taps[: channels * KERNEL**2], shift
+    padded = _border(a, inner, channels)
+    loops.convolve(*_strided(a), circular, *by, padded, *_numbers(a, phi), out.numpy())
+    return out.permute(0, 1, 4, 2, 3)
 
 
-def _weight_gradients(
-    a: Tensor, delta: Tensor, stride: int, circular: bool
-) -> tuple[Tensor, Tensor]:
-    """dL/dW and dL/db of dL/dz = ``delta``."""
-    (runs, _, channels, _, width), units = a.shape, delta.shape[2]
-    height_out, width_out = delta.shape[3:]
-    pixels, taps = _windows(height_out, width_out, stride, width + 2, channels)
+def _gradients(
+    a: Tensor,
+    weight: Tensor,
+    delta: Tensor,
+    out: Tensor | None,
+    stride: int,
+    circular: bool,
+    phi: Phi | None,
+    asked: tuple[bool, bool],
+) -> tuple[Tensor | None, ...]:
+    """dL/da, dL/dW and dL/db, the first and the others if ``asked``, of ``delta``.
+
+    That is the gradient of phi(z), which is ``out`` where there is a phi.
+    """
+    (runs, batch, channels), inner, units = a.shape[:3], a.shape[3:], weight.shape[2]
+    pixels, rows, _, lined = _windows(*delta.shape[3:], stride, inner, channels)
     wide = loops.room(units, delta.itemsize)
-    of_weight, of_bias = a.new_zeros(runs, len(taps), wide), a.new_zeros(runs, 1, wide)
-    where = taps, pixels[: height_out * width_out], _border(a, a.shape[3:])
-    of = *_strided(a), circular, *_strided(delta)
-    loops.weight_gradients(*of, *where, of_weight.numpy(), of_bias.numpy())
+    of_weight, of_bias = a.new_zeros(runs, len(rows), wide), a.new_zeros(runs, 1, wide)
+    made = a.new_empty(0) if out is None else out.permute(0, 1, 3, 4, 2).reshape(-1)
+    rows_back, taps, shift, _ = _windows(*inner, 1, inner, units)
+    of_a = a.new_empty(runs, batch, *inner, channels) if asked[0] else a.new_empty([0] * 5)
+    loops_back.back(
+        *_strided(a),
+        circular,
+        *_strided(delta),
+        made.detach().numpy(),
+        *_numbers(a, phi),
+        rows,
+        pixels[: math.prod(delta.shape[3:])],
+        int(lined and len(rows) % loops.WINDOWS == 0),
+        _border(a, inner, channels),
+        of_weight.numpy(),
+        of_bias.numpy(),
+        asked[1],
+        rows_back,
+        taps[: units * KERNEL**2],
+        shift,
+        stride,
+        _border(a, inner, units),
+        _in_lanes(weight),
+        of_a.numpy(),
+        asked[0],
+    )
+    of_a = of_a.permute(0, 1, 4, 2, 3) if asked[0] else None
+    if not asked[1]:
+        return of_a, None, None
     fan_in = channels * KERNEL**2
-    return of_weight[:, :fan_in, :units].contiguous(), of_bias[..., :units].contiguous()
+    return of_a, of_weight[:, :fan_in, :units].contiguous(), of_bias[..., :units].contiguous()
 
 
 @functools.cache
 def _windows(
-    height: int, width: int, stride: int, pitch: int, channels: int
-) -> tuple[Array, Array]:
+    height: int, width: int, stride: int, inner: torch.Size, channels: int
+) -> tuple[Array, Array, int, bool]:
     """Where windows begin, a pixel of the output each, and how far their numbers are from there.
 
     Zeros follow, up to a whole number of the rows that are made at a time.
     """
-    pixels = loops.pixels(height, width, stride, pitch, channels)
-    return loops.whole(pixels), loops.whole(loops.taps(pitch, channels))
+    pitch, plane = inner[1] + 2, (inner[0] + 2) * (inner[1] + 2)
+    pixels, taps = loops.pixels(height, width, stride, pitch), loops.taps(plane, pitch, channels)
+    lines = loops.lower(height, width, stride, pitch), loops.in_lines(width, stride)
+    return loops.whole(pixels), loops.whole(taps), *lines
 
 
-def _border(images: Tensor, inner: torch.Size) -> Array:
+def _border(like: Tensor, inner: torch.Size, channels: int) -> Array:
     """Room for an image of so many pixels in a border, of zeros."""
-    return images.new_zeros(inner[0] + 2, inner[1] + 2, images.shape[2]).numpy()
+    return like.new_zeros(channels, inner[0] + 2, inner[1] + 2).numpy()
+
+
+def _numbers(like: Tensor, phi: Phi | None) -> tuple[int, np.floating]:
+    """Which phi of the loops, and its slope in the precision of a tensor."""
+    which, slope = phi or (kernels.LINEAR, 0.0)
+    return which, number(like, slope)
 
 
 def _in_lanes(rows: Tensor) -> Array:

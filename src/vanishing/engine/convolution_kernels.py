@@ -6,7 +6,12 @@ All three are one product: with a padded image laid out flat as X,
 
 each term a number times a row of numbers. For z the rows are pixels, the columns the kernel's taps,
 w its weights; for dL/dW the rows are the taps, the columns the pixels, and w is dL/dz; dL/da is z
-of dL/dz with the kernel turned round. So no column is ever copied out of an image.
+of dL/dz with the kernel turned round. So no column is ever copied out of an image. A padded image
+lies as (channels, height + 2, width + 2): what a row of the kernel meets is next to each other.
+
+Where registers are many and ROWS pixels in turn share an image's row, a number of X is loaded once
+for the three taps of a row of the kernel: else its loads, one for each product of 64 bytes, take
+longer than the products. The order of each sum is the same.
 
 ``images`` are flat memory, with their ``layout``: runs, batch, channels, height, width, and the
 strides of each. What is made lies as (runs, batch, height, width, channels), flat too: the order in
@@ -21,31 +26,44 @@ import numpy as np
 
 from ..parts.architecture import KERNEL
 from .compiled import exact
-from .lanes import HALF, LANE_BYTES, ROWS, SHORT, load, load_rows, plus, store, store_rows, take
+from .lane_tiles import (
+    load_rows,
+    plus,
+    plus_spread,
+    plus_windows,
+    spread,
+    store_rows,
+    take,
+)
+from .lanes import HALF, LANE_BYTES, ROWS, SHORT, load, turn
+from .layer_kernels import rectify
 
 Array = np.ndarray
 Layout = tuple[int, ...]  # runs, batch, channels, height, width; the strides of each
 
 TAPS = KERNEL**2
+MANY = LANE_BYTES > 2 * SHORT  # registers: enough for what keeps a number for several products
+WINDOWS = 4 * KERNEL  # taps at a time, each of the three next to each other
 
 
 def _adding(size: int) -> Callable[..., None]:
     """The product above for ``size`` bytes of ``out``'s rows from index ``lane`` on.
 
     All are flat; rows of ``w`` and ``out`` have ``width`` numbers, and there are a multiple of ROWS
-    in ``rows``.
+    in ``rows``. A sum begins with its row of ``start``, from ``at`` on and ``apart``.
     """
 
     @exact
     def add(
-        x: Array, rows: Array, columns: Array, w: Array, out: Array, width: int, lane: int
-    ) -> None:
+        x: Array, rows: Array, columns: Array, w: Array, start: Array, at: int, apart: int,
+        out: Array, width: int, lane: int,
+    ) -> None:  # fmt: skip
         for i in range(0, len(rows), ROWS):
-            starts, at = take(rows, i), i * width + lane
-            sums = load_rows(out, at, width, size)
+            begin = take(rows, i)
+            sums = load_rows(start, at + i * apart + lane, apart, size, ROWS)
             for k in range(len(columns)):
-                sums = plus(sums, x, starts, columns[k], load(w, k * width + lane, size))
-            store_rows(out, at, width, ROWS, sums)
+                sums = plus(sums, x, begin, columns[k], load(w, k * width + lane, size))
+            store_rows(out, i * width + lane, width, ROWS, sums)
 
     return add
 
@@ -54,35 +72,105 @@ _add_whole, _add_half, _add_short = _adding(LANE_BYTES), _adding(HALF), _adding(
 
 
 @exact
-def _add_products(x: Array, rows: Array, columns: Array, w: Array, out: Array, width: int) -> None:
-    lane, whole, half = 0, LANE_BYTES // out.itemsize, HALF // out.itemsize
+def _add_lines(
+    x: Array, rows: Array, columns: Array, w: Array, start: Array, at: int, apart: int, out: Array,
+    width: int, lane: int, shift: int,
+) -> None:  # fmt: skip
+    """As ``_add_half``, of ``rows`` that are pixels, ROWS of them next to each other.
+
+    The ``columns`` are taps. The second half of the rows are those of the first, ``shift`` further
+    on: two times ROWS sums are made at a time, as many as hide how long a sum takes.
+    """
+    half = len(rows) // 2
+    for i in range(0, half, ROWS):
+        sums = load_rows(start, at + i * apart + lane, apart, HALF, ROWS)
+        others = load_rows(start, at + (half + i) * apart + lane, apart, HALF, ROWS)
+        for k in range(0, len(columns), KERNEL):
+            row, here = k * width + lane, rows[i] + columns[k]
+            first, second = load(w, row, HALF), load(w, row + width, HALF)
+            third = load(w, row + 2 * width, HALF)
+            numbers = spread(x, here, HALF)
+            sums = plus_spread(sums, numbers, 0, first)
+            sums = plus_spread(sums, numbers, 1, second)
+            sums = plus_spread(sums, numbers, 2, third)
+            numbers = spread(x, here + shift, HALF)
+            others = plus_spread(others, numbers, 0, first)
+            others = plus_spread(others, numbers, 1, second)
+            others = plus_spread(others, numbers, 2, third)
+        store_rows(out, i * width + lane, width, ROWS, sums)
+        store_rows(out, (half + i) * width + lane, width, ROWS, others)
+
+
+@exact
+def _add_windows(
+    x: Array, rows: Array, columns: Array, w: Array, start: Array, at: int, apart: int, out: Array,
+    width: int, lane: int,
+) -> None:  # fmt: skip
+    """As ``_add_half``, of ``rows`` that are taps; ``columns`` are pixels, ROWS in turn in line."""
+    for i in range(0, len(rows), WINDOWS):
+        begin = (rows[i], rows[i + KERNEL], rows[i + 2 * KERNEL], rows[i + 3 * KERNEL])
+        sums = load_rows(start, at + i * apart + lane, apart, HALF, WINDOWS)
+        for k in range(0, len(columns), ROWS):
+            sums = plus_windows(sums, x, begin, columns[k], w, k * width + lane, width, HALF)
+        store_rows(out, i * width + lane, width, WINDOWS, sums)
+
+
+@exact
+def add_products(
+    x: Array, rows: Array, columns: Array, w: Array, start: Array, at: int, apart: int,
+    out: Array, width: int, shift: int, lined: int,
+) -> None:  # fmt: skip
+    """The product above; a sum begins with its row of ``start``, from ``at`` on and ``apart``.
+
+    Of pixels with a ``shift``, of taps that are ``lined``, see :func:`lower` and :func:`in_lines`.
+    """
+    whole, half = LANE_BYTES // out.itemsize, HALF // out.itemsize
+    lane = np.int64(0)  # no literal, of which numba would compile forms of their own
     while lane < width:
-        if width - lane >= whole:
-            _add_whole(x, rows, columns, w, out, width, lane)
+        if width - lane >= whole and not (MANY and (shift or lined)):
+            _add_whole(x, rows, columns, w, start, at, apart, out, width, lane)
             lane += whole
         elif width - lane >= half:
-            _add_half(x, rows, columns, w, out, width, lane)
+            if MANY and shift:
+                _add_lines(x, rows, columns, w, start, at, apart, out, width, lane, shift)
+            elif MANY and lined:
+                _add_windows(x, rows, columns, w, start, at, apart, out, width, lane)
+            else:
+                _add_half(x, rows, columns, w, start, at, apart, out, width, lane)
             lane += half
         else:
-            _add_short(x, rows, columns, w, out, width, lane)
+            _add_short(x, rows, columns, w, start, at, apart, out, width, lane)
             lane += SHORT // out.itemsize
 
 
-def pixels(height: int, width: int, stride: int, pitch: int, channels: int) -> Array:
+def pixels(height: int, width: int, stride: int, pitch: int) -> Array:
     """Where the window of each output pixel begins in a padded image, ``pitch`` pixels a row."""
     y, x = np.divmod(np.arange(height * width), width)
-    return stride * (y * pitch + x) * channels
+    return stride * (y * pitch + x)
 
 
-def taps(pitch: int, channels: int) -> Array:
-    """How far from a window's beginning its numbers are, in the order of the weights' rows."""
+def taps(plane: int, pitch: int, channels: int) -> Array:
+    """How far from a window's beginning its numbers are, in the order of the weights' rows.
+
+    Channels are ``plane`` apart.
+    """
     c, y, x = np.unravel_index(np.arange(channels * TAPS), (channels, KERNEL, KERNEL))
-    return (y * pitch + x) * channels + c
+    return c * plane + y * pitch + x
 
 
 def whole(rows: Array) -> Array:
     """``rows`` up to a multiple of ROWS; what the last of them make is not read."""
     return np.pad(rows, (0, -len(rows) % ROWS))
+
+
+def lower(height: int, width: int, stride: int, pitch: int) -> int:
+    """How far the lower half of an image's windows begins behind the upper; 0 if not in lines."""
+    return height // 2 * pitch if in_lines(width, stride) and height % 2 == 0 else 0
+
+
+def in_lines(width: int, stride: int) -> bool:
+    """Whether ROWS windows in turn are next to each other, and registers hold what that saves."""
+    return MANY and stride == 1 and width % ROWS == 0
 
 
 def room(channels: int, itemsize: int) -> int:
@@ -92,108 +180,73 @@ def room(channels: int, itemsize: int) -> int:
 
 
 @exact
-def _pad(
+def pad(
     images: Array, layout: Layout, r: int, n: int, apart: int, circular: bool, padded: Array
 ) -> None:
-    """An image with its pixels ``apart`` and a border, in (height + 2, width + 2, channels).
+    """An image with its pixels ``apart`` and a border, in (channels, height + 2, width + 2).
 
     What no pixel is written to is left as it is. A circular border has the opposite side's values.
     """
     _, _, channels, height, width, by_run, by_sample, by_channel, by_row, by_pixel = layout
-    start, pitch, lanes = r * by_run + n * by_sample, padded.shape[1], SHORT // padded.itemsize
-    in_lanes, flat = by_channel == 1 and channels % lanes == 0, padded.ravel()
+    pitch, plane, lanes = padded.shape[2], padded[0].size, SHORT // padded.itemsize
+    squares = by_channel == apart == 1 and channels % lanes == 0 and width >= lanes
+    flat = padded.ravel()
     for y in range(height):
-        for x in range(width):
-            to = ((y * apart + 1) * pitch + x * apart + 1) * channels
-            at = start + y * by_row + x * by_pixel
-            if in_lanes:
+        at, to = r * by_run + n * by_sample + y * by_row, (y * apart + 1) * pitch + 1
+        if squares:
+            for first in range(0, width, lanes):
+                x = min(first, width - lanes)
                 for c in range(0, channels, lanes):
-                    store(flat, to + c, load(images, at + c, SHORT))
-            else:
-                for c in range(channels):
-                    flat[to + c] = images[at + c * by_channel]
+                    turn(images, at + x * by_pixel + c, by_pixel, flat, c * plane + to + x, plane)
+        else:
+            for c in range(channels):
+                for x in range(width):
+                    flat[c * plane + to + x * apart] = images[at + c * by_channel + x * by_pixel]
     if not circular:
         return
-    below, right = padded.shape[0] - 2, pitch - 2
+    below, right = padded.shape[1] - 2, pitch - 2
     for c in range(channels):
         for x in range(1, right + 1):
-            padded[0, x, c] = padded[below, x, c]
-            padded[below + 1, x, c] = padded[1, x, c]
+            padded[c, 0, x] = padded[c, below, x]
+            padded[c, below + 1, x] = padded[c, 1, x]
         for y in range(below + 2):
-            padded[y, 0, c] = padded[y, right, c]
-            padded[y, right + 1, c] = padded[y, 1, c]
+            padded[c, y, 0] = padded[c, y, right]
+            padded[c, y, right + 1] = padded[c, y, 1]
 
 
 @exact
 def convolve(
-    images: Array,
-    layout: Layout,
-    apart: int,
-    circular: bool,
-    w: Array,
-    b: Array,
-    rows: Array,
-    columns: Array,
-    padded: Array,
-    out: Array,
-) -> None:
-    """z into ``out``, of the weights ``w`` (runs, fan_in, room) and biases ``b`` (runs, 1, room).
+    images: Array, layout: Layout, circular: bool, w: Array, b: Array, rows: Array,
+    columns: Array, shift: int, padded: Array, which: int, slope: float, out: Array,
+) -> None:  # fmt: skip
+    """phi(z) into ``out``, of weights ``w`` (runs, fan_in, room) and biases ``b`` (runs, 1, room).
 
-    ``padded`` is room for an image with its border, of zeros.
+    ``padded`` is room for an image with its border, of zeros; ``which`` phi it is, and its
+    ``slope``, is told as in :mod:`.layer_kernels`.
     """
     runs, batch, height, row, units = out.shape
-    lanes, width, pixels = SHORT // out.itemsize, w.shape[2], height * row
-    made = np.empty(len(rows) * width, dtype=out.dtype)
+    width, size = w.shape[2], height * row * units
+    made, of_phi = np.empty(len(rows) * width, out.dtype), np.empty(len(rows) * width, out.dtype)
+    one, none = np.int64(1), np.int64(0)  # see add_products
     x, biases, flat = padded.ravel(), b.ravel(), out.ravel()
     for r in range(runs):
         kernel = w[r].ravel()
         for n in range(batch):
-            _pad(images, layout, r, n, apart, circular, padded)
-            for i in range(0, len(made), width):
-                for u in range(0, width, lanes):
-                    store(made, i + u, load(biases, r * width + u, SHORT))
-            _add_products(x, rows, columns, kernel, made, width)
-            to = (r * batch + n) * pixels * units
+            pad(images, layout, r, n, one, circular, padded)
+            add_products(
+                x, rows, columns, kernel, biases, r * width, none, made, width, shift, none
+            )
+            to = (r * batch + n) * size
             if units == width:
-                for i in range(0, pixels * units, lanes):
-                    store(flat, to + i, load(made, i, SHORT))
+                rectify(made[:size], which, slope, flat[to : to + size])
             else:
-                for i in range(pixels):
-                    for u in range(units):
-                        flat[to + i * units + u] = made[i * width + u]
+                rectify(made, which, slope, of_phi)
+                copy_units(of_phi, width, units, flat[to : to + size])
 
 
 @exact
-def weight_gradients(
-    images: Array,
-    layout: Layout,
-    circular: bool,
-    delta: Array,
-    of_delta: Layout,
-    rows: Array,
-    columns: Array,
-    padded: Array,
-    of_w: Array,
-    of_b: Array,
-) -> None:
-    """dL/dW and dL/db of dL/dz = ``delta``, into zeros (runs, rows, room) and (runs, 1, room)."""
-    runs, batch, units, height, width, by_run, by_sample, by_unit, by_row, by_pixel = of_delta
-    lanes, room = SHORT // of_w.itemsize, of_w.shape[2]
-    errors = np.zeros(height * width * room, dtype=of_w.dtype)
-    x, sums, in_lanes = padded.ravel(), of_b.ravel(), by_unit == 1 and units == room
-    for r in range(runs):
-        out = of_w[r].ravel()
-        for n in range(batch):
-            _pad(images, layout, r, n, 1, circular, padded)
-            for p in range(height * width):
-                at = r * by_run + n * by_sample + p // width * by_row + p % width * by_pixel
-                if in_lanes:
-                    for u in range(0, room, lanes):
-                        store(errors, p * room + u, load(delta, at + u, SHORT))
-                else:
-                    for u in range(units):
-                        errors[p * room + u] = delta[at + u * by_unit]
-            for p in range(height * width):
-                for u in range(room):
-                    sums[r * room + u] += errors[p * room + u]
-            _add_products(x, rows, columns, errors, out, room)
+def copy_units(made: Array, width: int, units: int, out: Array) -> None:
+    """The first ``units`` of each row of ``made``, of ``width``, into ``out``."""
+    for i in range(len(out) // units):
+        for u in range(units):
+            out[i * units + u] = made[i * width + u]

@@ -14,6 +14,7 @@ from numba import types
 from numba.extending import overload
 
 from .compiled import exact
+from .lane_numbers import if_less, minus, nearest, power_of_two, size_of, with_sign
 
 ZERO, ONE, TWO, QUARTER = np.float32(0), np.float32(1), np.float32(2), np.float32(0.25)
 PER_LOG_2 = np.float32(1 / math.log(2))
@@ -53,69 +54,68 @@ def sigmoid(x: float) -> float:
 @exact
 def _power(y: np.float32) -> tuple[np.float32, np.float32]:
     r""":math:`2^n (e^r - 1)` and :math:`2^n`, of which exp(y) is the sum."""
-    n = np.rint(y * PER_LOG_2 - QUARTER)
+    n = nearest(y * PER_LOG_2 - QUARTER)
     r = (y - n * LOG_2_HIGH) - n * LOG_2_LOW
     less_one = r + r * r * (C0 + r * (C1 + r * (C2 + r * (C3 + r * (C4 + r * C5)))))
-    two_n = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    two_n = power_of_two(n)
     return two_n * less_one, two_n
 
 
 @exact
 def _power_64(y: np.float64) -> tuple[np.float64, np.float64]:
-    """The same in float64; no processor with AVX2 makes integers of several of these at a time."""
+    """The same in float64."""
     whole = (y * PER_LOG_2_64 - 0.25) + ROUNDS
     n = whole - ROUNDS
     r = (y - n * HIGH_64) - n * LOW_64
     p = D5 + r * (D6 + r * (D7 + r * (D8 + r * (D9 + r * D10))))
     less_one = r + r * r * (D0 + r * (D1 + r * (D2 + r * (D3 + r * (D4 + r * p)))))
-    power = np.float64(whole).view(np.int64) + np.int64(1023)
-    two_n = np.int64(power << np.int64(52)).view(np.float64)
+    two_n = power_of_two(whole)
     return two_n * less_one, two_n
 
 
 @exact
 def _tanh_32(x: np.float32) -> np.float32:
-    size = abs(x)
-    size = FLAT if size > FLAT else size
+    size = size_of(x)
+    size = if_less(FLAT, size, FLAT, size)
     rest, two_n = _power(size + size)
     e = rest + (two_n - ONE)
-    return np.copysign(e / (e + TWO), x)
+    return with_sign(e / (e + TWO), x)
 
 
 @exact
 def _sigmoid_32(x: np.float32) -> np.float32:
-    y = FAR if -x > FAR else -x
-    y = -FAR if y < -FAR else y
+    y = if_less(FAR, minus(x), FAR, minus(x))
+    y = if_less(y, -FAR, -FAR, y)
     rest, two_n = _power(y)
-    return ZERO if x < -FAR else ONE / (ONE + (two_n + rest))  # as where exp(-x) is infinite
+    return if_less(x, -FAR, ZERO, ONE / (ONE + (two_n + rest)))  # as where exp(-x) is infinite
 
 
 @exact
 def _tanh_64(x: np.float64) -> np.float64:
-    size = abs(x)
-    size = FLAT_64 if size > FLAT_64 else size
+    size = size_of(x)
+    size = if_less(FLAT_64, size, FLAT_64, size)
     rest, two_n = _power_64(size + size)
     e = rest + (two_n - 1.0)
-    return math.copysign(e / (e + 2.0), x)
+    return with_sign(e / (e + 2.0), x)
 
 
 @exact
 def _sigmoid_64(x: np.float64) -> np.float64:
-    y = FAR_64 if -x > FAR_64 else -x
-    y = -FAR_64 if y < -FAR_64 else y
+    y = if_less(FAR_64, minus(x), FAR_64, minus(x))
+    y = if_less(y, -FAR_64, -FAR_64, y)
     rest, two_n = _power_64(y)
-    return 0.0 if x < -FAR_64 else 1.0 / (1.0 + (two_n + rest))
+    return if_less(x, -FAR_64, 0.0, 1.0 / (1.0 + (two_n + rest)))
 
 
 @overload(tanh, inline="always")
 def _of_tanh(x):
-    if x == types.float32:
+    if getattr(x, "scalar", x) == types.float32:
         return lambda x: _tanh_32(x)
     return lambda x: _tanh_64(x)
 
 
 @overload(sigmoid, inline="always")
 def _of_sigmoid(x):
-    if x == types.float32:
+    if getattr(x, "scalar", x) == types.float32:
         return lambda x: _sigmoid_32(x)
     return lambda x: _sigmoid_64(x)

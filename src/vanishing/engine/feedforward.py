@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..parts.activations import Activation
 from ..parts.norms import next_top
 from ..parts.residuals import AFTER, BEFORE, concatenate
 from . import chain, fused_layer, products
@@ -65,11 +66,15 @@ def pass_forward(
         stride = architecture.stride(layer + 1)
         if architecture.generates and architecture.starts_stage(layer + 1):
             a = _doubled(a)
-        z = affine(net, a, weight, parameters["b"][layer], stride)
+        joined = a.dim() > 3 and not (values or on_phi or on_affine) and fused_layer.is_joined(net)
+        phi = net.activation if joined else None
+        z = affine(net, a, weight, parameters["b"][layer], stride, phi)
         z = on_affine(layer, z) if on_affine else z
         if net.residual.joins == BEFORE:
             z, stream = _joined(net, parameters, layer, stream, z, kept)
-        if not (values or on_phi) and fused_layer.is_fused(net, z, learning):
+        if joined:
+            a = z
+        elif not (values or on_phi) and fused_layer.is_fused(net, z, learning):
             a = fused_layer.outputs(net, parameters, layer, z, running_of(buffers, layer))
         else:
             h = normalised(net, parameters, layer, z, buffers, learning) if net.norm_first else z
@@ -92,11 +97,21 @@ def pass_forward(
     return logits, pre_activations, activations
 
 
-def affine(net: Network, a: Tensor, weight: Tensor, bias: Tensor, stride: int = 1) -> Tensor:
-    """a W + b, or the convolution of ``a`` (runs, batch, channels, height, width) with W."""
+def affine(
+    net: Network,
+    a: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    stride: int = 1,
+    activation: Activation | None = None,
+) -> Tensor:
+    """a W + b, or the convolution of ``a`` (runs, batch, channels, height, width) with W.
+
+    Of that phi, where an ``activation`` is given.
+    """
     if a.dim() == 3:
         return products.affine(a, weight, bias)
-    return convolved(a, weight, bias, stride, net.architecture.padding == "circular")
+    return convolved(a, weight, bias, stride, net.architecture.padding == "circular", activation)
 
 
 def _weight(

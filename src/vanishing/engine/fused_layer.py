@@ -57,6 +57,12 @@ def is_fused(net: Network, z: Tensor, learning: bool) -> bool:
     return bare and phi_of(net.activation) == (kernels.TANH, 0.0) and z.is_contiguous()
 
 
+def is_joined(net: Network) -> bool:
+    """Whether a convolution can make phi(z) of its z at once, with the bits that torch gives."""
+    which = phi_of(net.activation) if net.norm.apply is NONE else None
+    return bool(which) and which[0] in (kernels.RELU, kernels.LEAKY) and net.residual.joins == AFTER
+
+
 def outputs(
     net: Network, parameters: Parameters, layer: int, z: Tensor, running: Running | None
 ) -> Tensor:

@@ -28,6 +28,7 @@ from ..lazy import Lazy
 from ..parts.activations import ACTIVATIONS
 from ..parts.norms import NORMS
 from ..parts.recurrences import RECURRENCES, Recurrence
+from . import spectra
 from .looks import Look
 from .network import Network
 
@@ -105,6 +106,7 @@ def load(dtypes: Sequence[torch.dtype] = DTYPES) -> None:
         below, weight = torch.zeros(1, 1, 1, 1, dtype=dtype), torch.zeros(1, 2, 1, dtype=dtype)
         _, lived = _live(CELLS[0], below, weight, weight[:, :1], every=True, keep=True)
         _back(CELLS[0], lived, below, None, (torch.zeros_like(lived.v), below.clone()))
+    spectra.load()  # of every probe of the layer's weights
 
 
 def outputs(
@@ -130,20 +132,18 @@ def outputs(
 class _Lived:
     """What the steps of a layer leave behind."""
 
-    s: Tensor  # (runs, steps + 1, batch, inputs + 1 + units): what the layer sees, 1, and a
+    s: Tensor  # (runs, steps + 1, batch, inputs + 1 + units): what the layer sees, 1, and a_{t-1}
     v: Tensor  # (runs, inputs + 1 + units, columns)
     p: Tensor  # (runs, steps or 1, batch, columns)
     c: Tensor  # (runs, steps + 1 or 2, batch, units)
 
     @classmethod
     def of(cls, cell: Cell, below: Tensor, v: Tensor, keep: bool) -> _Lived:
-        """Room for all steps, or without ``keep`` for the last ones, and what it begins with."""
+        """Room for all steps, or without ``keep`` for the last ones."""
         runs, steps, batch, inputs = below.shape
         s = below.new_empty(runs, steps + 1, batch, v.shape[1])
-        s[:, :-1, :, :inputs], s[..., inputs], s[:, 0, :, inputs + 1 :] = below, 1, 0
-        c = below.new_empty(runs, steps + 1 if keep else 2, batch, v.shape[1] - inputs - 1)
-        c = c if cell.remembers else c[:, :0]
-        c[:, :1] = 0
+        slots = (steps + 1 if keep else 2) if cell.remembers else 0
+        c = below.new_empty(runs, slots, batch, v.shape[1] - inputs - 1)
         return cls(s, v, below.new_empty(runs, steps if keep else 1, batch, v.shape[2]), c)
 
     @property
@@ -162,11 +162,13 @@ def _live(
     look: Look | None = None,
 ) -> tuple[Tensor, _Lived]:
     """The outputs, and what the steps leave behind: with ``keep`` of all of them."""
+    below = below.detach() if below.stride(3) == 1 else below.detach().contiguous()
     lived = _Lived.of(cell, below, _rows(cell, weight, bias, below.shape[3]), keep)
     kind, which, alpha = cell.named(lived.p.numpy().dtype)
     arrays = (t.numpy() for t in (lived.v, lived.p, lived.s, lived.c))
     seen = (look.limits, look.values, look.sizes) if look else _unseen(lived.v)
-    kernels.forward(kind, *arrays, which, alpha, cell.form, *seen)
+    sees = below.data_ptr(), below.stride()[:3]
+    kernels.forward(kind, *arrays, *sees, which, alpha, cell.form, *seen)
     return lived.a[:, 1:] if every else lived.a[:, -1:].clone(), lived
 
 

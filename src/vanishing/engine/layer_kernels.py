@@ -32,7 +32,14 @@ def phi(h: Array, which: int, slope: float, a: Array) -> None:
     elif which == SIGMOID:
         for j in range(len(h)):
             a[j] = sigmoid(h[j])
-    elif which == RELU:
+    else:
+        rectify(h, which, slope, a)
+
+
+@reordered
+def rectify(h: Array, which: int, slope: float, a: Array) -> None:
+    """a <- phi(h) of a phi that is a line on either side of 0: RELU, LEAKY, LINEAR."""
+    if which == RELU:
         for j in range(len(h)):
             a[j] = ZERO if h[j] < ZERO else h[j]
     elif which == LEAKY:
@@ -52,7 +59,14 @@ def phi_back(d: Array, a: Array, which: int, slope: float, dh: Array) -> None:
     elif which == SIGMOID:
         for j in range(len(d)):
             dh[j] = d[j] * (a[j] * (ONE - a[j]))
-    elif which == RELU:
+    else:
+        rectify_back(d, a, which, slope, dh)
+
+
+@reordered
+def rectify_back(d: Array, a: Array, which: int, slope: float, dh: Array) -> None:
+    """dh <- d phi'(h) of such a phi."""
+    if which == RELU:
         for j in range(len(d)):
             dh[j] = ZERO if a[j] <= ZERO else d[j]
     elif which == LEAKY:

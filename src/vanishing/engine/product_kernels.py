@@ -13,22 +13,8 @@ import numpy as np
 from numba import carray
 
 from .compiled import exact
-from .lanes import (
-    HALF,
-    LANE_BYTES,
-    ROWS,
-    SHORT,
-    descend_rows,
-    fetch,
-    load,
-    memory,
-    plus,
-    repeat,
-    steps,
-    store,
-    store_rows,
-    turn,
-)
+from .lane_tiles import descend_rows, fetch, plus, repeat, steps, store_rows
+from .lanes import HALF, LANE_BYTES, ROWS, SHORT, load, memory, store, turn
 
 Array = np.ndarray
 

@@ -13,8 +13,9 @@ tests hold them against each other. All of them take the same arrays, C-contiguo
   for what comes by way of U.
 
 ``at`` are the step, its slot of p, and the slots of c that it comes from and goes to; ``which`` phi
-it is, and ``alpha`` a leaky cell's share. A loop has few arrays and writes one: the compiler makes
-vectors of it only where it can see with some comparisons that they do not overlap.
+it is, and ``alpha`` a leaky cell's share. Each formula is of some units of a sample at a time, see
+:mod:`.lane_numbers`: all that it reads of them is read before anything is written. Only of vanilla
+loops, which have few arrays, the compiler makes vectors by itself.
 """
 
 # ruff: noqa: ARG001 (every cell is given the same arrays)
@@ -25,6 +26,8 @@ import numpy as np
 
 from .compiled import exact
 from .fast_phi import ONE, ZERO, sigmoid, tanh
+from .lane_numbers import BYTES, if_at_most, if_less, read, write
+from .lanes import Lanes
 
 TANH, RELU = 0, 1  # which phi
 Array = np.ndarray
@@ -32,38 +35,24 @@ At = tuple[int, int, int, int]
 
 
 @exact
-def _phi(which: int, h: float) -> float:
+def _phi(which: int, h: Lanes) -> Lanes:
     if which == TANH:
         return tanh(h)
-    return ZERO if h < ZERO else h  # a product would make -inf a NaN
+    return if_less(h, ZERO, ZERO, h)  # a product would make -inf a NaN
 
 
 @exact
-def slope(which: int, a: float) -> float:
+def slope(which: int, a: Lanes) -> Lanes:
     """phi'(h) of a = phi(h)."""
     if which == TANH:
         return ONE - a * a
-    return ZERO if a <= ZERO else ONE
+    return if_at_most(a, ZERO, ZERO, ONE)
 
 
 @exact
-def _gate(gate: Array, z: Array) -> None:
-    """gate <- sigmoid(z)."""
-    for j in range(len(gate)):
-        gate[j] = sigmoid(z[j])
-
-
-@exact
-def _gate_back(gate: Array, d: Array, other: Array) -> None:
-    """gate <- d other times the slope of a sigmoid that is ``gate``."""
-    for j in range(len(gate)):
-        gate[j] = d[j] * other[j] * gate[j] * (ONE - gate[j])
-
-
-@exact
-def _quarters(row: Array) -> tuple[Array, Array, Array, Array]:
-    n = len(row) // 4
-    return row[:n], row[n : 2 * n], row[2 * n : 3 * n], row[3 * n :]
+def _through(gate: Lanes, d: Lanes, other: Lanes) -> Lanes:
+    """``d`` other times the slope of a sigmoid that is ``gate``."""
+    return d * other * gate * (ONE - gate)
 
 
 @exact
@@ -91,18 +80,15 @@ def vanilla_back(
 @exact
 def leaky(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: float) -> None:
     """a = a_old + alpha (phi(z) - a_old)."""
-    (t, now, _, _), n = at, z.shape[1]
-    for i in range(z.shape[0]):
-        h, fresh, before, out = (
-            z[i],
-            p[now, i],
-            s[t, i, -n:],
-            s[t + 1, i, -n:],
-        )
-        for j in range(len(h)):
-            fresh[j] = _phi(which, h[j])
-        for j in range(len(h)):
-            out[j] = before[j] + alpha * (fresh[j] - before[j])
+    (t, now, _, _), (batch, n), terms = at, z.shape, s.shape[2]
+    h, kept, outs, olds = z.ravel(), p[now].ravel(), s[t + 1].ravel(), s[t].ravel()
+    for i in range(batch):
+        for j in range(0, n, BYTES // z.itemsize):
+            here, left = i * n + j, n - j
+            end = (i + 1) * terms - left
+            fresh, before = _phi(which, read(h, here, left)), read(olds, end, left)
+            write(kept, here, left, fresh)
+            write(outs, end, left, before + alpha * (fresh - before))
 
 
 @exact
@@ -110,13 +96,14 @@ def leaky_back(
     p: Array, s: Array, c: Array, da: Array, dc: Array, at: At, which: int, alpha: float
 ) -> None:
     """dz = alpha da phi'(z), da_old = (1 - alpha) da."""
-    _, now, _, _ = at
-    for i in range(da.shape[0]):
-        fresh, d = p[now, i], da[i]
-        for j in range(len(d)):
-            fresh[j] = alpha * d[j] * slope(which, fresh[j])
-        for j in range(len(d)):
-            d[j] = (ONE - alpha) * d[j]
+    (_, now, _, _), (batch, n) = at, da.shape
+    kept, d_a = p[now].ravel(), da.ravel()
+    for i in range(batch):
+        for j in range(0, n, BYTES // p.itemsize):
+            here, left = i * n + j, n - j
+            fresh, d = read(kept, here, left), read(d_a, here, left)
+            write(kept, here, left, alpha * d * slope(which, fresh))
+            write(d_a, here, left, (ONE - alpha) * d)
 
 
 @exact
@@ -125,18 +112,21 @@ def lstm(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: floa
 
     The output is show phi(c).
     """
-    (t, now, old, new), n = at, c.shape[2]
-    for i in range(z.shape[0]):
-        gates, h, out = p[now, i], z[i, 3 * n :], s[t + 1, i, -n:]
-        before, memory = c[old, i], c[new, i]
-        _gate(gates[: 3 * n], z[i, : 3 * n])
-        take, keep, show, fresh = _quarters(gates)
-        for j in range(n):
-            fresh[j] = _phi(which, h[j])
-        for j in range(n):
-            memory[j] = keep[j] * before[j] + take[j] * fresh[j]
-        for j in range(n):
-            out[j] = show[j] * _phi(which, memory[j])
+    (t, now, old, new), (_, batch, n), terms = at, c.shape, s.shape[2]
+    h, gates, outs = z.ravel(), p[now].ravel(), s[t + 1].ravel()
+    memories, olds = c[new].ravel(), c[old].ravel()
+    for i in range(batch):
+        for j in range(0, n, BYTES // z.itemsize):
+            here, left, k = i * n + j, n - j, 4 * i * n + j
+            take, keep = sigmoid(read(h, k, left)), sigmoid(read(h, k + n, left))
+            show, fresh = sigmoid(read(h, k + 2 * n, left)), _phi(which, read(h, k + 3 * n, left))
+            memory = take * fresh + keep * read(olds, here, left)
+            write(outs, (i + 1) * terms - left, left, show * _phi(which, memory))
+            write(memories, here, left, memory)
+            write(gates, k, left, take)
+            write(gates, k + n, left, keep)
+            write(gates, k + 2 * n, left, show)
+            write(gates, k + 3 * n, left, fresh)
 
 
 @exact
@@ -144,43 +134,48 @@ def lstm_back(
     p: Array, s: Array, c: Array, da: Array, dc: Array, at: At, which: int, alpha: float
 ) -> None:
     """The way back through :func:`lstm`; dL/dc_old is left in dc."""
-    (_, now, old, new), n = at, c.shape[2]
-    was = np.empty_like(da[0])
-    for i in range(da.shape[0]):
-        d, d_a, before, memory = dc[i], da[i], c[old, i], c[new, i]
-        take, keep, show, fresh = _quarters(p[now, i])
-        for j in range(n):
-            was[j] = _phi(which, memory[j])
-        for j in range(n):
-            d[j] += d_a[j] * show[j] * slope(which, was[j])
-        _gate_back(show, d_a, was)
-        for j in range(n):
-            was[j] = take[j]
-        _gate_back(take, d, fresh)
-        for j in range(n):
-            fresh[j] = d[j] * was[j] * slope(which, fresh[j])
-        for j in range(n):
-            was[j] = keep[j]
-        _gate_back(keep, d, before)
-        for j in range(n):
-            d[j] *= was[j]
+    (_, now, old, new), (batch, n) = at, da.shape
+    gates, d_a, d_c = p[now].ravel(), da.ravel(), dc.ravel()
+    memories, olds = c[new].ravel(), c[old].ravel()
+    for i in range(batch):
+        for j in range(0, n, BYTES // p.itemsize):
+            here, left, k = i * n + j, n - j, 4 * i * n + j
+            take, keep = read(gates, k, left), read(gates, k + n, left)
+            show, fresh = read(gates, k + 2 * n, left), read(gates, k + 3 * n, left)
+            of_a, shown = read(d_a, here, left), _phi(which, read(memories, here, left))
+            d = read(d_c, here, left) + of_a * show * slope(which, shown)
+            write(d_c, here, left, d * keep)
+            write(gates, k, left, _through(take, d, fresh))
+            write(gates, k + n, left, _through(keep, d, read(olds, here, left)))
+            write(gates, k + 2 * n, left, _through(show, of_a, shown))
+            write(gates, k + 3 * n, left, d * take * slope(which, fresh))
+
+
+@exact
+def _candidate(h: Array, at: int, n: int, left: int, gate: Lanes, which: int, kept: Array) -> Lanes:
+    """phi(drive + gate recall), which is kept at the place of the drive, beside the recall."""
+    recall = read(h, at + n, left)
+    fresh = _phi(which, read(h, at, left) + gate * recall)
+    write(kept, at, left, fresh)
+    write(kept, at + n, left, recall)
+    return fresh
 
 
 @exact
 def gru(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: float) -> None:
     """reset, keep = sigmoid(z); n = phi(drive + reset recall), a = n + keep (a_old - n)."""
-    (t, now, _, _), n = at, z.shape[1] // 4
-    for i in range(z.shape[0]):
-        gates, before, out = p[now, i], s[t, i, -n:], s[t + 1, i, -n:]
-        _gate(gates[: 2 * n], z[i, : 2 * n])
-        reset, keep, fresh, recall = _quarters(gates)
-        drive, recalled = z[i, 2 * n : 3 * n], z[i, 3 * n :]
-        for j in range(n):
-            recall[j] = recalled[j]
-        for j in range(n):
-            fresh[j] = _phi(which, drive[j] + reset[j] * recall[j])
-        for j in range(n):
-            out[j] = fresh[j] + keep[j] * (before[j] - fresh[j])
+    (t, now, _, _), (batch, columns), terms = at, z.shape, s.shape[2]
+    h, gates, outs, olds = z.ravel(), p[now].ravel(), s[t + 1].ravel(), s[t].ravel()
+    n = columns // 4
+    for i in range(batch):
+        for j in range(0, n, BYTES // z.itemsize):
+            left, k = n - j, i * columns + j
+            reset, keep = sigmoid(read(h, k, left)), sigmoid(read(h, k + n, left))
+            fresh = _candidate(h, k + 2 * n, n, left, reset, which, gates)
+            before = read(olds, (i + 1) * terms - left, left)
+            write(outs, (i + 1) * terms - left, left, fresh + keep * (before - fresh))
+            write(gates, k, left, reset)
+            write(gates, k + n, left, keep)
 
 
 @exact
@@ -188,43 +183,36 @@ def gru_back(
     p: Array, s: Array, c: Array, da: Array, dc: Array, at: At, which: int, alpha: float
 ) -> None:
     """The way back through :func:`gru`."""
-    (t, now, _, _), n = at, da.shape[1]
-    was = np.empty_like(da[0])
-    for i in range(da.shape[0]):
-        d, before = da[i], s[t, i, -n:]
-        reset, keep, fresh, recall = _quarters(p[now, i])
-        for j in range(n):
-            was[j] = before[j] - fresh[j]
-        for j in range(n):
-            fresh[j] = d[j] * (ONE - keep[j]) * slope(which, fresh[j])
-        for j in range(n):
-            was[j] *= d[j]
-        for j in range(n):
-            d[j] *= keep[j]
-        for j in range(n):
-            keep[j] = was[j] * keep[j] * (ONE - keep[j])
-        for j in range(n):
-            was[j] = reset[j]
-        _gate_back(reset, fresh, recall)
-        for j in range(n):
-            recall[j] = fresh[j] * was[j]
+    (t, now, _, _), (batch, n), terms = at, da.shape, s.shape[2]
+    gates, d_a, olds = p[now].ravel(), da.ravel(), s[t].ravel()
+    for i in range(batch):
+        for j in range(0, n, BYTES // p.itemsize):
+            here, left, k = i * n + j, n - j, 4 * i * n + j
+            reset, keep = read(gates, k, left), read(gates, k + n, left)
+            fresh, recall = read(gates, k + 2 * n, left), read(gates, k + 3 * n, left)
+            d, before = read(d_a, here, left), read(olds, (i + 1) * terms - left, left)
+            d_fresh = d * (ONE - keep) * slope(which, fresh)
+            write(d_a, here, left, d * keep)
+            write(gates, k, left, _through(reset, d_fresh, recall))
+            write(gates, k + n, left, _through(keep, before - fresh, d))
+            write(gates, k + 2 * n, left, d_fresh)
+            write(gates, k + 3 * n, left, d_fresh * reset)
 
 
 @exact
 def minimal(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: float) -> None:
     """take = sigmoid(z); n = phi(drive + take recall), a = a_old + take (n - a_old)."""
-    (t, now, _, _), n = at, z.shape[1] // 3
-    for i in range(z.shape[0]):
-        take, fresh, recall = p[now, i, :n], p[now, i, n : 2 * n], p[now, i, 2 * n :]
-        before, out = s[t, i, -n:], s[t + 1, i, -n:]
-        _gate(take, z[i, :n])
-        drive, recalled = z[i, n : 2 * n], z[i, 2 * n :]
-        for j in range(n):
-            recall[j] = recalled[j]
-        for j in range(n):
-            fresh[j] = _phi(which, drive[j] + take[j] * recall[j])
-        for j in range(n):
-            out[j] = before[j] + take[j] * (fresh[j] - before[j])
+    (t, now, _, _), (batch, columns), terms = at, z.shape, s.shape[2]
+    h, gates, outs, olds = z.ravel(), p[now].ravel(), s[t + 1].ravel(), s[t].ravel()
+    n = columns // 3
+    for i in range(batch):
+        for j in range(0, n, BYTES // z.itemsize):
+            left, k = n - j, i * columns + j
+            take = sigmoid(read(h, k, left))
+            fresh = _candidate(h, k + n, n, left, take, which, gates)
+            before = read(olds, (i + 1) * terms - left, left)
+            write(outs, (i + 1) * terms - left, left, before + take * (fresh - before))
+            write(gates, k, left, take)
 
 
 @exact
@@ -232,20 +220,16 @@ def minimal_back(
     p: Array, s: Array, c: Array, da: Array, dc: Array, at: At, which: int, alpha: float
 ) -> None:
     """The way back through :func:`minimal`."""
-    (t, now, _, _), n = at, da.shape[1]
-    was = np.empty_like(da[0])
-    for i in range(da.shape[0]):
-        d, before = da[i], s[t, i, -n:]
-        take, fresh, recall = p[now, i, :n], p[now, i, n : 2 * n], p[now, i, 2 * n :]
-        for j in range(n):
-            was[j] = d[j] * (fresh[j] - before[j])
-        for j in range(n):
-            fresh[j] = d[j] * take[j] * slope(which, fresh[j])
-        for j in range(n):
-            d[j] *= ONE - take[j]
-        for j in range(n):
-            was[j] = (was[j] + fresh[j] * recall[j]) * (ONE - take[j])
-        for j in range(n):
-            recall[j] = fresh[j] * take[j]
-        for j in range(n):
-            take[j] *= was[j]
+    (t, now, _, _), (batch, n), terms = at, da.shape, s.shape[2]
+    gates, d_a, olds = p[now].ravel(), da.ravel(), s[t].ravel()
+    for i in range(batch):
+        for j in range(0, n, BYTES // p.itemsize):
+            here, left, k = i * n + j, n - j, 3 * i * n + j
+            take, fresh = read(gates, k, left), read(gates, k + n, left)
+            recall, d = read(gates, k + 2 * n, left), read(d_a, here, left)
+            d_fresh = d * take * slope(which, fresh)
+            d_take = d * (fresh - read(olds, (i + 1) * terms - left, left))
+            write(d_a, here, left, d * (ONE - take))
+            write(gates, k, left, take * ((d_fresh * recall + d_take) * (ONE - take)))
+            write(gates, k + n, left, d_fresh)
+            write(gates, k + 2 * n, left, d_fresh * take)

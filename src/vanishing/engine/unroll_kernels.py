@@ -7,9 +7,11 @@ A run's weights and the step at hand then stay in the cache. The arrays are thos
 from __future__ import annotations
 
 import numpy as np
+from numba import carray
 
 from . import look_kernels
 from .compiled import exact
+from .lanes import memory
 from .product_kernels import panel_size, product
 from .step_kernels import (
     At,
@@ -45,12 +47,24 @@ def _multiply(
 
 
 @exact
+def _see(below: Array, start: int, by_sample: int, inputs: int, s: Array) -> None:
+    """Put a step's inputs, from ``start`` on, and a 1 behind them into ``s`` (batch, ...)."""
+    sees, terms = s.ravel(), s.shape[1]
+    for i in range(len(s)):
+        for j in range(inputs):
+            sees[i * terms + j] = below[start + i * by_sample + j]
+        sees[i * terms + inputs] = 1
+
+
+@exact
 def forward(
     kind: int,
     v: Array,
     p: Array,
     s: Array,
     c: Array,
+    below: int,
+    apart: tuple[int, int, int],
     which: int,
     alpha: float,
     form: look_kernels.Form,
@@ -60,6 +74,7 @@ def forward(
 ) -> None:
     """Fill p, s and c, of every step or, where p has but one slot, c in turn and p of the last.
 
+    What the layer sees is ``below``, an address; runs, steps and samples are so many numbers apart.
     A look sees every step where ``seen`` is not empty, see :func:`.look_kernels.forward`.
     """
     runs, steps, batch, terms = s.shape[0], s.shape[1] - 1, s.shape[2], s.shape[3]
@@ -67,9 +82,14 @@ def forward(
     z = np.empty((batch, columns), v.dtype)
     panel, made = np.empty(panel_size(terms, v.itemsize), v.dtype), z.ravel()
     room = np.empty(2 * sizes.shape[1], v.dtype)
+    (by_run, by_step, by_sample), units = apart, c.shape[3]
+    inputs, seen_below = terms - units - 1, carray(memory(below, v.dtype.type(0)), 1)
     for run in range(runs):
         weight, sees = v[run].ravel(), s[run].ravel()
+        s[run, 0, :, inputs + 1 :] = 0
+        c[run, :1] = 0
         for t in range(steps):
+            _see(seen_below, run * by_run + t * by_step, by_sample, inputs, s[run, t])
             _multiply(
                 (sees, t * batch * terms, terms, 1), (weight, 0, columns), made,
                 (batch, terms, columns), panel,

@@ -1,0 +1,60 @@
+"""Formulas of lanes: the numbers, to the last bit, that they give of each number alone."""
+
+import numpy as np
+import pytest
+
+from vanishing.engine.compiled import exact
+from vanishing.engine.fast_phi import sigmoid, tanh
+from vanishing.engine.lane_numbers import BYTES, if_at_most, if_less, read, write
+
+TWO, THREE = np.float32(2), np.float32(3)
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-30, -87.5, 88.0, -709.0, 9.3, -19.2]
+
+
+@exact
+def _by_number(x, out):
+    for i in range(len(x)):
+        out[0, i], out[1, i] = tanh(x[i]), sigmoid(x[i])
+        out[2, i], out[3, i] = if_less(x[i], 1.0, x[i], -1.0), if_at_most(x[i], 0.0, -1.0, x[i])
+        out[4, i] = (x[i] + TWO) * (THREE - x[i]) / (x[i] * x[i])
+
+
+@exact
+def _by_lanes(x, out):
+    flat, count = out.ravel(), len(x)
+    for i in range(0, count, BYTES // x.itemsize):
+        left = count - i
+        h = read(x, i, left)
+        write(flat, i, left, tanh(h))
+        write(flat, count + i, left, sigmoid(h))
+        write(flat, 2 * count + i, left, if_less(h, 1.0, h, -1.0))
+        write(flat, 3 * count + i, left, if_at_most(h, 0.0, -1.0, h))
+        write(flat, 4 * count + i, left, (h + TWO) * (THREE - h) / (h * h))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 7, 8, 31, 32, 33, 100])
+def test_lanes_have_the_bits_of_numbers(dtype, count):
+    drawn = np.random.default_rng(0).standard_normal(count) * np.logspace(-3, 3, count)
+    x = np.concatenate([SPECIAL, drawn])[-max(count, 11) :].astype(dtype)[:count]
+    alone, together = (np.full((5, count), np.nan, dtype) for _ in range(2))
+    _by_number(x, alone)
+    _by_lanes(x, together)
+    assert alone.tobytes() == together.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 5, 8])
+def test_what_is_behind_the_count_is_neither_read_nor_written(dtype, count):
+    x, out = np.full(64, np.nan, dtype), np.full(64, 7.0, dtype)
+    x[:count] = 1.0
+    _copy_one_more(x, out, count)
+    np.testing.assert_array_equal(out[:count], 2.0)
+    np.testing.assert_array_equal(out[count:], 7.0)
+    _copy_one_more(x, out, 64)  # as many as are asked for, or as there are lanes
+    assert np.isnan(out[count : BYTES // out.itemsize]).all()
+
+
+@exact
+def _copy_one_more(x, out, count):
+    write(out, 0, count, read(x, 0, count) + 1.0)
