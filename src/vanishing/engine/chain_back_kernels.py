@@ -21,7 +21,7 @@ from .chain_look_kernels import BackwardLook, look_at_delta, look_at_weight
 from .compiled import exact
 from .lanes import of_run
 from .layer_kernels import PLAIN, norm_back, phi_back
-from .product_kernels import panel_size, product
+from .product_kernels import NOTHING, Two, panel_size, product
 from .update_kernels import descend_and_tell, descend_run, keep, tell_gradient
 
 Array = np.ndarray
@@ -92,13 +92,14 @@ def backward(
         for n in range(depth, lowest - 1, -1):
             fan_in = units if n else inputs
             below, size = out[n - 1, run] if n else x[run], fan_in * wide
-            soon = _below_that(n, run, x.itemsize, narrow, sizes, weights, out)
             told = n < depth and (len(look[0]) > 0 or len(moves[0]) > 0)
+            soon = _below_that(n, run, x.itemsize, narrow, sizes, weights, out)
+            of_moves = _of_moves(n, run, size, x.itemsize, told, moves)
             g = spare[:size]
             if gradients[0][n]:
                 g = of_run(gradients[0][n], run, size, like)
             if gradients[0][n] or told:
-                _multiply_back(below, after, fan_in, g, panel, None, soon[0])
+                _multiply_back(below, after, fan_in, g, panel, None, (soon[0], of_moves[0]))
             if told and len(look[0]):
                 look_at_weight(n, run, g, look)
             _learn_bias(n, run, after, extra[0, :wide], learned, gradients, rates)
@@ -107,14 +108,16 @@ def backward(
                 made, shape = rows[0] if n else d_x[run], (batch, wide, fan_in)
                 product(
                     after, 0, wide, 1, weight, 0, 1, wide, after[:0], made, 0, shape, panel, None,
-                    soon[1],
+                    (soon[1], of_moves[1]),
                 )  # fmt: skip
             if told and len(moves[0]):
                 _move(n, run, weight, g, rates[run], moves)
             elif told and len(rates):
                 descend_run(weight, g, rates[run])
             elif len(rates):
-                _multiply_back(below, after, fan_in, weight, panel, rates[run], soon[0])
+                _multiply_back(
+                    below, after, fan_in, weight, panel, rates[run], (soon[0], of_moves[0])
+                )
             if n > lowest:
                 _pass_layer_back(
                     n - 1, run, rows, (spare, extra), learned, narrow, gradients, rates, units,
@@ -126,15 +129,27 @@ def backward(
 @exact
 def _below_that(
     n: int, run: int, itemsize: int, narrow: bool, sizes: Sizes, weights: Array, out: Array
-) -> tuple[tuple[int, int], tuple[int, int]]:
+) -> tuple[Two, Two]:
     """What the layer before needs, but that which layer n has: its weights, and its inputs."""
     batch, inputs, units, _ = sizes
     if n == 0:
-        return (0, 0), (0, 0)
+        return NOTHING
     of_weight = units * (units if n > 1 else inputs)
     weight = place_of(weights[n - 1], run, of_weight, SINGLE if narrow else itemsize)
     values = place_of(out[n - 2, run].ctypes.data, 0, batch * units, itemsize)
-    return weight, values if n > 1 else (0, 0)
+    return weight, values if n > 1 else NOTHING[1]
+
+
+@exact
+def _of_moves(
+    n: int, run: int, size: int, itemsize: int, told: bool, moves: Moves
+) -> tuple[Two, Two]:
+    """Where what a layer's update is told by lies: the gradient kept, where its weights began."""
+    gradients, starts, sums, _ = moves
+    if not (told and len(gradients)):
+        return NOTHING
+    kept = place_of(gradients[n], run, size, itemsize)
+    return kept, place_of(starts[n], run, size, itemsize) if len(sums) else NOTHING[1]
 
 
 @exact
@@ -145,7 +160,7 @@ def _multiply_back(
     out: Array,
     panel: Array,
     rate: float | None,
-    soon: tuple[int, int],
+    soon: tuple[Two, Two],
 ) -> None:
     """x^T delta, dL/dW (fan_in, units), into ``out``; with a ``rate`` out descends by it."""
     batch, wide = len(below) // fan_in, len(out) // fan_in

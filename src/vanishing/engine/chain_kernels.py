@@ -99,8 +99,10 @@ def forward(
             weight = learned_of(weights[n], run, fan_in * units, narrow, of_weight)
             bias = learned_of(biases[n], run, units, narrow, room[0])
             shape = batch, fan_in, units
-            soon = place_of(
-                weights[n + 1], run, units * (units if n + 1 < depth else outputs), size
+            above = units if n + 1 < depth else outputs
+            soon = (
+                place_of(weights[n + 1], run, units * above, size),
+                place_of(out[n, run].ctypes.data, 0, batch * units, x.itemsize),
             )
             product(
                 below, 0, fan_in, 1, weight, 0, units, 1, bias, z, 0, shape, panel, None, soon

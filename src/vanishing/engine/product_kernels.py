@@ -17,6 +17,8 @@ from .lane_tiles import descend_rows, fetch, plus, repeat, steps, store_rows
 from .lanes import HALF, LANE_BYTES, ROWS, SHORT, load, memory, store, turn
 
 Array = np.ndarray
+Two = tuple[int, int]
+NOTHING = (0, 0), (0, 0)
 
 
 def _columns_of(size: int) -> Callable[..., None]:
@@ -39,9 +41,10 @@ def _columns_of(size: int) -> Callable[..., None]:
         to: int,
         by_out: int,
         rate: float | None,
-        ahead: int,
-        pace: int,
+        ahead: Two,
+        pace: Two,
     ) -> None:
+        (first, second), (step, other) = ahead, pace
         biases, whole = repeat(load(panel, tile, size)), size // out.itemsize
         for i in range(0, rows, ROWS):
             starts = steps(start + i * by_row, by_row, rows - i)
@@ -49,8 +52,10 @@ def _columns_of(size: int) -> Callable[..., None]:
             for k in range(0, tile, whole):
                 sums = plus(sums, x, starts, at, load(panel, k, size))
                 at += by_term
-                fetch(ahead)
-                ahead += pace
+                fetch(first)
+                fetch(second)
+                first += step
+                second += other
             if rate is None:
                 store_rows(out, to + i * by_out, by_out, rows - i, sums)
             else:
@@ -78,14 +83,14 @@ def product(
     shape: tuple[int, int, int],
     panel: Array,
     rate: float | None = None,
-    soon: tuple[int, int] = (0, 0),
+    soon: tuple[Two, Two] = NOTHING,
 ) -> None:
     """x w + b of one run into flat ``out`` from ``to`` on; ``shape`` is rows, terms, units.
 
     x and w are flat, from ``start`` and ``begin`` on, in steps as given. ``b`` (units), or (0) for
     none. ``panel`` is memory of :func:`panel_size` numbers. With a ``rate`` the product is not what
-    ``out`` becomes but a gradient, by which it descends. What will be needed ``soon``, an address
-    and bytes, is fetched meanwhile: from beyond the second cache it takes longer than to multiply.
+    ``out`` becomes but a gradient, by which it descends. What is needed ``soon``, two addresses
+    with bytes, is fetched meanwhile: from beyond the second cache it takes as long as to multiply.
     """
     (rows, terms, units), (ahead, pace), lane = shape, _pace(soon, shape, panel), 0
     while lane < units:
@@ -100,7 +105,8 @@ def product(
                 x, start, by_row, by_term, rows, panel, tile, out, to + lane, units, half, rate,
                 ahead, pace,
             )  # fmt: skip
-            ahead += pace * terms * -(-rows // ROWS)
+            times = terms * -(-rows // ROWS)
+            ahead = ahead[0] + pace[0] * times, ahead[1] + pace[1] * times
         else:
             _make_narrow(
                 x, start, by_row, by_term, rows, panel, tile, out, to + lane, units, half, rate,
@@ -110,13 +116,14 @@ def product(
 
 
 @exact
-def _pace(soon: tuple[int, int], shape: tuple[int, int, int], panel: Array) -> tuple[int, int]:
+def _pace(soon: tuple[Two, Two], shape: tuple[int, int, int], panel: Array) -> tuple[Two, Two]:
     """Where to begin to fetch, and how many bytes to go on at each term of each tile."""
-    (rows, terms, units), (ahead, size), here = shape, soon, panel.ctypes.data
-    if not size:
-        return here, 0
+    (rows, terms, units), here = shape, panel.ctypes.data
+    (first, size), (second, other) = soon
     tiles = -(-rows // ROWS) * max(1, units * panel.itemsize // LANE_BYTES)
-    return ahead, 1 + size // (tiles * terms)
+    times = max(1, tiles * terms)
+    ahead = first if size else here, second if other else here
+    return ahead, (1 + size // times if size else 0, 1 + other // times if other else 0)
 
 
 @exact
@@ -133,8 +140,8 @@ def _make(
     by_out: int,
     half: bool,
     rate: float | None,
-    ahead: int,
-    pace: int,
+    ahead: Two,
+    pace: Two,
 ) -> None:
     columns = x, start, by_row, by_term, rows, panel, tile, out, to, by_out, rate, ahead, pace
     if half:
@@ -166,7 +173,7 @@ def _make_narrow(
         some, here = min(ROWS, rows - i), start + i * by_row
         _make(
             x, here, by_row, by_term, some, panel, tile, panel, at, whole, half, None,
-            panel.ctypes.data, 0,
+            (panel.ctypes.data, panel.ctypes.data), (0, 0),
         )  # fmt: skip
         for n in range(some):
             for u in range(wide):
