@@ -2,7 +2,8 @@
 
 torch goes over a tensor once for every sum, product and comparison; here all that is asked of a
 run's values is taken while they are in the cache. float32 and float64 are read as they lie and
-summed in float64, every run's values in the same order whatever the stack's size.
+summed in float64, every run's values in the same order whatever the stack's size. What is counted
+of a block is counted in integers of 32 bits, of which more are added at a time.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def scan(flat: np.ndarray, layout: Layout, asked: tuple[bool, bool], out: np.nda
         total, squares, zeros, finite = 0.0, 0.0, 0, 0
         for b in range(blocks):
             start = r * run_stride + b * block_stride
-            values, own = flat[start : start + size], 0.0
+            values, own, none = flat[start : start + size], 0.0, np.int32(0)
             for i in range(size):
                 v = np.float64(values[i])
                 total += v
@@ -47,7 +48,8 @@ def scan(flat: np.ndarray, layout: Layout, asked: tuple[bool, bool], out: np.nda
                     finite += np.isfinite(values[i])
             if nothing:
                 for i in range(size):
-                    zeros += values[i] == 0
+                    none = np.int32(none + (values[i] == 0))
+                zeros += none
         about = 0.0
         if spread:
             mean = total / count
@@ -129,12 +131,12 @@ def count_small(
         for b in range(blocks):
             start = r * run_stride + b * block_stride
             values = flat[start : start + size]
-            found = size
+            found = np.int32(size)
             for n in range(len(limits)):
                 if found > zeros:  # else no smaller limit holds any but these
-                    limit, found = limits[n], 0
+                    limit, found = limits[n], np.int32(0)
                     for i in range(size):
-                        found += abs(values[i]) <= limit
+                        found = np.int32(found + (abs(values[i]) <= limit))
                 out[r, n] += found
 
 
@@ -153,24 +155,37 @@ def count_flat(
     ``bounds``, of the values' own precision, are the largest h that is below the peak, and the
     steepest slope that is flat. Marks in ``alive`` (runs, numbers a block) where a slope is not 0.
     """
-    below, limit = bounds
     runs, blocks, size, h_run, h_block = of_h
     _, _, _, s_run, s_block = of_slope
+    once = h_block == s_block == size  # blocks that follow each other are counted as one
     for r in range(runs):
         low, both, moves = 0, 0, alive[r]
         for b in range(blocks):
-            start = r * h_run + b * h_block
-            values = h[start : start + size]
             start = r * s_run + b * s_block
             slopes = slope[start : start + size]
             for i in range(size):
-                flat = abs(slopes[i]) <= limit
-                both += flat
-                low += flat & (values[i] <= below)
-            for i in range(size):
                 moves[i] |= slopes[i] != 0
+            if not once:
+                start = r * h_run + b * h_block
+                found = _flat_in(h[start : start + size], slopes, bounds)
+                low, both = low + found[0], both + found[1]
+        if once:
+            of_run = slice(r * h_run, r * h_run + blocks * size)
+            start = r * s_run
+            low, both = _flat_in(h[of_run], slope[start : start + blocks * size], bounds)
         out[r, 0] += low
         out[r, 1] += both
+
+
+@reordered
+def _flat_in(values: np.ndarray, slopes: np.ndarray, bounds: np.ndarray) -> tuple[int, int]:
+    """How many slopes are flat: below the peak, and in all."""
+    (below, limit), low, both = bounds, np.int32(0), np.int32(0)
+    for i in range(len(values)):
+        flat = abs(slopes[i]) <= limit
+        both = np.int32(both + flat)
+        low = np.int32(low + (flat & (values[i] <= below)))
+    return low, both
 
 
 @reordered
