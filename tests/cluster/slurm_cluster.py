@@ -84,13 +84,16 @@ class Cluster:
         self.start(f"slurmd-{name}", "slurmd", "-D", "-N", name)
 
     def kill_node(self, name: str) -> None:
-        """Cut a node's power: its slurmd and all processes of its jobs get SIGKILL at once."""
+        """Cut a node's power: SIGKILL to its slurmd and all processes of its jobs.
+
+        Those that mind jobs come first: else one may still report how a job has died.
+        """
         self.daemons[f"slurmd-{name}"].kill()
         self.daemons.pop(f"slurmd-{name}").wait()
         of_jobs = marked(self.folder, SLURMD_NODENAME=name)
         parents = [parent for process in of_jobs if (parent := _parent(process))]
         minders = [parent for parent in parents if parent.name() == "slurmstepd"]
-        for process in {*minders, *of_jobs}:
+        for process in (*minders, *of_jobs):
             with contextlib.suppress(psutil.Error):
                 process.kill()
 
