@@ -198,8 +198,10 @@ def test_a_probe_sees_in_the_loops_what_it_sees_of_kept_values(settings, monkeyp
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
-def test_a_probe_sees_nets_that_are_narrower_than_what_they_see_and_tell(norm, monkeypatch):
-    seen, kept = measures({"norm": norm, "width": 3}, 1.0, monkeypatch)
+@pytest.mark.parametrize("width", [3, 16, 37])
+def test_a_probe_sees_nets_of_any_width(width, norm, monkeypatch):
+    """Of fewer units than it sees or tells, of as many as lanes hold, and of some left over."""
+    seen, kept = measures({"norm": norm, "width": width}, 1.0, monkeypatch)
     for name, values in kept.items():
         torch.testing.assert_close(seen[name], values, rtol=1e-10, atol=1e-13, equal_nan=True)
 

@@ -90,9 +90,9 @@ def forward(
     (batch, inputs, units, outputs), (weights, biases, _, _) = sizes, learned
     depth, out, wide = len(weights) - 1, kept[2], max(units, outputs)
     panel = np.empty(panel_size(max(inputs, units), x.itemsize), x.dtype)
-    own, room = np.empty((5, batch * units), x.dtype), np.empty((3, wide), x.dtype)
+    own, room = np.empty((3, batch * units), x.dtype), np.empty((3, wide), x.dtype)
     of_weight = np.empty(max(inputs, units) * wide, x.dtype)
-    z, own[4], size = own[0], 1, SINGLE if narrow else x.itemsize
+    z, size = own[0], SINGLE if narrow else x.itemsize
     for run in range(len(x)):
         below, fan_in = x[run], inputs
         for n in range(depth):
@@ -146,7 +146,7 @@ def _pass_layer(
         seen = h
     phi(seen, which, slope, leaves)
     if len(look[0]):
-        look_at_phi(n, run, seen, leaves, which, slope, units, own[3:], look)
+        look_at_phi(n, run, seen, leaves, which, slope, units, look)
     if joins == AFTER:
         activations[n, run] = leaves
         _join(leaves, stream, strength[n], ends[n], n == 0)

@@ -9,8 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from .compiled import exact
-from .layer_kernels import phi_back
-from .sum_kernels import count_flat, count_small, scaled, scan
+from .fast_phi import ONE, ZERO
+from .lane_numbers import BYTES, if_at_most, if_less, read, size_of, write
+from .lane_sums import added, doubled, filled, ones_of
+from .lanes import Lanes
+from .layer_kernels import LEAKY, RELU, SIGMOID, TANH
+from .sum_kernels import count_small, finite_in, scaled, scan
 
 Array = np.ndarray
 # Of each layer and run: the sums of h, those of what leaves the layer, flat slopes, units alive,
@@ -18,6 +22,20 @@ Array = np.ndarray
 # many are small, and the limits of that.
 ForwardLook = tuple[Array, Array, Array, Array, Array]
 BackwardLook = tuple[Array, Array, Array, Array, Array, Array]
+
+
+@exact
+def _slope(which: int, a: Lanes, slope: float) -> Lanes:
+    """phi'(h) of a = phi(h), as :func:`.layer_kernels.phi_back` has it."""
+    if which == TANH:
+        return ONE - a * a
+    if which == SIGMOID:
+        return a * (ONE - a)
+    if which == RELU:
+        return if_at_most(a, ZERO, ZERO, ONE)
+    if which == LEAKY:
+        return if_less(ZERO, a, ONE, slope)
+    return filled(1.0, a)
 
 
 @exact
@@ -29,15 +47,31 @@ def look_at_phi(
     which: int,
     slope: float,
     units: int,
-    rows: Array,
     look: ForwardLook,
 ) -> None:
-    """The sums of h, and how flat phi is there; ``rows`` are room for slopes, and ones."""
-    (h_sums, _, flat, alive, bounds), steepness, ones = look, rows[0], rows[1]
-    scan(h, (1, 1, len(h), 0, 0), (False, False), h_sums[n, run : run + 1])
-    phi_back(ones, a, which, slope, steepness)
-    layout, here = (1, len(h) // units, units, 0, units), slice(run, run + 1)
-    count_flat(h, layout, steepness, layout, bounds, flat[n, here], alive[n, here])
+    """The sums of h, and how flat phi is there: of some units of all samples at a time."""
+    sums, _, flat, alive, (below, steepest) = look
+    marks, total, squares = alive[n, run], 0.0, 0.0
+    for u in range(0, units, BYTES // h.itemsize):
+        left = units - u
+        moves = read(marks, u, left)
+        ones, none = ones_of(left, moves), filled(0.0, moves)
+        lows = flats = none
+        of_h = of_squares = doubled(none)
+        for at in range(u, len(h), units):
+            x = read(h, at, left)
+            v, steepness = doubled(x), size_of(_slope(which, read(a, at, left), slope))
+            of_h, of_squares = of_h + v, of_squares + v * v
+            here = if_at_most(steepness, steepest, ones, none)
+            flats, lows = flats + here, lows + if_at_most(x, below, here, none)
+            moves = if_at_most(steepness, ZERO, moves, ones)
+        write(marks, u, left, moves)
+        total, squares = total + added(of_h), squares + added(of_squares)
+        flat[n, run, 0] += added(doubled(lows))
+        flat[n, run, 1] += added(doubled(flats))
+    found = sums[n, run]
+    found[0], found[1], found[2] = len(h), total, squares
+    found[5] = finite_in(h, squares)
 
 
 @exact

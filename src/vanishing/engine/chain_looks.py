@@ -31,7 +31,7 @@ class Look:
     sums: np.ndarray  # four times: of h, of what leaves the layer, of delta and of dL/dW
     scaled: np.ndarray  # of the last two: squares, and what was divided by first
     flat: np.ndarray  # how many slopes are flat: below the peak, and in all
-    alive: np.ndarray  # (layers, runs, units): whether some slope is not 0
+    alive: np.ndarray  # (layers, runs, units): 1 where some slope is not 0, else 0
     small: np.ndarray  # how many of dL/dW are at most each of the limits in size
     bounds: np.ndarray  # see .sum_kernels.count_flat
     limits: np.ndarray  # falling
@@ -55,7 +55,7 @@ class Look:
         limits: np.ndarray,
         order: np.ndarray,
     ) -> Look:
-        alive = np.zeros((*shape, units), np.bool_)
+        alive = np.zeros((*shape, units), bounds.dtype)
         sizes = (4, *shape, SUMS), (2, *shape, 2), (*shape, 2)
         small = np.zeros((*shape, len(limits)))
         return cls(*map(np.zeros, sizes), alive, small, bounds, limits, order)
@@ -83,7 +83,7 @@ class Look:
     def flatness(self) -> dict[str, np.ndarray]:
         """As :func:`.statistics.flatness`."""
         low, both = np.moveaxis(self.flat, 2, 0) / self.sums[0, ..., 0]
-        dead = 1 - self.alive.sum(2) / self.alive.shape[2]
+        dead = 1 - np.count_nonzero(self.alive, axis=2) / self.alive.shape[2]
         found = {"saturation_low": low, "saturation_high": both - low, "dead_fraction": dead}
         return {name: rows.T for name, rows in found.items()}
 

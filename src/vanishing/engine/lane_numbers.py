@@ -154,7 +154,7 @@ def read(typing, array, at, count):  # noqa: ARG001
             with whole:
                 full, ends = builder.load(place, align=align), [builder.block]
             with part:
-                mask, zeros = _first(builder, kind, arguments[2]), ir.Constant(kind, None)
+                mask, zeros = first_lanes(builder, kind, arguments[2]), ir.Constant(kind, None)
                 load = _masked(builder, "load", kind, [place, mask, zeros], align)
                 ends.append(builder.block)
         made = builder.phi(kind)
@@ -179,7 +179,11 @@ def write(typing, array, at, count, lanes):  # noqa: ARG001
                 builder.store(values, place, align=align)
             with part:
                 _masked(
-                    builder, "store", kind, [values, place, _first(builder, kind, number)], align
+                    builder,
+                    "store",
+                    kind,
+                    [values, place, first_lanes(builder, kind, number)],
+                    align,
                 )
         return context.get_dummy_value()
 
@@ -190,7 +194,7 @@ def _are_all(builder: ir.IRBuilder, kind: ir.VectorType, count: ir.Value) -> ir.
     return builder.icmp_signed(">=", count, count.type(kind.count))
 
 
-def _first(builder: ir.IRBuilder, kind: ir.VectorType, count: ir.Value) -> ir.Value:
+def first_lanes(builder: ir.IRBuilder, kind: ir.VectorType, count: ir.Value) -> ir.Value:
     """Which lanes are among the first ``count``."""
     places = ir.VectorType(count.type, kind.count)
     order = ir.Constant(places, list(range(kind.count)))

@@ -35,17 +35,14 @@ def scan(flat: np.ndarray, layout: Layout, asked: tuple[bool, bool], out: np.nda
         total, squares, zeros, finite = 0.0, 0.0, 0, 0
         for b in range(blocks):
             start = r * run_stride + b * block_stride
-            values, own, none = flat[start : start + size], 0.0, np.int32(0)
+            values = flat[start : start + size]
+            own, none = 0.0, np.int32(0)
             for i in range(size):
                 v = np.float64(values[i])
                 total += v
                 own += v * v
             squares += own
-            if np.isfinite(own):
-                finite += size
-            else:  # not all of them, or their squares are not
-                for i in range(size):
-                    finite += np.isfinite(values[i])
+            finite += finite_in(values, own)
             if nothing:
                 for i in range(size):
                     none = np.int32(none + (values[i] == 0))
@@ -72,6 +69,17 @@ def scan(flat: np.ndarray, layout: Layout, asked: tuple[bool, bool], out: np.nda
         out[r, 3] += about
         out[r, 4] += zeros
         out[r, 5] += finite
+
+
+@reordered
+def finite_in(values: np.ndarray, squares: float) -> int:
+    """How many are finite of values with these ``squares``."""
+    if np.isfinite(squares):
+        return len(values)
+    found = 0
+    for i in range(len(values)):
+        found += np.isfinite(values[i])
+    return found
 
 
 @reordered
