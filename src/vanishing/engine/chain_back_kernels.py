@@ -19,6 +19,7 @@ from .chain_kernels import (
 )
 from .chain_look_kernels import BackwardLook, look_at_delta, look_at_weight
 from .compiled import exact
+from .fast_phi import ZERO
 from .lanes import of_run
 from .layer_kernels import PLAIN, norm_back, phi_back
 from .product_kernels import NOTHING, Two, panel_size, product
@@ -85,7 +86,6 @@ def backward(
     rows = np.empty((3, batch * units), x.dtype)
     own, stream = rows[1], rows[2]
     spare, extra = np.empty(units * widest, x.dtype), np.empty((3, widest), x.dtype)
-    of_weight = np.empty(units * widest, x.dtype)
     for run in range(len(x)):
         stream[:] = 0
         after, wide = d_logits[run], outputs
@@ -102,14 +102,21 @@ def backward(
                 _multiply_back(below, after, fan_in, g, panel, None, (soon[0], of_moves[0]))
             if told and len(look[0]):
                 look_at_weight(n, run, g, look)
+            weight = of_run(weights[n], run, size, like)
             _learn_bias(n, run, after, extra[0, :wide], learned, gradients, rates)
-            weight = learned_of(weights[n], run, size, narrow, of_weight)
             if n > lowest or (n == 0 and len(d_x)):
                 made, shape = rows[0] if n else d_x[run], (batch, wide, fan_in)
-                product(
-                    after, 0, wide, 1, weight, 0, 1, wide, after[:0], made, 0, shape, panel, None,
-                    (soon[1], of_moves[1]),
-                )  # fmt: skip
+                if narrow:
+                    stored = of_run(weights[n], run, size, ZERO)
+                    product(
+                        after, 0, wide, 1, stored, 0, 1, wide, after[:0], made, 0, shape, panel,
+                        None, (soon[1], of_moves[1]),
+                    )  # fmt: skip
+                else:
+                    product(
+                        after, 0, wide, 1, weight, 0, 1, wide, after[:0], made, 0, shape, panel,
+                        None, (soon[1], of_moves[1]),
+                    )  # fmt: skip
             if told and len(moves[0]):
                 _move(n, run, weight, g, rates[run], moves)
             elif told and len(rates):

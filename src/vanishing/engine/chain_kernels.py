@@ -50,7 +50,8 @@ def _join(x: Array, stream: Array, strength: float, ends: bool, first: bool) -> 
 def learned_of(address: int, run: int, size: int, narrow: bool, room: Array) -> Array:
     """The ``size`` numbers of a run of a tensor: as they lie, or of a ``narrow`` one in ``room``.
 
-    A probe in float64 so reads float32 parameters, without a copy of all of them.
+    A probe in float64 so reads float32 parameters, without a copy of all of them. (A product reads
+    hidden weights as they lie.)
     """
     if narrow:
         stored = of_run(address, run, size, ZERO)
@@ -91,12 +92,11 @@ def forward(
     depth, out, wide = len(weights) - 1, kept[2], max(units, outputs)
     panel = np.empty(panel_size(max(inputs, units), x.itemsize), x.dtype)
     own, room = np.empty((3, batch * units), x.dtype), np.empty((3, wide), x.dtype)
-    of_weight = np.empty(max(inputs, units) * wide, x.dtype)
+    of_head = np.empty(units * outputs, x.dtype)
     z, size = own[0], SINGLE if narrow else x.itemsize
     for run in range(len(x)):
         below, fan_in = x[run], inputs
         for n in range(depth):
-            weight = learned_of(weights[n], run, fan_in * units, narrow, of_weight)
             bias = learned_of(biases[n], run, units, narrow, room[0])
             shape = batch, fan_in, units
             above = units if n + 1 < depth else outputs
@@ -104,17 +104,24 @@ def forward(
                 place_of(weights[n + 1], run, units * above, size),
                 place_of(out[n, run].ctypes.data, 0, batch * units, x.itemsize),
             )
-            product(
-                below, 0, fan_in, 1, weight, 0, units, 1, bias, z, 0, shape, panel, None, soon
-            )  # fmt: skip
+            if narrow:
+                stored = of_run(weights[n], run, fan_in * units, ZERO)
+                product(
+                    below, 0, fan_in, 1, stored, 0, units, 1, bias, z, 0, shape, panel, None, soon
+                )  # fmt: skip
+            else:
+                weight = of_run(weights[n], run, fan_in * units, z[0])
+                product(
+                    below, 0, fan_in, 1, weight, 0, units, 1, bias, z, 0, shape, panel, None, soon
+                )  # fmt: skip
             _pass_layer(
                 n, run, own, learned, narrow, room, units, kinds, blocks, numbers, kept, look
             )
             below, fan_in = out[n, run], units
-        weight = learned_of(weights[depth], run, fan_in * outputs, narrow, of_weight)
         bias = learned_of(biases[depth], run, outputs, narrow, room[0])
+        head = learned_of(weights[depth], run, fan_in * outputs, narrow, of_head)
         shape = batch, fan_in, outputs
-        product(below, 0, fan_in, 1, weight, 0, outputs, 1, bias, logits[run], 0, shape, panel)
+        product(below, 0, fan_in, 1, head, 0, outputs, 1, bias, logits[run], 0, shape, panel)
 
 
 @exact

@@ -26,7 +26,7 @@ def turned(w: Array, channels: int, units: int, out: Array) -> None:
             if squares and u + lanes <= units:
                 for c in range(0, channels, lanes):
                     at, to = (c * TAPS + k) * width + u, (u * TAPS + TAPS - 1 - k) * wide + c
-                    turn(given, at, TAPS * width, flat, to, TAPS * wide)
+                    turn(given, at, TAPS * width, flat, to, TAPS * wide, SHORT)
             else:
                 for j in range(u, min(u + lanes, units)):
                     for c in range(channels):

@@ -197,7 +197,8 @@ def pad(
             for first in range(0, width, lanes):
                 x = min(first, width - lanes)
                 for c in range(0, channels, lanes):
-                    turn(images, at + x * by_pixel + c, by_pixel, flat, c * plane + to + x, plane)
+                    place = c * plane + to + x
+                    turn(images, at + x * by_pixel + c, by_pixel, flat, place, plane, SHORT)
         else:
             for c in range(channels):
                 for x in range(width):

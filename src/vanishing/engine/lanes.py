@@ -67,6 +67,24 @@ def multiply_add(builder: ir.IRBuilder, kind: ir.VectorType) -> ir.Function:
 
 
 @intrinsic(prefer_literal=True)
+def load_as(typing, array, at, size, like):  # noqa: ARG001
+    """Numbers of a flat ``array`` from ``at`` on, which in the precision of ``like`` have ``size``.
+
+    That is the array's own, or a longer one.
+    """
+    lanes = Lanes(like.dtype, size.literal_value)
+
+    def code(context, builder, signature, arguments):  # noqa: ARG001
+        kind, scalar = (context.get_value_type(of) for of in (lanes, array.dtype))
+        place = address_in(context, builder, array, *arguments[:2])
+        place = builder.bitcast(place, ir.VectorType(scalar, lanes.count).as_pointer())
+        made = builder.load(place, align=array.dtype.bitwidth // 8)
+        return made if made.type == kind else builder.fpext(made, kind)
+
+    return lanes(array, types.intp, size, like), code
+
+
+@intrinsic(prefer_literal=True)
 def load(typing, array, at, size):  # noqa: ARG001
     """The numbers of a flat ``array`` from index ``at`` on, ``size`` bytes."""
     lanes = Lanes(array.dtype, size.literal_value)
@@ -95,32 +113,38 @@ def store(typing, array, at, lanes):  # noqa: ARG001
     return types.void(array, at, lanes), code
 
 
-@intrinsic
-def turn(typing, array, at, by_row, out, to, by_line):  # noqa: ARG001
-    """Transpose a square of SHORT bytes a side of ``array``, from ``at`` on, into ``out``.
+@intrinsic(prefer_literal=True)
+def turn(typing, array, at, by_row, out, to, by_line, size):  # noqa: ARG001
+    """Transpose a square of ``array``, from ``at`` on, into ``out``, where a side has ``size``.
 
-    Rows are ``by_row`` numbers apart, and lines of ``out``, which were columns, ``by_line``.
+    Rows are ``by_row`` numbers apart, and lines of ``out``, which were columns, ``by_line``. The
+    precision of ``out`` is that of ``array``, or a longer one.
     """
-    side = SHORT * 8 // array.dtype.bitwidth
+    side = size.literal_value * 8 // out.dtype.bitwidth
 
-    def code(context, builder, signature, arguments):
-        source, begin, step, made, end, stride = arguments
-        kinds, align = signature.args, array.dtype.bitwidth // 8
-        vector = ir.VectorType(context.get_value_type(array.dtype), side)
+    def code(context, builder, signature, arguments):  # noqa: ARG001
+        (source, begin, step, made, end, stride, _), align = arguments, array.dtype.bitwidth // 8
+        given, wanted = (
+            ir.VectorType(context.get_value_type(kind.dtype), side) for kind in (array, out)
+        )
 
-        def place(kind, where, start, apart, n):
+        def place(kind, vector, where, start, apart, n):
             index = builder.add(start, builder.mul(apart, apart.type(n)))
             address = address_in(context, builder, kind, where, index)
             return builder.bitcast(address, vector.as_pointer())
 
         rows = [
-            builder.load(place(kinds[0], source, begin, step, n), align=align) for n in range(side)
+            builder.load(place(array, given, source, begin, step, n), align=align)
+            for n in range(side)
         ]
         for n, line in enumerate(_transposed(builder, rows)):
-            builder.store(line, place(kinds[3], made, end, stride, n), align=align)
+            line = line if given == wanted else builder.fpext(line, wanted)
+            where = place(out, wanted, made, end, stride, n)
+            builder.store(line, where, align=out.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.void(array, at, by_row, out, to, by_line), code
+    numbers = [types.intp] * 2
+    return types.void(array, *numbers, out, *numbers, size), code
 
 
 def _transposed(builder: ir.IRBuilder, rows: list) -> list:

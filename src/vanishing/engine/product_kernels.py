@@ -14,7 +14,7 @@ from numba import carray
 
 from .compiled import exact
 from .lane_tiles import descend_rows, fetch, plus, repeat, steps, store_rows
-from .lanes import HALF, LANE_BYTES, ROWS, SHORT, load, memory, store, turn
+from .lanes import HALF, LANE_BYTES, ROWS, load, load_as, memory, store, turn
 
 Array = np.ndarray
 Two = tuple[int, int]
@@ -87,10 +87,11 @@ def product(
 ) -> None:
     """x w + b of one run into flat ``out`` from ``to`` on; ``shape`` is rows, terms, units.
 
-    x and w are flat, from ``start`` and ``begin`` on, in steps as given. ``b`` (units), or (0) for
-    none. ``panel`` is memory of :func:`panel_size` numbers. With a ``rate`` the product is not what
-    ``out`` becomes but a gradient, by which it descends. What is needed ``soon``, two addresses
-    with bytes, is fetched meanwhile: from beyond the second cache it takes as long as to multiply.
+    x and w are flat, from ``start`` and ``begin`` on, in steps as given; w may be float32 beside x
+    in float64. ``b`` (units), or (0) for none. ``panel`` is memory of :func:`panel_size` numbers.
+    With a ``rate`` the product is not what ``out`` becomes but a gradient, by which it descends.
+    What is needed ``soon``, two addresses with bytes, is fetched meanwhile: from beyond the second
+    cache it takes as long as to multiply.
     """
     (rows, terms, units), (ahead, pace), lane = shape, _pace(soon, shape, panel), 0
     while lane < units:
@@ -199,17 +200,17 @@ def _copy(
 
     ``whole`` numbers a row of the panel.
     """
-    side, done = SHORT // panel.itemsize, 0
+    side, done = HALF // panel.itemsize, 0
     if wide == whole and by_unit == 1:
         for k in range(terms):
             for u in range(0, whole, side):
-                store(panel, k * whole + u, load(w, start + k * by_term + u, SHORT))
+                store(panel, k * whole + u, load_as(w, start + k * by_term + u, HALF, panel))
         return
     if wide == whole and by_term == 1:
         done = terms // side * side
         for k in range(0, done, side):
             for u in range(0, whole, side):
-                turn(w, start + k + u * by_unit, by_unit, panel, k * whole + u, whole)
+                turn(w, start + k + u * by_unit, by_unit, panel, k * whole + u, whole, HALF)
     for k in range(done, terms):
         for u in range(whole):
             panel[k * whole + u] = w[start + k * by_term + u * by_unit] if u < wide else 0
