@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import llvmlite.binding as llvm
 import numba
 from numba import types
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ def features_of(processor: str) -> str:
 
 
 if numba.config.CPU_FEATURES is None:  # else NUMBA_CPU_FEATURES says what it shall be
-    numba.config.CPU_FEATURES = features_of(llvm.get_host_cpu_features().flatten())
+    numba.config.CPU_FEATURES = features_of(get_host_cpu_features())
 FEATURES: str = numba.config.CPU_FEATURES
 
 
