@@ -25,6 +25,18 @@ def _of_rank_1(n):
     return columns[:, :, None] * rows[:, None]
 
 
+def _of_values(values, n, basis):
+    """Symmetric matrices with the eigenvalues 1, ... and smaller ones; each another basis."""
+    return basis * np.resize([*values, *np.linspace(0.4, -0.4, n)], n) @ basis.transpose(0, 2, 1)
+
+
+def _from_the_start(n):
+    """Bases whose first vector is the one with which squaring asks what is left."""
+    drawn = _drawn(COUNT, n, n)
+    drawn[:, :, 0] = np.cos(1.0 + np.arange(n) ** 2)
+    return np.linalg.qr(drawn)[0]
+
+
 KINDS = {
     "normal": lambda n: _drawn(COUNT, n, n) / n**0.5,
     "nearly turned": lambda n: _turned(n) + 1e-3 * _drawn(COUNT, n, n)[::-1],
@@ -34,6 +46,11 @@ KINDS = {
     "tiny": lambda n: 1e-200 * _drawn(COUNT, n, n),
     "huge": lambda n: 1e200 * _drawn(COUNT, n, n),
     "zero": lambda n: np.zeros((COUNT, n, n)),
+    "top values nearly equal": lambda n: _of_values([1.0, -0.99999, 0.999], n, _turned(n)),
+    "of one pair": lambda n: _of_values([1.0, 1 - 1e-9, 0.5], n, _turned(n)),
+    "begun beside the top": lambda n: _of_values([0.97, 1.0, 0.5], n, _from_the_start(n)),
+    "graded": lambda n: _drawn(COUNT, n, n) * np.divide.outer(g := np.geomspace(1, 1e12, n), g),
+    "mostly of rank 1": lambda n: _drawn(COUNT, n, n) + 1e6 * _of_rank_1(n) @ np.eye(n, k=1),
     "nilpotent": lambda n: np.tile(np.eye(n, k=1), (COUNT, 1, 1)),
 }
 

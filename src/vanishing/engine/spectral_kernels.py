@@ -2,7 +2,8 @@ r"""The largest absolute eigenvalue of small matrices in float64, by squaring, c
 
 Of :math:`A^m`, m a high power of 2, one eigenvector is left, or a plane of two: where a vector of
 it is one for A itself, or A keeps the plane that it spans with its image, to some units in the last
-place, the eigenvalue is that of A in it. Where neither holds there is no answer.
+place of A, the eigenvalue is that of A in it. Where neither holds, or where it is so much smaller
+than A that these units count, there is no answer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .product_kernels import panel_size, product
 
 FIRST, EVERY, LAST = 8, 4, 24  # squarings before the first answer is tried, each other, the last
 CLOSE = 5e-14  # of the size of A: what a vector may lie beside a line or plane that A keeps
+SMALL = 0.02  # of the size of A: an eigenvalue below has fewer digits than a solver that balances A
 SEEN = 1e-3  # of the size of A^m: else its vector may come of a smaller eigenvalue
 Array = np.ndarray
 
@@ -34,6 +36,9 @@ def largest(matrices: Array, of_squares: bool, out: Array) -> None:
     for r in range(len(matrices)):
         a[:] = matrices[r].ravel()
         scale, found = _scale(a), math.nan
+        if scale == 0:
+            out[r] = 0
+            continue
         if of_squares:
             power[:] = a
             _multiply(power, 1, n, power, a, n, panel)
@@ -64,7 +69,7 @@ def _scale(power: Array) -> float:
     largest = 0.0
     for i in range(len(power)):
         largest = max(largest, abs(power[i]))
-    for i in range(len(power)):
+    for i in range(len(power) if largest > 0 else 0):
         power[i] /= largest
     return largest
 
@@ -82,8 +87,15 @@ def _is_seen(power: Array, rows: Array) -> bool:
 @exact
 def _eigenvalue(a: Array, rows: Array) -> float:
     """The largest of A on the first of the ``rows``, or the plane of it and its image; or NaN."""
+    size = math.sqrt(_dot(a, a))
+    found = _on_plane(a, rows, CLOSE * size)
+    return found if found > SMALL * size else math.nan
+
+
+@exact
+def _on_plane(a: Array, rows: Array, close: float) -> float:
+    """The same, where A keeps the line or plane but for what is ``close``."""
     first, image, second = rows[0], rows[1], rows[2]
-    close = CLOSE * math.sqrt(_dot(a, a))
     _apply(a, first, image)
     along = _dot(first, image)
     _subtract(image, along, first)  # A e = along e + beside f, with e and f of length 1
