@@ -165,24 +165,22 @@ def count_flat(
     """
     runs, blocks, size, h_run, h_block = of_h
     _, _, _, s_run, s_block = of_slope
-    once = h_block == s_block == size  # blocks that follow each other are counted as one
     for r in range(runs):
-        low, both, moves = 0, 0, alive[r]
+        moves = alive[r]
         for b in range(blocks):
             start = r * s_run + b * s_block
             slopes = slope[start : start + size]
             for i in range(size):
                 moves[i] |= slopes[i] != 0
-            if not once:
-                start = r * h_run + b * h_block
-                found = _flat_in(h[start : start + size], slopes, bounds)
-                low, both = low + found[0], both + found[1]
-        if once:
-            of_run = slice(r * h_run, r * h_run + blocks * size)
-            start = r * s_run
-            low, both = _flat_in(h[of_run], slope[start : start + blocks * size], bounds)
-        out[r, 0] += low
-        out[r, 1] += both
+    if h_block == s_block == size:  # blocks that follow each other are counted as one
+        blocks, size = 1, blocks * size
+    for r in range(runs):
+        for b in range(blocks):
+            first, start = r * h_run + b * h_block, r * s_run + b * s_block
+            values, slopes = h[first : first + size], slope[start : start + size]
+            low, both = _flat_in(values, slopes, bounds)
+            out[r, 0] += low
+            out[r, 1] += both
 
 
 @reordered
