@@ -18,12 +18,14 @@ def loading() -> Iterator[None]:
 
     Nobody looks through it later either: a fork would copy it by that.
     """
+    looked = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
-        gc.enable()
+        if looked:  # else a block around this one goes on without
+            gc.freeze()
+            gc.enable()
 
 
 class Lazy:
