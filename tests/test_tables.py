@@ -1,5 +1,7 @@
 """A table is what it is declared to be, on disk and in memory; writes are whole or not at all."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 from vanishing.engine.logs import _columns, below, stacked
 from vanishing.errors import UserError
-from vanishing.table import atomic, provenance_of
+from vanishing.table import atomic, make_durable, provenance_of, write_text
 from vanishing.tables import CURVES, LAGS, LEDGER, RUN_LOG, TABLES, data_dictionary
 
 ROOT = Path(__file__).parents[1]
@@ -163,6 +165,22 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
 
     with pytest.raises(RuntimeError):
         fail()
+    assert [file.name for file in tmp_path.iterdir()] == ["x"]
+    assert path.read_text() == "old"
+
+
+def test_a_disk_that_refuses_a_file_at_the_end_is_told_with_the_files_name(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    path.write_text("old")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for write in (lambda: write_text(path, "new"), lambda: make_durable([path])):
+        with pytest.raises(OSError, match="No space") as told:
+            write()
+        assert told.value.filename == str(path)
     assert [file.name for file in tmp_path.iterdir()] == ["x"]
     assert path.read_text() == "old"
 

@@ -312,7 +312,12 @@ class atomic:  # noqa: N801 - used as a function
                 error.filename = str(self.path)  # a full disk does not say which file it refused
             return
         if self.durable:
-            _to_disk(self.temporary)
+            try:
+                _to_disk(self.temporary)
+            except OSError as full:
+                self.temporary.unlink(missing_ok=True)
+                full.filename = str(self.path)
+                raise
         self.temporary.chmod(0o666 & ~_umask())
         self.temporary.replace(self.path)
 
@@ -327,7 +332,11 @@ def make_durable(paths: Collection[Path]) -> None:
 
 def _to_disk(path: Path) -> None:
     with path.open("rb") as file:
-        os.fsync(file.fileno())
+        try:
+            os.fsync(file.fileno())
+        except OSError as full:
+            full.filename = str(path)
+            raise
 
 
 def _umask() -> int:
