@@ -47,9 +47,8 @@ def convolved(
     ``circular``. With an ``activation``, which :func:`.fused_layer.is_joined` must know, phi(z).
 
     On a CPU the loops of :mod:`.convolution_kernels`, in which a run's numbers do not depend on the
-    runs beside it, and which were never slower: 1.1 to 2.3 times as fast as :func:`grouped` at 4 to
-    64 channels on AVX2 in float32, 2.7 in float64 (``benchmarks/README.md`` has the table).
-    Elsewhere :func:`grouped`.
+    runs beside it, and which were faster than :func:`grouped` at 4 to 64 channels wherever they
+    were measured (see ``benchmarks/README.md``). Elsewhere :func:`grouped`.
     """
     if a.device.type == "cpu":
         return _Convolution.apply(a, weight, bias, stride, circular, activation)

@@ -9,8 +9,8 @@ U, and s_t = [x_t, 1, a_{t-1}],
 and the sum is taken several steps at a time. A GRU's or a minimal cell's candidate has a column of
 V for its drive, with 0 for U, and one for its recall, with 0 for W and b.
 
-An update of 20 runs (batch 32, width 32, Adam) is 1.8 to 2.2 times as fast as by the general
-pass, and many times as fast as a loop over torch.nn with its own kernels: so no loop is chosen.
+It was the fastest wherever it was measured: beside the general pass, and beside a loop of each
+run's own torch.nn (see ``benchmarks/README.md``). So nothing is left to choose.
 """
 
 from __future__ import annotations

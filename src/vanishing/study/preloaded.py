@@ -2,10 +2,10 @@
 
 Importing torch and pandas costs a job more than a second, as much as many a cohort's training, and
 what a notebook imports takes as long. A study on one machine therefore loads them once: a process
-for what trains (and for what predicts, whose fork loads the rest), and another, forked from it,
-that has the libraries of tables, figures and notebooks too. ``vanishing VERB`` finds them by their
-sockets, see :mod:`.forwarding`. Without them (Snakemake by hand, a cluster, no Linux) a job does
-its work in a process of its own.
+for what trains (and for what predicts or verifies, whose forks load the rest), and another, forked
+from it, that has the libraries of tables, figures and notebooks too. ``vanishing VERB`` finds them
+by their sockets, see :mod:`.forwarding`. Without them (Snakemake by hand, a cluster, no Linux) a
+job does its work in a process of its own.
 """
 
 from __future__ import annotations
