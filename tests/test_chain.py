@@ -245,7 +245,7 @@ def test_a_sigmoid_far_below_0_is_dead_in_the_loops_too(monkeypatch):
 
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 @pytest.mark.parametrize("residual", ["none", "identity", "pre_activation"])
-@pytest.mark.parametrize(("width", "lowest"), [(7, 0), (17, 2)])
+@pytest.mark.parametrize(("width", "lowest"), [(7, 0), (17, 2), (32, 0), (80, 1)])
 def test_descending_at_once_has_the_bits_of_gradients_that_are_taken_off(
     norm, residual, width, lowest
 ):

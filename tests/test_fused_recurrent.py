@@ -55,14 +55,15 @@ def assert_close(general, fused, dtype):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize(("depth", "width"), [(1, 6), (2, 6), (1, 40)])  # 40: of two loads
 @pytest.mark.parametrize("answer", ANSWERS)
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("recurrence", CELLS)
 def test_values_and_gradients_equal_those_of_the_general_pass(
-    recurrence, activation, answer, depth, dtype
+    recurrence, activation, answer, depth, width, dtype
 ):
-    graph = graph_of(answer, recurrence=recurrence, activation=activation, depth=depth)
+    settings = {"recurrence": recurrence, "activation": activation}
+    graph = graph_of(answer, **settings, depth=depth, width=width)
     data = data_of(answer, "tokens" if depth == 1 else "numbers")
     assert_close(*both(graph, data, dtype), dtype)
     assert_close(*both(graph, data, dtype, learning=False), dtype)

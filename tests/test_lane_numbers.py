@@ -34,9 +34,10 @@ def _by_lanes(x, out):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("count", [1, 7, 8, 31, 32, 33, 100])
-def test_lanes_have_the_bits_of_numbers(dtype, count):
+@pytest.mark.parametrize("turned", range(len(SPECIAL)))
+def test_lanes_have_the_bits_of_numbers(dtype, count, turned):
     drawn = np.random.default_rng(0).standard_normal(count) * np.logspace(-3, 3, count)
-    x = np.concatenate([SPECIAL, drawn])[-max(count, 11) :].astype(dtype)[:count]
+    x = np.roll([*SPECIAL, *drawn], turned)[:count].astype(dtype)
     alone, together = (np.full((5, count), np.nan, dtype) for _ in range(2))
     _by_number(x, alone)
     _by_lanes(x, together)

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vanishing.engine.compiled import FEATURES
 from vanishing.engine.lanes import shape_of_tiles
+
+ROOT = Path(__file__).parents[1]
 
 MADE = """
 import sys
@@ -18,6 +21,9 @@ from vanishing.engine import layer_kernels
 from vanishing.engine.convolution import convolved
 from vanishing.engine.lanes import LANE_BYTES
 from vanishing.engine.products import loops
+from tests import test_recurrent as recurrent
+from tests.small import data_of, graph_of
+from tests.test_own_pass import EVERY, STEPS, trained
 
 draw = np.random.default_rng(0).standard_normal
 made = {"lane_bytes": np.array(LANE_BYTES)}
@@ -47,6 +53,15 @@ for dtype in (np.float32, np.float64):
         g = h**3
         layer_kernels.norm_back(g, z, gain, m, s, of_gain, of_bias, layer_kernels.LAYER)
         made |= {f"layer norm {g.dtype} {units}": h, f"its gradient {g.dtype} {units}": g}
+ends = {"probe_steps": (0, STEPS), "own_pass": False}
+wide = {"width": 40, "steps": STEPS, "probes": EVERY}
+trainings = {
+    **{norm: (graph_of(norm=norm, **wide), data_of()) for norm in ("none", "batch", "layer")},
+    **{cell: (recurrent.graph_of("every", recurrence=cell, **wide), recurrent.data_of("every"))
+       for cell in ("vanilla", "lstm", "gru")},
+}
+for name, given in trainings.items():
+    made[f"{name}: losses"] = trained(*given, torch.float32, **ends).losses
 np.savez(sys.argv[1], **made)
 """
 
@@ -57,12 +72,13 @@ def test_a_tile_takes_the_registers_that_there_are():
 
 
 @pytest.mark.skipif("+avx512f" not in FEATURES.split(","), reason="this processor has no AVX-512")
-def test_products_and_norms_have_the_same_bits_with_short_and_wide_registers(tmp_path):
+def test_all_that_trains_has_the_same_bits_with_short_and_wide_registers(tmp_path):
     narrow = ",".join(f.replace("+avx512", "-avx512") for f in FEATURES.split(","))
     made = {}
     for name, features in {"wide": FEATURES, "narrow": narrow}.items():
         env = os.environ | {"NUMBA_CPU_FEATURES": features}
-        subprocess.run([sys.executable, "-c", MADE, tmp_path / f"{name}.npz"], env=env, check=True)
+        told = [sys.executable, "-c", MADE, tmp_path / f"{name}.npz"]
+        subprocess.run(told, env=env, cwd=ROOT, check=True)
         made[name] = dict(np.load(tmp_path / f"{name}.npz"))
     assert made["wide"].pop("lane_bytes") == 128
     assert made["narrow"].pop("lane_bytes") == 64
