@@ -1,4 +1,4 @@
-"""Tiles: ROWS of lanes in registers, to which products are added, for numba."""
+"""Tiles: rows of lanes in registers, to which products are added, for numba."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ def load_rows(typing, array, at, apart, size, count):  # noqa: ARG001
     return rows(array, types.intp, types.intp, size, count), code
 
 
-@intrinsic
-def repeat(typing, lanes):  # noqa: ARG001
-    """ROWS rows that are all ``lanes``."""
-    rows = types.UniTuple(lanes, ROWS)
+@intrinsic(prefer_literal=True)
+def repeat(typing, lanes, count):  # noqa: ARG001
+    """``count`` rows that are all ``lanes``."""
+    rows = types.UniTuple(lanes, count.literal_value)
 
     def code(context, builder, signature, arguments):  # noqa: ARG001
-        return cgutils.pack_array(builder, arguments * ROWS)
+        return cgutils.pack_array(builder, arguments[:1] * rows.count)
 
-    return rows(lanes), code
+    return rows(lanes, count), code
 
 
-@intrinsic
-def steps(typing, start, apart, count):  # noqa: ARG001
-    """start + n apart of n = 0, 1, ..., ROWS - 1; where ``count`` are fewer, the last of them."""
-    rows = types.UniTuple(types.intp, ROWS)
+@intrinsic(prefer_literal=True)
+def steps(typing, start, apart, left, count):  # noqa: ARG001
+    """start + n apart, n = 0, 1, ..., ``count`` - 1; where fewer are ``left``, the last of them."""
+    rows = types.UniTuple(types.intp, count.literal_value)
 
     def code(context, builder, signature, arguments):  # noqa: ARG001
-        first, step, number = arguments
+        first, step, number, _ = arguments
         last, made = builder.sub(number, number.type(1)), []
-        for n in range(ROWS):
+        for n in range(rows.count):
             here = number.type(n)
             here = builder.select(builder.icmp_signed("<", here, last), here, last)
             made.append(builder.add(first, builder.mul(step, here)))
         return cgutils.pack_array(builder, made)
 
-    return rows(types.intp, types.intp, types.intp), code
+    return rows(types.intp, types.intp, types.intp, count), code
 
 
 @intrinsic
@@ -85,7 +85,7 @@ def plus(typing, rows, array, starts, at, factors):  # noqa: ARG001
     def code(context, builder, signature, arguments):
         sums, source, begin, place, by = arguments
         kind, made = by.type, []
-        for n in range(ROWS):
+        for n in range(rows.count):
             index = builder.add(builder.extract_value(begin, n), place)
             number = builder.load(address_in(context, builder, signature.args[1], source, index))
             spread = everywhere(builder, number, kind)

@@ -11,21 +11,28 @@ from collections.abc import Callable
 
 import numpy as np
 from numba import carray
+from numba.extending import overload
 
 from .compiled import exact
 from .lane_tiles import descend_rows, fetch, plus, repeat, steps, store_rows
-from .lanes import HALF, LANE_BYTES, ROWS, load, load_as, memory, store, turn
+from .lanes import HALF, LANE_BYTES, load, load_as, memory, store, turn
 
 Array = np.ndarray
 Two = tuple[int, int]
 NOTHING = (0, 0), (0, 0)
+# Bytes of a row and rows of ``out`` that are made at a time, sums in registers: of many columns,
+# of what is left of them, and of a few. AVX-512 has 32 registers, of which the first takes 24.
+TILES = ((256, 6), (128, 8), (64, 8)) if LANE_BYTES == 128 else ((64, 6), (64, 6), (32, 6))
+WIDEST, FEWEST, HIGHEST = TILES[0][0], TILES[2][0], max(rows for _, rows in TILES)
+TERMS = 4  # are added in turn without asking whether there are more
+IN_CACHE = 1 << 15  # bytes of w that the first cache holds, as they lie, beside x
 
 
-def _columns_of(size: int) -> Callable[..., None]:
-    """A loop that makes as many columns of ``out`` as ``size`` bytes hold.
+def _columns_of(size: int, height: int) -> Callable[..., None]:
+    """A loop that makes as many columns of ``out`` as ``size`` bytes hold, ``height`` rows a time.
 
-    From those of w in the ``panel``, and of b behind them, at ``tile``. At each term it fetches
-    what is ``ahead``, at a ``pace`` in bytes.
+    From those of w from ``begin`` on, and of b from ``tile`` on. Every other term it fetches what
+    is ``ahead``, at a ``pace`` in bytes a term.
     """
 
     @exact
@@ -34,8 +41,11 @@ def _columns_of(size: int) -> Callable[..., None]:
         start: int,
         by_row: int,
         by_term: int,
-        rows: int,
-        panel: Array,
+        shape: Two,
+        w: Array,
+        begin: int,
+        by_w_term: int,
+        b: Array,
         tile: int,
         out: Array,
         to: int,
@@ -44,18 +54,25 @@ def _columns_of(size: int) -> Callable[..., None]:
         ahead: Two,
         pace: Two,
     ) -> None:
-        (first, second), (step, other) = ahead, pace
-        biases, whole = repeat(load(panel, tile, size)), size // out.itemsize
-        for i in range(0, rows, ROWS):
-            starts = steps(start + i * by_row, by_row, rows - i)
-            sums, at = biases, 0
-            for k in range(0, tile, whole):
-                sums = plus(sums, x, starts, at, load(panel, k, size))
+        (first, second), (step, other), (rows, terms) = ahead, pace, shape
+        biases, last = repeat(load(b, tile, size), height), terms - terms % TERMS
+        for i in range(0, rows, height):
+            starts = steps(start + i * by_row, by_row, rows - i, height)
+            sums, at, place = biases, 0, begin
+            for _ in range(0, last, TERMS):
+                for n in range(TERMS):
+                    sums = plus(sums, x, starts, at, load(w, place, size))
+                    at += by_term
+                    place += by_w_term
+                    if n % 2:
+                        fetch(first)
+                        fetch(second)
+                        first += 2 * step
+                        second += 2 * other
+            for _ in range(last, terms):
+                sums = plus(sums, x, starts, at, load(w, place, size))
                 at += by_term
-                fetch(first)
-                fetch(second)
-                first += step
-                second += other
+                place += by_w_term
             if rate is None:
                 store_rows(out, to + i * by_out, by_out, rows - i, sums)
             else:
@@ -64,7 +81,8 @@ def _columns_of(size: int) -> Callable[..., None]:
     return columns
 
 
-_columns, _half_columns = _columns_of(LANE_BYTES), _columns_of(HALF)
+_LOOPS = {shape: _columns_of(*shape) for shape in TILES}
+_wide_columns, _columns, _few_columns = (_LOOPS[shape] for shape in TILES)
 
 
 @exact
@@ -94,26 +112,55 @@ def product(
     cache it takes as long as to multiply.
     """
     (rows, terms, units), (ahead, pace), lane = shape, _pace(soon, shape, panel), 0
+    lies = by_unit == 1 and terms * by_w_term * panel.itemsize <= IN_CACHE
+    lies = lies and w.itemsize == panel.itemsize
     while lane < units:
-        half = (units - lane) * out.itemsize <= HALF
-        whole = (HALF if half else LANE_BYTES) // out.itemsize
+        size, height = _tile((units - lane) * panel.itemsize)
+        whole = size // panel.itemsize
         wide, tile = min(whole, units - lane), terms * whole
-        _copy(w, begin + lane * by_unit, by_w_term, by_unit, terms, wide, panel, whole)
-        for u in range(whole):
-            panel[tile + u] = b[lane + u] if u < wide and len(b) else 0
-        if wide == whole:
-            _make(
-                x, start, by_row, by_term, rows, panel, tile, out, to + lane, units, half, rate,
-                ahead, pace,
-            )  # fmt: skip
-            times = terms * -(-rows // ROWS)
-            ahead = ahead[0] + pace[0] * times, ahead[1] + pace[1] * times
-        else:
+        for u in range(tile, tile + whole):
+            panel[u] = 0
+        if len(b):
+            for u in range(wide):
+                panel[tile + u] = b[lane + u]
+        if wide < whole:
+            _copy(w, begin + lane * by_unit, by_w_term, by_unit, terms, wide, panel, whole)
             _make_narrow(
-                x, start, by_row, by_term, rows, panel, tile, out, to + lane, units, half, rate,
+                x, start, by_row, by_term, rows, panel, tile, out, to + lane, units, size, rate,
                 wide,
             )  # fmt: skip
+        elif lies:
+            _make(
+                x, start, by_row, by_term, (rows, terms), _alike(w, panel), begin + lane, by_w_term,
+                panel, tile, out, to + lane, units, size, rate, ahead, pace,
+            )  # fmt: skip
+        else:
+            _copy(w, begin + lane * by_unit, by_w_term, by_unit, terms, wide, panel, whole)
+            _make(
+                x, start, by_row, by_term, (rows, terms), panel, 0, whole, panel, tile,
+                out, to + lane, units, size, rate, ahead, pace,
+            )  # fmt: skip
+        times = terms * -(-rows // height)
+        ahead = ahead[0] + pace[0] * times, ahead[1] + pace[1] * times
         lane += whole
+
+
+def _alike(w: Array, panel: Array) -> Array:
+    """``w``, of the precision of ``panel``; for code that is not run otherwise."""
+    return w if w.dtype == panel.dtype else panel
+
+
+@overload(_alike, inline="always")
+def _of_alike(w, panel):
+    return (lambda w, panel: w) if w.dtype == panel.dtype else (lambda w, panel: panel)
+
+
+@exact
+def _tile(left: int) -> tuple[int, int]:
+    """That of :data:`TILES` by which the next of so many bytes of columns are made."""
+    if left >= WIDEST:
+        return TILES[0]
+    return TILES[1] if left > FEWEST else TILES[2]
 
 
 @exact
@@ -121,8 +168,11 @@ def _pace(soon: tuple[Two, Two], shape: tuple[int, int, int], panel: Array) -> t
     """Where to begin to fetch, and how many bytes to go on at each term of each tile."""
     (rows, terms, units), here = shape, panel.ctypes.data
     (first, size), (second, other) = soon
-    tiles = -(-rows // ROWS) * max(1, units * panel.itemsize // LANE_BYTES)
-    times = max(1, tiles * terms)
+    left, times = units * panel.itemsize, 1
+    while left > 0:
+        tile, height = _tile(left)
+        left -= tile
+        times += terms * (-(-rows // height))
     ahead = first if size else here, second if other else here
     return ahead, (1 + size // times if size else 0, 1 + other // times if other else 0)
 
@@ -133,22 +183,28 @@ def _make(
     start: int,
     by_row: int,
     by_term: int,
-    rows: int,
-    panel: Array,
+    shape: Two,
+    w: Array,
+    begin: int,
+    by_w_term: int,
+    b: Array,
     tile: int,
     out: Array,
     to: int,
     by_out: int,
-    half: bool,
+    size: int,
     rate: float | None,
     ahead: Two,
     pace: Two,
 ) -> None:
-    columns = x, start, by_row, by_term, rows, panel, tile, out, to, by_out, rate, ahead, pace
-    if half:
-        _half_columns(*columns)
+    of_x, of_w = (x, start, by_row, by_term, shape), (w, begin, by_w_term, b, tile)
+    made = out, to, by_out, rate, ahead, pace
+    if size == TILES[0][0]:
+        _wide_columns(*of_x, *of_w, *made)
+    elif size == TILES[1][0]:
+        _columns(*of_x, *of_w, *made)
     else:
-        _columns(*columns)
+        _few_columns(*of_x, *of_w, *made)
 
 
 @exact
@@ -163,18 +219,18 @@ def _make_narrow(
     out: Array,
     to: int,
     by_out: int,
-    half: bool,
+    size: int,
     rate: float | None,
     wide: int,
 ) -> None:
     """The first ``wide`` columns, through memory behind those in the ``panel``."""
-    whole = (HALF if half else LANE_BYTES) // out.itemsize
-    at = tile + whole
-    for i in range(0, rows, ROWS):
-        some, here = min(ROWS, rows - i), start + i * by_row
+    whole = size // out.itemsize
+    at, terms, here = tile + whole, tile // whole, (panel.ctypes.data, panel.ctypes.data)
+    for i in range(0, rows, HIGHEST):
+        some = min(HIGHEST, rows - i)
         _make(
-            x, here, by_row, by_term, some, panel, tile, panel, at, whole, half, None,
-            (panel.ctypes.data, panel.ctypes.data), (0, 0),
+            x, start + i * by_row, by_row, by_term, (some, terms), panel, 0, whole, panel, tile,
+            panel, at, whole, size, None, here, (0, 0),
         )  # fmt: skip
         for n in range(some):
             for u in range(wide):
@@ -188,7 +244,7 @@ def _make_narrow(
 @exact
 def panel_size(terms: int, itemsize: int) -> int:
     """Numbers that :func:`product` needs: some columns of w, of b, and of ``out``."""
-    return (terms + 1 + ROWS) * (LANE_BYTES // itemsize)
+    return (terms + 1 + HIGHEST) * (WIDEST // itemsize)
 
 
 @exact
