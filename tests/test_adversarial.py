@@ -306,7 +306,7 @@ def test_weights_of_a_clipped_critic_are_within_their_bounds_after_each_turn():
     assert largest["discriminator"] == 0.03
     assert largest["generator"] > 0.1
     for name, player in match.players.items():
-        pairs = zip(flat(turns[name].before), player.learning, strict=True)
+        pairs = zip(turns[name].before["W"], player.parameters["W"][:-1], strict=True)
         for change, (old, new) in zip(turns[name].changes, pairs, strict=True):
             torch.testing.assert_close(change, old - new.detach(), **CLOSE)
 

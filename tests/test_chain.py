@@ -206,18 +206,35 @@ def test_a_probe_sees_nets_of_any_width(width, norm, monkeypatch):
         torch.testing.assert_close(seen[name], values, rtol=1e-10, atol=1e-13, equal_nan=True)
 
 
-def test_float32_parameters_beside_float64_samples_are_read_alone():
-    net, parameters, buffers = net_of(torch.float32)
+@pytest.mark.parametrize("norm", ["none", "layer"])
+def test_gradients_of_float32_parameters_beside_float64_samples_are_float64(norm):
+    net, parameters, buffers = net_of(torch.float32, norm=norm)
     assert not chain.is_known(net, parameters, samples(), buffers, learning=True)
+    found = []
+    for given in (parameters, {n: [t.double() for t in of] for n, of in parameters.items()}):
+        made = chain.passed(net, given, {}, samples(), lambda outputs: outputs.square().sum((1, 2)))
+        gradients, d_x = made.chain.gradients(made.d_outputs, given, with_x=True)
+        found.append([*flat(gradients), d_x, made.chain.of_samples(made.d_outputs, given)])
+    assert all(t.dtype == torch.float64 for t in found[0])
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
+def test_float32_parameters_do_not_learn_from_float64_samples():
+    net, parameters, _ = net_of(torch.float32)
     made = chain.passed(net, parameters, {}, samples(), lambda outputs: outputs.sum((1, 2)))
-    made.chain.see(made.d_outputs, parameters)
-    assert made.chain.of_samples(made.d_outputs, parameters).dtype == torch.float64
-    for learn in (
-        lambda: made.chain.gradients(made.d_outputs, parameters),
-        lambda: made.chain.descend(made.d_outputs, parameters, torch.ones(3, dtype=torch.float64)),
-    ):
-        with pytest.raises(ValueError, match="read, not learned"):
-            learn()
+    with pytest.raises(ValueError, match="read, not learned"):
+        made.chain.descend(made.d_outputs, parameters, torch.ones(3, dtype=torch.float64))
+
+
+def test_gradients_of_hidden_weights_are_left_out_where_they_are_not_asked_for():
+    net, parameters, buffers = net_of(norm="layer")
+    made = chain.passed(net, parameters, buffers, samples(), lambda out: out.square().sum((1, 2)))
+    every, _ = made.chain.gradients(made.d_outputs, parameters)
+    some, _ = made.chain.gradients(made.d_outputs, parameters, hidden=False)
+    assert some["W"][:-1] == [None] * net.depth
+    for name, tensors in every.items():
+        kept = slice(-1, None) if name == "W" else slice(None)
+        assert all(map(torch.equal, some[name][kept], tensors[kept]))
 
 
 @pytest.mark.parametrize("scale", [1e-36, 1e30])

@@ -97,7 +97,10 @@ def elsewhere(on_cpu):
     own = {"samples": samples_moved(on_cpu.samples), "lr": on_meta(on_cpu.lr)}
     if isinstance(on_cpu, Stack):
         return replace(on_cpu, **own, **moved(on_cpu), kept=on_meta(on_cpu.kept))
-    players = {name: replace(player, **moved(player)) for name, player in on_cpu.players.items()}
+    players = {
+        name: replace(player, **moved(player), chained=False)  # as a player there is
+        for name, player in on_cpu.players.items()
+    }
     return replace(on_cpu, **own, **players, draws=replace(on_cpu.draws, device=META))
 
 

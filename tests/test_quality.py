@@ -10,13 +10,13 @@ import torch
 from vanishing.engine import quality
 from vanishing.engine.quality import (
     Real,
+    _reach,
     compiled_sums,
     digit_classifier,
     digit_features,
     frechet,
-    high_quality_share,
     mmd2,
-    modes_covered,
+    modes_and_quality,
     sums_of_kernels,
 )
 from vanishing.parts.tasks import digits
@@ -34,6 +34,14 @@ def mmd(x, y):
     return mmd2(x, Real.of(y))
 
 
+def modes_covered(samples, centres=RING, sd=SD):
+    return modes_and_quality(samples, centres, sd)[0]
+
+
+def high_quality(samples, centres=RING, sd=SD):
+    return modes_and_quality(samples, centres, sd)[1]
+
+
 def of_modes(modes, m=400, seed=0):
     """Samples (m, 2) of the first so many modes in turn."""
     return RING[torch.arange(m) % modes] + SD * normal(seed, m, 2)
@@ -44,11 +52,11 @@ def of_modes(modes, m=400, seed=0):
 
 def test_samples_of_k_modes_cover_k_modes():
     samples = torch.stack([of_modes(k) for k in range(1, 9)])
-    assert modes_covered(samples, RING, SD).tolist() == list(range(1, 9))
+    assert modes_covered(samples).tolist() == list(range(1, 9))
 
 
 def test_share_of_high_quality_of_the_data_itself_is_that_of_a_gaussian_in_the_plane():
-    share = high_quality_share(of_modes(8, 40_000)[None], RING, SD)
+    share = high_quality(of_modes(8, 40_000)[None])
     # Four standard errors of a share about 1 - exp(-9/2).
     expected = 1 - math.exp(-4.5)
     assert float(share) == pytest.approx(
@@ -60,8 +68,8 @@ def test_a_sample_counts_within_three_standard_deviations_of_its_nearest_mode():
     inside = RING[3] + torch.tensor([0.0, 2.99 * SD])
     outside = RING[5] - torch.tensor([3.01 * SD, 0.0])
     samples = torch.stack([inside, outside, inside, torch.zeros(2)])[None]
-    assert high_quality_share(samples, RING, SD).tolist() == [0.5]
-    assert modes_covered(samples, RING, SD).tolist() == [1]
+    assert high_quality(samples).tolist() == [0.5]
+    assert modes_covered(samples).tolist() == [1]
 
 
 def test_a_sample_near_two_modes_counts_for_the_nearest_alone():
@@ -72,8 +80,8 @@ def test_a_sample_near_two_modes_counts_for_the_nearest_alone():
 def test_noise_and_samples_that_are_not_finite_cover_no_mode():
     samples = torch.stack([torch.zeros(50, 2), torch.full((50, 2), torch.nan)])
     samples[1, ::2] = torch.inf
-    assert modes_covered(samples, RING, SD).tolist() == [0, 0]
-    assert high_quality_share(samples, RING, SD).tolist() == [0, 0]
+    assert modes_covered(samples).tolist() == [0, 0]
+    assert high_quality(samples).tolist() == [0, 0]
 
 
 # Kernel distance
@@ -124,18 +132,22 @@ def test_mmd_of_real_data_with_many_copies_has_a_bandwidth():
     assert mmd(normal(8, 1, 20, 2), y).isfinite().all()
 
 
-def test_sums_of_kernels_are_the_same_compiled_and_by_torch():
+@pytest.mark.parametrize("widest", [3.0, 100.0])
+def test_sums_of_kernels_are_the_same_compiled_and_by_torch(widest):
     """Whatever the number of values: near points far from 0, points that are equal or far apart."""
     for values in (1, 2, 3, 64):
         x, y = normal(20, 3, 40, values), normal(21, 30, values)
         x[0, :5], x[1], x[2, 3] = y[:5], x[1] * 1e-9 + 1e6, 1e200
-        expected = sums_of_kernels(x, y, 3.0)
-        for found, sums in zip(compiled_sums(x, y, 3.0), expected, strict=True):
+        expected = sums_of_kernels(x, y, widest)
+        for found, sums in zip(compiled_sums(x, y, widest), expected, strict=True):
             torch.testing.assert_close(found, sums, rtol=1e-13, atol=1e-12)  # of 780 or more
         assert (expected[0] > 0).all()
 
 
-@pytest.mark.parametrize("exponent", [0.0, 1e-12, 1e-3, 0.1, 0.7, 1.0, 3.0, 10.0, 30.0, 39.0])
+EXPONENTS = [0.0, 1e-12, 1e-3, 0.1, 0.4, 0.7, 1.0, 1.19, 1.21, 3.0, 10.0, 30.0, 39.0]
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
 def test_a_kernel_of_a_pair_is_that_of_the_system_library(exponent):
     """To 2e-14 each, of the widest one's exponent; the others have 4, 16, 64 and 256 times it."""
     apart = torch.tensor([[[0.0], [math.sqrt(2 * exponent)]]], dtype=torch.float64)
@@ -143,6 +155,13 @@ def test_a_kernel_of_a_pair_is_that_of_the_system_library(exponent):
     own, shared = compiled_sums(apart, apart[0], 1.0)
     assert float(own) == pytest.approx(expected, abs=2e-14)
     assert float(shared) == pytest.approx(2 * 5 + 2 * expected, abs=4e-14)
+
+
+def test_runs_are_near_where_no_two_points_are_further_apart_than_the_first_series_reaches():
+    """Those of a run, and of a run and the real data."""
+    ends = torch.tensor([[[0.0, 0.0], [1.0, 1.0]], [[0.0, 0.0], [3.0, 0.0]], [[0.5, 0.5]] * 2])
+    reach = _reach(ends.double(), torch.tensor([[0.0, -1.0]], dtype=torch.float64))
+    assert reach.tolist() == [1 + 4, 9 + 1, 0.25 + 2.25]
 
 
 def test_pairs_beyond_all_kernels_add_nothing_that_counts():
@@ -196,8 +215,8 @@ def test_frechet_is_the_same_both_ways():
 
 
 MEASURES = {
-    "modes": lambda x, y: modes_covered(x, RING, SD),
-    "high_quality": lambda x, y: high_quality_share(x, RING, SD),
+    "modes": lambda x, y: modes_covered(x),
+    "high_quality": lambda x, y: high_quality(x),
     "mmd": mmd,
     "frechet": frechet,
 }

@@ -116,17 +116,31 @@ class Chain:
         return made.view(runs, batch, outputs)
 
     def gradients(
-        self, d_outputs: Tensor, parameters: Parameters, lowest: int = 0, with_x: bool = False
+        self,
+        d_outputs: Tensor,
+        parameters: Parameters,
+        lowest: int = 0,
+        with_x: bool = False,
+        hidden: bool = True,
     ) -> tuple[Parameters, Tensor | None]:
-        """Those of all parameters from layer ``lowest`` (an index) on, and of x where wanted."""
+        """Those of all parameters from layer ``lowest`` (an index) on, and of x where wanted.
+
+        None of ``hidden`` weights where they are not.
+        """
         made = {
-            name: [torch.empty_like(t) if n >= lowest else None for n, t in enumerate(of)]
+            name: [self._like(t) if n >= lowest else None for n, t in enumerate(of)]
             for name, of in parameters.items()
             if name in NAMES
         }
+        if not hidden:
+            made["W"][:-1] = [None] * (len(made["W"]) - 1)
         d_x = torch.empty_like(self.x if with_x else self.x[:0])
         self._back(d_outputs, parameters, made, lowest, d_x)
         return made, d_x if with_x else None
+
+    def _like(self, tensor: Tensor) -> Tensor:
+        """Memory for the gradient of a tensor: in the precision of x."""
+        return torch.empty_like(tensor, dtype=self.x.dtype)
 
     def of_samples(self, d_outputs: Tensor, parameters: Parameters) -> Tensor:
         """What is lost by x alone."""
@@ -169,7 +183,7 @@ class Chain:
     ) -> None:
         rates = self.x.new_empty(0) if rates is None else rates
         places, narrow = self._learned(parameters)
-        if narrow and (made or len(rates)):
+        if narrow and len(rates):
             raise ValueError("float32 parameters beside float64 samples are read, not learned.")
         nothing = {name: [None] * len(of) for name, of in parameters.items()}
         back_kernels.backward(

@@ -78,7 +78,7 @@ def backward(
     An address may be 0, of what is not asked for; with ``rates``, one a run, what has learned makes
     a step of gradient descent at once. Below the layer with index ``lowest`` nothing is done.
     ``d_x``, of the samples, the ``look`` and the ``moves`` are filled where they are not empty.
-    Where what has ``learned`` is ``narrow``, only ``d_x`` and the ``look`` may be.
+    Gradients are as precise as x; where what has ``learned`` is ``narrow`` there are no ``rates``.
     """
     (batch, inputs, units, outputs), weights, out = sizes, learned[0], kept[2]
     depth, like, widest = len(weights) - 1, x.dtype.type(0), max(inputs, units, outputs)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..parts.seeds import generator_of
+from . import chain
 from .feedforward import OnPhi, pass_forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
 from .network import Buffers, Network, Parameters, flat, without_running
@@ -19,13 +20,13 @@ Values = list[list[Tensor]]  # of each layer, of each pass that a player made
 
 @dataclass
 class Turn:
-    """What an update of a player was made of; lists are in the order of the tensors that learn."""
+    """What an update of a player was made of; gradients are in the order of what learns."""
 
     losses: Tensor  # (runs), before the update
     nonfinite: Tensor | None  # (runs): see :func:`.adversarial._nonfinite`
     gradients: list[Tensor]  # before clipping
-    before: Parameters | None = None  # the parameters before it, where they were asked for
-    changes: list[Tensor] | None = None  # what was taken from the tensors, likewise
+    before: Parameters | None = None  # the hidden weights before it, where they were asked for
+    changes: list[Tensor] | None = None  # what was taken from these, likewise
 
 
 @dataclass
@@ -36,9 +37,11 @@ class Player:
     parameters: Parameters
     buffers: Buffers
     initial: Parameters  # as they were at step 0
-    learning: list[Tensor]  # the parameters that learn, in the order of flat()
+    learning: list[Tensor]  # the parameters that learn, as flat() orders them: W first
+    chained: bool = False  # its updates go by compiled loops, see :mod:`.chain`
     state: list[dict] = field(default_factory=list)  # the optimizer's, a dict a learning tensor
     turns: int = 0  # updates made so far
+    chains: dict[int, chain.Chain] = field(default_factory=dict)  # by samples of their pass
     last: Turn | None = None
     earlier: Turn | None = None  # the one before the last
 
@@ -51,7 +54,9 @@ class Player:
         scale_to_unit_variance(net, parameters, inits, x)
         learning = [t.requires_grad_() for t in flat(parameters)]
         iterated = without_running(initial_buffers(net, parameters))
-        return cls(net, parameters, iterated, copied(parameters), learning, [{} for _ in learning])
+        chained = chain.is_known(net, parameters, x, iterated, learning=True)
+        state = [{} for _ in learning]
+        return cls(net, parameters, iterated, copied(parameters), learning, chained, state)
 
     def exact(self) -> Player:
         """A copy in float64, for a probe: gradients flow to it, and nothing back."""
@@ -83,6 +88,25 @@ class Player:
             self.net, self.parameters, x, self.buffers, learning, kept,
             on_phi=on_phi, values=values,
         )  # fmt: skip
+
+    def chain_of(self, x: Tensor) -> chain.Chain:
+        """The pass of ``x`` (runs, batch, inputs) in compiled loops, where it is ``chained``.
+
+        In the memory of the pass before of as many samples.
+        """
+        known = self.chains.get(x.shape[1])
+        if known is None:
+            known = self.chains[x.shape[1]] = chain.Chain.of(self.net, x)
+        known.x = x.contiguous()
+        return known
+
+    def makes(self, latent: Tensor, values: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """A generator's samples of noise, to which no gradient flows; where asked for, its h."""
+        if self.chained and not values:
+            return self.chain_of(latent).forward(self.parameters), []
+        with torch.no_grad():
+            samples, h, _ = self.sees(latent, values=values)
+        return samples, h
 
     def judges(self, x: Tensor) -> Tensor:
         """A discriminator's output on samples, (runs, batch)."""

@@ -29,27 +29,16 @@ EPOCHS, BATCH, RATE, MOMENTUM = 20, 64, 0.1, 0.9  # of its training
 Layers = Sequence[tuple[Tensor, Tensor]]  # weights (inputs, units) and biases (units)
 
 
-def high_quality_share(samples: Tensor, centres: Tensor, sd: float) -> Tensor:
-    """The share of ``samples`` (runs, m, d) within 3 ``sd`` of the nearest of ``centres`` (k, d).
+def modes_and_quality(samples: Tensor, centres: Tensor, sd: float) -> tuple[Tensor, Tensor]:
+    """How many modes are covered by samples of high quality, and the share of these, (runs) each.
 
-    (runs), from 0 to 1 (Srivastava et al. 2017). A sample that is not finite is near none.
+    A sample, of (runs, m, d), is of high quality within 3 ``sd`` of the nearest of ``centres``
+    (k, d), and covers that one (Srivastava et al. 2017); one that is not finite is near none.
     """
-    return _hits(samples, centres, sd).sum(1) / samples.shape[1]
-
-
-def modes_covered(samples: Tensor, centres: Tensor, sd: float) -> Tensor:
-    """How many ``centres`` are the nearest of at least one sample of high quality, (runs).
-
-    Arguments as of :func:`high_quality_share` (Srivastava et al. 2017).
-    """
-    return (_hits(samples, centres, sd) > 0).double().sum(1)
-
-
-def _hits(samples: Tensor, centres: Tensor, sd: float) -> Tensor:
-    """How many samples are nearest to a centre, and within 3 sd of it, (runs, k)."""
-    distance, nearest = _distances(samples.double(), centres.to(samples.device).double()).min(-1)
+    distance, nearest = _distances(centres.to(samples.device).double(), samples.double()).min(1)
     hits = distance.new_zeros(len(samples), len(centres))
-    return hits.scatter_add_(1, nearest, (distance <= NEAR * sd).double())
+    hits.scatter_add_(1, nearest, (distance <= NEAR * sd).double())
+    return (hits > 0).double().sum(1), hits.sum(1) / samples.shape[1]
 
 
 def _distances(x: Tensor, y: Tensor) -> Tensor:
@@ -98,13 +87,21 @@ def sums_of_kernels(x: Tensor, y: Tensor, widest: float) -> tuple[Tensor, Tensor
 
 def compiled_sums(x: Tensor, y: Tensor, widest: float) -> tuple[Tensor, Tensor]:
     """The same by :mod:`.quality_kernels`, on a CPU."""
+    scale = 1 / (2 * widest**2)
+    near = (_reach(x, y) * scale <= loops.NEAR).numpy()
     even = x.shape[2] % 2  # a value that all points share makes no distance
     x, y = (torch.nn.functional.pad(t, (0, even)).mT.contiguous().numpy() for t in (x, y))
     own, shared = np.empty(len(x)), np.empty(len(x))
-    scale, row = 1 / (64 * widest**2), np.empty(max(x.shape[2], y.shape[1]))
-    loops.own_sums(x, scale, row, own)
-    loops.shared_sums(x, y, scale, row, shared)
+    row = np.empty(max(x.shape[2], y.shape[1]))
+    loops.own_sums(x, scale, near, row, own)
+    loops.shared_sums(x, y, scale, near, row, shared)
     return torch.from_numpy(own), torch.from_numpy(shared)
+
+
+def _reach(x: Tensor, y: Tensor) -> Tensor:
+    """The squared diagonal (runs) of the box that holds a run's points and ``y``."""
+    most = torch.maximum(x.amax(1), y.amax(0))
+    return (most - torch.minimum(x.amin(1), y.amin(0))).square().sum(1)
 
 
 def load() -> None:
