@@ -6,6 +6,7 @@ import pytest
 from vanishing.engine.compiled import exact
 from vanishing.engine.fast_phi import sigmoid, tanh
 from vanishing.engine.lane_numbers import BYTES, if_at_most, if_less, read, write
+from vanishing.engine.lane_totals import doubled, largest_of, total_of
 
 TWO, THREE = np.float32(2), np.float32(3)
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-30, -87.5, 88.0, -709.0, 9.3, -19.2]
@@ -59,3 +60,23 @@ def test_what_is_behind_the_count_is_neither_read_nor_written(dtype, count):
 @exact
 def _copy_one_more(x, out, count):
     write(out, 0, count, read(x, 0, count) + 1.0)
+
+
+@exact
+def _totals(x, out):
+    h = read(x, 0, len(x))
+    out[0], out[1], out[2] = total_of(h), total_of(doubled(h)), largest_of(h)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 5, 8])
+def test_totals_are_of_all_lanes_and_in_float64_where_they_are_doubled(dtype, count):
+    x, out = np.linspace(1, 2, count).astype(dtype), np.empty(3)
+    x[-1] = 1e9
+    _totals(x, out)
+    assert out[0] == pytest.approx(x.sum(dtype=np.float64), rel=float(np.finfo(dtype).eps))
+    assert out[1] == pytest.approx(x.sum(dtype=np.float64), rel=1e-15)
+    assert out[2] == x.max()
+    x[0] = np.inf
+    _totals(x, out)
+    assert (out == np.inf).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vanishing.engine import fused_recurrent, unroll_kernels
+from vanishing.engine import fused_recurrent, look_kernels, recurrent_pass, unroll_kernels
 from vanishing.engine.forward import forward
 from vanishing.engine.network import Network
 from vanishing.engine.recurrent_pass import Kept, Looked, pass_of
@@ -81,6 +81,51 @@ def test_looks_tell_what_kept_values_tell(recurrence, activation, answer, dtype)
         return loss.per_sample(outputs, labels).sum()
 
     assert_tell_the_same(kept, looked, total, parameters["W"][: net.depth], dtype)
+
+
+@pytest.mark.parametrize("width", [1, 16, 33, 40])
+@pytest.mark.parametrize("recurrence", CELLS)
+def test_looks_of_any_width_tell_what_kept_values_tell(recurrence, width):
+    """Of less than what is read at once, of as much, and of more."""
+    net, parameters, x, _ = given("every", recurrence=recurrence, width=width, depth=2)
+    kept, looked = both(net, parameters, x)
+    weights = parameters["W"][: net.depth]
+    assert_tell_the_same(kept, looked, lambda outputs: outputs.square().sum(), weights)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+def test_a_gate_that_is_just_nearly_shut_or_open_is_counted(dtype, monkeypatch):
+    monkeypatch.setattr(recurrent_pass, "NEARLY", 0.5)
+    net, parameters, x, _ = given("end", dtype, recurrence="lstm", activation="relu")
+    with torch.no_grad():
+        parameters["W"][0].zero_()
+        parameters["b"][0].zero_()
+        parameters["b"][0][1, 0, 0] = 1e-6
+    width = net.architecture.width
+    kept, looked = both(net, parameters, x)
+    for gate, of_kept in zip(looked.of_gates(0), kept.of_gates(0), strict=True):
+        assert_same(gate, of_kept, rtol=1e-12, atol=1e-12)
+    taken, *others = looked.of_gates(0)
+    assert taken["shut"].tolist() == [1, 1 - 1 / width]
+    assert all((gate["shut"] == 1).all() for gate in others)
+    assert all((gate["ajar"] == 0).all() for gate in (taken, *others))
+    found = looked.of_values()
+    assert (found["q"][:, 0] == 0).all()
+    assert (found["dead_fraction"][:, 0] == 1).all()  # phi'(0) of a relu is 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("first", [0.0, 1e3, -1e9, np.inf, np.nan])
+def test_the_spread_keeps_its_digits_far_from_0_and_from_the_first_number(first, dtype):
+    """Numbers about 1000, whose squares about their mean are a millionth of a millionth."""
+    values = (1e3 + 1e-3 * np.random.default_rng(0).standard_normal((8, 40))).astype(dtype)
+    values[0, 3] = first
+    ones, part = np.ones(look_kernels.BYTES // values.itemsize, dtype), values[:, 3:36]
+    total, about = look_kernels._spread((values.ravel(), 3, 40, 8, 33), ones)
+    wide = part.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(total, wide.sum(), rtol=1e-12)
+        np.testing.assert_allclose(about, ((wide - wide.mean()) ** 2).sum(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-170, 1e-310, 1e160, float("nan"), float("inf")])

@@ -48,7 +48,7 @@ KINDS = {
     "zero": lambda n: np.zeros((COUNT, n, n)),
     "top values nearly equal": lambda n: _of_values([1.0, -0.99999, 0.999], n, _turned(n)),
     "of one pair": lambda n: _of_values([1.0, 1 - 1e-9, 0.5], n, _turned(n)),
-    "begun beside the top": lambda n: _of_values([0.97, 1.0, 0.5], n, _from_the_start(n)),
+    "begun beside the top": lambda n: _of_values([0.75, 1.0, 0.5], n, _from_the_start(n)),
     "graded": lambda n: _drawn(COUNT, n, n) * np.divide.outer(g := np.geomspace(1, 1e12, n), g),
     "mostly of rank 1": lambda n: _drawn(COUNT, n, n) + 1e6 * _of_rank_1(n) @ np.eye(n, k=1),
     "nilpotent": lambda n: np.tile(np.eye(n, k=1), (COUNT, 1, 1)),
@@ -92,6 +92,27 @@ def test_a_matrix_without_an_answer_goes_to_the_general_solver_alone(solved):
     matrices[3] = torch.from_numpy(_turned(32)[0])
     assert spectral_radius(matrices)[3] == pytest.approx(1.0, rel=1e-12)
     assert solved[0] == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_matrix_that_is_not_finite_has_neither_and_spoils_no_other(value):
+    matrices = torch.from_numpy(KINDS["normal"](32))
+    for of in (spectral_radius, spectral_norm):
+        finite, spoiled = matrices.clone(), matrices.clone()
+        spoiled[2, 5, 7] = value
+        expected = of(finite)
+        expected[2] = torch.nan
+        assert torch.equal(of(spoiled).nan_to_num(), expected.nan_to_num())
+        assert of(spoiled)[2].isnan()
+
+
+def test_columns_far_below_the_others_do_not_hide_an_answer():
+    matrices = KINDS["normal"](32)
+    matrices[:, :, 16:] *= 1e-200
+    radius, norm = (of(torch.from_numpy(matrices)) for of in (spectral_radius, spectral_norm))
+    square, tall = matrices[:, :16, :16], matrices[:, :, :16]
+    np.testing.assert_allclose(radius, np.abs(np.linalg.eigvals(square)).max(1), rtol=1e-10)
+    np.testing.assert_allclose(norm, np.linalg.norm(tall, 2, axis=(1, 2)), rtol=1e-10)
 
 
 def test_a_matrix_alone_has_the_bits_that_it_has_among_others():

@@ -11,7 +11,7 @@ import numpy as np
 from .compiled import exact
 from .fast_phi import ONE, ZERO
 from .lane_numbers import BYTES, if_at_most, if_less, read, size_of, write
-from .lane_sums import added, doubled, filled, ones_of
+from .lane_totals import doubled, filled, ones_of, total_of
 from .lanes import Lanes
 from .layer_kernels import LEAKY, RELU, SIGMOID, TANH
 from .sum_kernels import count_small, finite_in, scaled, scan
@@ -66,9 +66,9 @@ def look_at_phi(
             flats, lows = flats + here, lows + if_at_most(x, below, here, none)
             moves = if_at_most(steepness, ZERO, moves, ones)
         write(marks, u, left, moves)
-        total, squares = total + added(of_h), squares + added(of_squares)
-        flat[n, run, 0] += added(doubled(lows))
-        flat[n, run, 1] += added(doubled(flats))
+        total, squares = total + total_of(of_h), squares + total_of(of_squares)
+        flat[n, run, 0] += total_of(doubled(lows))
+        flat[n, run, 1] += total_of(doubled(flats))
     found = sums[n, run]
     found[0], found[1], found[2] = len(h), total, squares
     found[5] = finite_in(h, squares)

@@ -33,7 +33,7 @@ class Look:
     batch: int
     limits: np.ndarray
     values: np.ndarray  # (steps, runs, ...), see .look_kernels
-    sizes: np.ndarray  # (runs, batch x units): of phi', added up over the steps
+    sizes: np.ndarray  # (runs, units): of phi', added up over samples and steps
     delta: list[np.ndarray] = field(default_factory=list)  # of each way back, likewise
     again: bool = False  # after this way back comes another: what it needs is kept
 
@@ -48,7 +48,7 @@ class Look:
             batch,
             limits := loops.rounded_down(np.array(bounds), x),
             np.empty((steps, runs, numbers)),
-            np.zeros((runs, batch * net.architecture.width), limits.dtype),
+            np.zeros((runs, net.architecture.width), limits.dtype),
         )
 
     def another_way_back(self) -> np.ndarray:
@@ -59,12 +59,12 @@ class Look:
     @property
     def each(self) -> int:
         """Numbers a step."""
-        return self.sizes.shape[1]
+        return self.batch * self.sizes.shape[1]
 
     @property
     def dead(self) -> np.ndarray:
         """The share of units whose phi' was 0 everywhere, (runs)."""
-        return (self.sizes.reshape(len(self.sizes), self.batch, -1) == 0).all(1).mean(1)
+        return (self.sizes == 0).mean(1)
 
 
 def of_values(looks: Sequence[Look]) -> Measures:

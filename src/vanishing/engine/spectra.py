@@ -18,25 +18,35 @@ kernels = Lazy("vanishing.engine.spectral_kernels")  # numba takes a third of a 
 
 
 def spectral_radius(matrices: Tensor) -> Tensor:
-    """The largest absolute eigenvalue of ``matrices`` (runs, n, n), in float64 and finite."""
+    """The largest absolute eigenvalue of ``matrices`` (count, n, n), in float64.
+
+    NaN where a matrix is not finite.
+    """
     return _largest(matrices, False, lambda some: torch.linalg.eigvals(some).abs().amax(1))
 
 
 def spectral_norm(matrices: Tensor) -> Tensor:
-    """The largest singular value of ``matrices`` (runs, n, n), in float64 and finite."""
+    """The largest singular value, likewise."""
     return _largest(matrices, True, lambda some: torch.linalg.matrix_norm(some, 2))
 
 
 def _largest(matrices: Tensor, of_squares: bool, solve: Callable[[Tensor], Tensor]) -> Tensor:
     if matrices.device.type != "cpu":
-        return solve(matrices)
+        return _solved(matrices, solve)
     made = np.empty(len(matrices))
     kernels.largest(matrices.contiguous().numpy(), of_squares, made)
     found = torch.from_numpy(made)
     missed = found.isnan()
     if missed.any():
-        found[missed] = solve(matrices[missed])
+        found[missed] = _solved(matrices[missed], solve)
     return found
+
+
+def _solved(matrices: Tensor, solve: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a solver, which takes finite numbers alone, makes of all that are."""
+    finite = matrices.isfinite().flatten(1).all(1)
+    found = solve(torch.where(finite.view(-1, 1, 1), matrices, 0.0))
+    return torch.where(finite, found, torch.nan)
 
 
 def load() -> None:

@@ -87,30 +87,25 @@ def of_recurrences(net: Network, parameters: Parameters, seen: Pass) -> dict[str
     ``spectral_norm`` its largest singular value; a gate's mean and sd are over samples, units and
     time, as are the shares that are nearly shut or open.
     """
-    found: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
-    for layer in range(net.depth):
-        weights = recurrent_weights(net, parameters, layer)
-        for name, weight in zip(net.recurrence.columns, weights, strict=True):
-            for measure, value in _of_weight(weight.detach().double()).items():
-                found[name][measure].append(value)
-        for name, gate in zip(net.recurrence.gates, seen.of_gates(layer), strict=True):
-            for measure, value in _of_gate(gate).items():
-                found[name][measure].append(value)
-    return {
-        name: {measure: torch.stack(rows, dim=1) for measure, rows in measures.items()}
-        for name, measures in found.items()
-    }
+    layers = range(net.depth)
+    weights = [torch.stack(recurrent_weights(net, parameters, layer)) for layer in layers]
+    of_weights = _of_weights(torch.stack(weights).detach().double())
+    gates = [seen.of_gates(layer) for layer in layers]
+    found: dict[str, Measures] = defaultdict(dict)
+    for n, name in enumerate(net.recurrence.columns):
+        found[name] |= {measure: values[:, n].T for measure, values in of_weights.items()}
+    for n, name in enumerate(net.recurrence.gates):
+        of_layers = [_of_gate(of_layer[n]) for of_layer in gates]
+        for measure in of_layers[0]:
+            found[name][measure] = torch.stack([of[measure] for of in of_layers], dim=1)
+    return dict(found)
 
 
-def _of_weight(weight: Tensor) -> dict[str, Tensor]:
-    """Of U (runs, units, units); NaN in a run where it is not finite, which no solver takes."""
-    finite = weight.isfinite().flatten(1).all(1)
-    safe = torch.where(finite.view(-1, 1, 1), weight, 0.0)
-    found = {
-        "spectral_radius": spectral_radius(safe),
-        "spectral_norm": spectral_norm(safe),
-    }
-    return {name: torch.where(finite, value, torch.nan) for name, value in found.items()}
+def _of_weights(weights: Tensor) -> Measures:
+    """Of U (..., units, units)."""
+    flat = weights.flatten(0, -3)
+    found = {"spectral_radius": spectral_radius(flat), "spectral_norm": spectral_norm(flat)}
+    return {name: values.view(weights.shape[:-2]) for name, values in found.items()}
 
 
 def _of_gate(seen: Measures) -> Measures:

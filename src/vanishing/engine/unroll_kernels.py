@@ -11,8 +11,9 @@ from numba import carray
 
 from . import look_kernels
 from .compiled import exact
+from .lane_numbers import BYTES
 from .lanes import memory
-from .product_kernels import panel_size, product
+from .product_kernels import NOTHING, Two, panel_size, product
 from .step_kernels import (
     At,
     gru,
@@ -28,6 +29,7 @@ from .step_kernels import (
 )
 
 VANILLA, LEAKY, LSTM, GRU, MINIMAL_GATED = range(5)  # cells
+NONE, ONE = np.int64(0), np.int64(1)  # not of a type of their own, for which all is compiled again
 TERMS = 128  # of a sum over samples and steps that are multiplied at a time: they fit into a cache
 Array = np.ndarray
 
@@ -39,11 +41,24 @@ def _multiply(
     out: Array,
     shape: tuple[int, int, int],
     panel: Array,
+    soon: tuple[Two, Two],
 ) -> None:
-    """x w; of x its numbers, where it starts and steps by row and term, of w likewise by term."""
+    """x w; of x its numbers, where it starts and steps by row and term, of w likewise by term.
+
+    Meanwhile what is needed ``soon`` is fetched, see :func:`.product_kernels.product`.
+    """
     (xs, start, by_row, by_term), (ws, begin, by_w_term) = x, w
     none = np.empty(0, out.dtype)
-    product(xs, start, by_row, by_term, ws, begin, by_w_term, 1, none, out, 0, shape, panel)
+    product(
+        xs, start, by_row, by_term, ws, begin, by_w_term, 1, none, out, 0, shape, panel, None, soon
+    )
+
+
+@exact
+def _of_step(numbers: Array, t: int) -> Two:
+    """Where a step's of a run are, and how many bytes."""
+    size = numbers.itemsize * numbers.shape[1] * numbers.shape[2]
+    return numbers.ctypes.data + t * size, size
 
 
 @exact
@@ -81,18 +96,20 @@ def forward(
     columns, keep, slots = v.shape[2], p.shape[1] > 1, max(c.shape[1], 1)
     z = np.empty((batch, columns), v.dtype)
     panel, made = np.empty(panel_size(terms, v.itemsize), v.dtype), z.ravel()
-    room = np.empty(2 * sizes.shape[1], v.dtype)
+    ones = np.ones(BYTES // v.itemsize, v.dtype)
     (by_run, by_step, by_sample), units = apart, c.shape[3]
     inputs, seen_below = terms - units - 1, carray(memory(below, v.dtype.type(0)), 1)
+    found, moves = seen.ravel(), sizes.ravel()
     for run in range(runs):
-        weight, sees = v[run].ravel(), s[run].ravel()
+        weight, sees, kept = v[run].ravel(), s[run].ravel(), p[run].ravel()
         s[run, 0, :, inputs + 1 :] = 0
         c[run, :1] = 0
         for t in range(steps):
             _see(seen_below, run * by_run + t * by_step, by_sample, inputs, s[run, t])
             _multiply(
-                (sees, t * batch * terms, terms, 1), (weight, 0, columns), made,
+                (sees, t * batch * terms, terms, ONE), (weight, NONE, columns), made,
                 (batch, terms, columns), panel,
+                (_of_step(p[run], t if keep else 0), _of_step(s[run], t + 1)),
             )  # fmt: skip
             at = (t, t if keep else 0, t % slots, (t + 1) % slots)
             if kind == VANILLA:
@@ -107,8 +124,12 @@ def forward(
                 minimal(z, p[run], s[run], c[run], at, which, alpha)
             if len(seen):
                 look_kernels.forward(
-                    z, p[run], s[run], at, form, limits, seen[t, run], sizes[run], room
-                )
+                    (made, 0, columns, batch, units),
+                    (kept, at[1] * batch * columns, columns, batch, units),
+                    (sees, (t + 1) * batch * terms + terms - units, terms, batch, units),
+                    form, limits, (found, (t * runs + run) * seen.shape[2]),
+                    (moves, run * units), ones,
+                )  # fmt: skip
 
 
 @exact
@@ -162,13 +183,13 @@ def backward(
     units, every, terms = grad.shape[3], grad.shape[1] > 1, s.shape[3]
     da, dc = np.empty((batch, units), p.dtype), np.empty((batch, units), p.dtype)
     panel = np.empty(panel_size(columns, p.itemsize), p.dtype)
-    room = np.empty(batch * units, p.dtype)
+    ones = np.ones(BYTES // p.itemsize, p.dtype)
     some = max(1, TERMS // batch)  # steps that are multiplied together
     part, sums = np.empty(batch * units, p.dtype), np.empty(terms * columns, p.dtype)
-    of_sums = np.empty(panel_size(some * batch, p.itemsize), p.dtype)
+    of_sums, found = np.empty(panel_size(some * batch, p.itemsize), p.dtype), seen.ravel()
     for run in range(runs):
         weight, dz, sees = back[run].ravel(), p[run].ravel(), s[run].ravel()
-        of_da, of_grad = da.ravel(), grad[run].ravel()
+        of_da, of_grad, past = da.ravel(), grad[run].ravel(), c[run] if c.shape[1] else s[run]
         for i in range(batch * units):
             of_da[i] = of_grad[len(of_grad) - batch * units + i]
             dc[i // units, i % units] = 0
@@ -176,23 +197,25 @@ def backward(
             at, here = (t, t, t, t + 1), t * batch * columns
             _step_back(kind, p[run], s[run], c[run], da, dc, at, which, alpha)
             if len(seen):
-                look_kernels.backward(p[run, t], first, seen[t, run], room)
+                delta = dz, here + first, columns, batch, units
+                look_kernels.backward(delta, (found, (t * runs + run) * seen.shape[2]), ones)
             if d_below.shape[3]:
                 _multiply(
-                    (dz, here, columns, 1), (weight, 0, terms), d_below[run, t].ravel(),
-                    (batch, columns, d_below.shape[3]), panel,
+                    (dz, here, columns, ONE), (weight, NONE, terms), d_below[run, t].ravel(),
+                    (batch, columns, d_below.shape[3]), panel, NOTHING,
                 )  # fmt: skip
             if len(d_v) and t % some == 0:
                 _multiply(
-                    (sees, t * batch * terms, 1, terms), (dz, here, columns), sums,
-                    (terms, min(some, steps - t) * batch, columns), of_sums,
+                    (sees, t * batch * terms, ONE, terms), (dz, here, columns), sums,
+                    (terms, min(some, steps - t) * batch, columns), of_sums, NOTHING,
                 )  # fmt: skip
                 _add(d_v[run].ravel(), sums)
             if not t:  # nothing comes before it
                 break
             _multiply(
-                (dz, here, columns, 1), (weight, terms - units, terms), part,
+                (dz, here, columns, ONE), (weight, terms - units, terms), part,
                 (batch, columns, units), panel,
+                (_of_step(p[run], t - 1), _of_step(past, t - 1)),
             )  # fmt: skip
             if not carries:
                 for i in range(batch * units):
