@@ -232,15 +232,15 @@ def _slopes(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The sum of mean losses (runs), and its derivatives by ``outputs``, (runs, batch) each.
 
-    A mean's own derivative is known: a graph of it would take as long as that of all else.
+    There are as many samples of either kind. A mean's own derivative is known: a graph of it would
+    take as long as that of all else.
     """
     at = [output.detach().requires_grad_() for output in outputs]
     found = losses_of(*at)
-    learn = [loss for loss in found if loss.requires_grad]  # others are constants
-    shares = [torch.full_like(loss, 1 / loss.shape[1]) for loss in learn]
-    d = torch.autograd.grad(learn, at, shares, materialize_grads=True)
+    total = sum(loss.sum() for loss in found)
+    d = torch.autograd.grad(total, at, materialize_grads=True)
     first, *others = (loss.detach().mean(1) for loss in found)
-    return sum(others, first), d
+    return sum(others, first), tuple(slope / slope.shape[1] for slope in d)
 
 
 def _update(
