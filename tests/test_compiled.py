@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vanishing.engine import compiled
+from vanishing.engine import ahead, compiled
 
 ENGINE = Path(compiled.__file__).parent
 
@@ -39,6 +39,21 @@ def test_where_the_sources_cannot_be_written_beside_it_is_the_users_cache(tmp_pa
     (tmp_path / "cache/vanishing").rename(tmp_path / "cache/gone")
     (tmp_path / "cache/vanishing").write_text("no folder")
     assert compiled.folder() is None
+
+
+def test_machine_code_of_older_sources_goes_a_day_later(tmp_path, monkeypatch):
+    own, young, old = (tmp_path / f"machine-code-{name}" for name in ("own", "young", "old"))
+    other = tmp_path / "another-folder"
+    for folder in (own, young, old, other):
+        folder.mkdir()
+        (folder / "file").write_text("")
+    for folder in (own, old, other):
+        os.utime(folder, times=(1.0, 1.0))
+    monkeypatch.setattr(compiled, "KEPT", own)
+    ahead.forget_old()
+    assert sorted(tmp_path.iterdir()) == [other, own, young]
+    monkeypatch.setattr(compiled, "KEPT", None)
+    ahead.forget_old()
 
 
 @pytest.mark.parametrize("kept", [False, True])
