@@ -5,8 +5,9 @@ import pytest
 
 from vanishing.engine.compiled import exact
 from vanishing.engine.fast_phi import sigmoid, tanh
-from vanishing.engine.lane_numbers import BYTES, if_at_most, if_less, read, write
+from vanishing.engine.lane_numbers import if_at_most, if_less, read, write
 from vanishing.engine.lane_totals import doubled, largest_of, total_of
+from vanishing.engine.lanes import LANE_BYTES
 
 TWO, THREE = np.float32(2), np.float32(3)
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-30, -87.5, 88.0, -709.0, 9.3, -19.2]
@@ -23,7 +24,7 @@ def _by_number(x, out):
 @exact
 def _by_lanes(x, out):
     flat, count = out.ravel(), len(x)
-    for i in range(0, count, BYTES // x.itemsize):
+    for i in range(0, count, LANE_BYTES // x.itemsize):
         left = count - i
         h = read(x, i, left)
         write(flat, i, left, tanh(h))
@@ -54,7 +55,7 @@ def test_what_is_behind_the_count_is_neither_read_nor_written(dtype, count):
     np.testing.assert_array_equal(out[:count], 2.0)
     np.testing.assert_array_equal(out[count:], 7.0)
     _copy_one_more(x, out, 64)  # as many as are asked for, or as there are lanes
-    assert np.isnan(out[count : BYTES // out.itemsize]).all()
+    assert np.isnan(out[count : LANE_BYTES // out.itemsize]).all()
 
 
 @exact

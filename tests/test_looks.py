@@ -120,7 +120,7 @@ def test_the_spread_keeps_its_digits_far_from_0_and_from_the_first_number(first,
     """Numbers about 1000, whose squares about their mean are a millionth of a millionth."""
     values = (1e3 + 1e-3 * np.random.default_rng(0).standard_normal((8, 40))).astype(dtype)
     values[0, 3] = first
-    ones, part = np.ones(look_kernels.BYTES // values.itemsize, dtype), values[:, 3:36]
+    ones, part = np.ones(look_kernels.LANE_BYTES // values.itemsize, dtype), values[:, 3:36]
     total, about = look_kernels._spread((values.ravel(), 3, 40, 8, 33), ones)
     wide = part.astype(np.float64)
     with np.errstate(invalid="ignore"):

@@ -10,9 +10,9 @@ import numpy as np
 
 from .compiled import exact
 from .fast_phi import ONE, ZERO
-from .lane_numbers import BYTES, if_at_most, if_less, read, size_of, write
+from .lane_numbers import if_at_most, if_less, read, size_of, write
 from .lane_totals import doubled, filled, ones_of, total_of
-from .lanes import Lanes
+from .lanes import LANE_BYTES, Lanes
 from .layer_kernels import LEAKY, RELU, SIGMOID, TANH
 from .sum_kernels import count_small, finite_in, scaled, scan
 
@@ -52,7 +52,7 @@ def look_at_phi(
     """The sums of h, and how flat phi is there: of some units of all samples at a time."""
     sums, _, flat, alive, (below, steepest) = look
     marks, total, squares = alive[n, run], 0.0, 0.0
-    for u in range(0, units, BYTES // h.itemsize):
+    for u in range(0, units, LANE_BYTES // h.itemsize):
         left = units - u
         moves = read(marks, u, left)
         ones, none = ones_of(left, moves), filled(0.0, moves)

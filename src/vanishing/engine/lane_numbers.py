@@ -18,8 +18,6 @@ from numba.extending import intrinsic, lower_builtin
 
 from .lanes import LANE_BYTES, Lanes, address_in, everywhere
 
-BYTES = LANE_BYTES  # of numbers that are read at once: chains of sums beside each other
-
 
 def _lanes_among(kinds: tuple[types.Type, ...]) -> Lanes | None:
     return next((kind for kind in kinds if isinstance(kind, Lanes)), None)
@@ -143,8 +141,8 @@ def power_of_two(typing, whole):  # noqa: ARG001
 
 @intrinsic
 def read(typing, array, at, count):  # noqa: ARG001
-    """BYTES of a flat ``array`` from index ``at`` on; behind its first ``count`` numbers 0."""
-    lanes = Lanes(array.dtype, BYTES)
+    """LANE_BYTES of a flat ``array`` from index ``at`` on; behind its first ``count`` numbers 0."""
+    lanes = Lanes(array.dtype, LANE_BYTES)
 
     def code(context, builder, signature, arguments):
         kind = context.data_model_manager[lanes].get_value_type()

@@ -11,8 +11,9 @@ import numpy as np
 
 from .compiled import exact
 from .fast_phi import ZERO
-from .lane_numbers import BYTES, if_at_most, if_less, read, size_of, write
+from .lane_numbers import if_at_most, if_less, read, size_of, write
 from .lane_totals import doubled, largest_of, total_of
+from .lanes import LANE_BYTES
 from .step_kernels import slope
 from .sum_kernels import APART, LARGEST, SMALLEST
 
@@ -78,7 +79,7 @@ def backward(delta: Some, out: Part, ones: Array) -> None:
     (flat, start, apart, batch, n), (sums, at) = delta, out
     zeros = nothing = read(flat, start, 0)
     squares, scale = doubled(nothing), 1.0
-    for j in range(0, n, BYTES // flat.itemsize):
+    for j in range(0, n, LANE_BYTES // flat.itemsize):
         one = read(ones, 0, n - j)
         for i in range(batch):
             d = read(flat, start + i * apart + j, n - j)
@@ -106,7 +107,7 @@ def _add_recalled(h: Some, kept: Some) -> None:
     """Add to the drive in ``h`` what the first gate leaves of the recall behind it."""
     (flat, start, apart, batch, n), (gates, begin, beside, _, _) = h, kept
     for i in range(batch):
-        for j in range(0, n, BYTES // flat.itemsize):
+        for j in range(0, n, LANE_BYTES // flat.itemsize):
             here, left = start + i * apart + j, n - j
             gate, recall = read(gates, begin + i * beside + j, left), read(flat, here + n, left)
             write(flat, here, left, read(flat, here, left) + gate * recall)
@@ -124,7 +125,7 @@ def _of_phi(
     below, steep = limits[0], limits[1]
     low = both = nothing = read(flat, start, 0)
     squares = doubled(nothing)
-    for j in range(0, n, BYTES // flat.itemsize):
+    for j in range(0, n, LANE_BYTES // flat.itemsize):
         left = n - j
         one, size = read(ones, 0, left), read(moves, to + j, left)
         for i in range(batch):
@@ -160,7 +161,7 @@ def _sums_about(near: float, some: Some, ones: Array) -> tuple[float, float]:
     """
     flat, start, apart, batch, n = some
     total = squares = doubled(read(flat, start, 0))
-    for j in range(0, n, BYTES // flat.itemsize):
+    for j in range(0, n, LANE_BYTES // flat.itemsize):
         less = doubled(read(ones, 0, n - j)) * near
         for i in range(batch):
             more = doubled(read(flat, start + i * apart + j, n - j)) - less
@@ -174,7 +175,7 @@ def _at_most(some: Some, lower: float, upper: float, ones: Array) -> tuple[float
     """How many are at most either."""
     flat, start, apart, batch, n = some
     few = many = nothing = read(flat, start, 0)
-    for j in range(0, n, BYTES // flat.itemsize):
+    for j in range(0, n, LANE_BYTES // flat.itemsize):
         one = read(ones, 0, n - j)
         for i in range(batch):
             value = read(flat, start + i * apart + j, n - j)
@@ -188,7 +189,7 @@ def _finite(some: Some, ones: Array) -> float:
     """How many are finite: those that less themselves are 0."""
     flat, start, apart, batch, n = some
     found = nothing = read(flat, start, 0)
-    for j in range(0, n, BYTES // flat.itemsize):
+    for j in range(0, n, LANE_BYTES // flat.itemsize):
         one = read(ones, 0, n - j)
         for i in range(batch):
             value = read(flat, start + i * apart + j, n - j)
@@ -201,7 +202,7 @@ def _largest(some: Some) -> float:
     """The largest size that is a number."""
     flat, start, apart, batch, n = some
     top = read(flat, start, 0)
-    for j in range(0, n, BYTES // flat.itemsize):
+    for j in range(0, n, LANE_BYTES // flat.itemsize):
         for i in range(batch):
             size = size_of(read(flat, start + i * apart + j, n - j))
             top = if_less(top, size, size, top)
@@ -212,7 +213,7 @@ def _largest(some: Some) -> float:
 def _squares_over(scale: float, some: Some) -> float:
     flat, start, apart, batch, n = some
     squares = doubled(read(flat, start, 0))
-    for j in range(0, n, BYTES // flat.itemsize):
+    for j in range(0, n, LANE_BYTES // flat.itemsize):
         for i in range(batch):
             value = doubled(read(flat, start + i * apart + j, n - j)) / scale
             squares = squares + value * value

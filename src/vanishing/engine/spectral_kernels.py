@@ -16,8 +16,9 @@ import numpy as np
 
 from .compiled import exact, reordered
 from .fast_phi import ZERO
-from .lane_numbers import BYTES, if_less, read, size_of, write
+from .lane_numbers import if_less, read, size_of, write
 from .lane_totals import largest_of
+from .lanes import LANE_BYTES
 from .product_kernels import panel_size, product
 
 # Squarings between two answers that are tried, the last, and those of what is left of a power.
@@ -85,12 +86,12 @@ def _scale(power: Array, least: float) -> float:
     would be slow, as numbers without all their digits are.
     """
     top, count = read(power, 0, 0), len(power)
-    for i in range(0, count, BYTES // power.itemsize):
+    for i in range(0, count, LANE_BYTES // power.itemsize):
         size = size_of(read(power, i, count - i))
         top = if_less(top, size, size, top)
     _, digits = math.frexp(largest_of(top))
     factor = math.ldexp(1.0, -digits)
-    for i in range(0, count, BYTES // power.itemsize):
+    for i in range(0, count, LANE_BYTES // power.itemsize):
         value = read(power, i, count - i) * factor
         write(power, i, count - i, if_less(size_of(value), least, ZERO, value))
     return math.ldexp(1.0, digits)
@@ -173,7 +174,7 @@ def _on_plane(a: Array, rows: Array, close: float) -> float:
 def _times(x: Array, w: Array, terms: int, n: int, out: Array) -> None:
     """x w into ``out``, all of them flat; as many rows as ``out`` has."""
     for i in range(len(out) // n):
-        for j in range(0, n, BYTES // out.itemsize):
+        for j in range(0, n, LANE_BYTES // out.itemsize):
             total = read(w, 0, 0)
             for k in range(terms):
                 total = total + x[i * terms + k] * read(w, k * n + j, n - j)

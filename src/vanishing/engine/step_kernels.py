@@ -26,8 +26,8 @@ import numpy as np
 
 from .compiled import exact
 from .fast_phi import ONE, ZERO, sigmoid, tanh
-from .lane_numbers import BYTES, if_at_most, if_less, read, write
-from .lanes import Lanes
+from .lane_numbers import if_at_most, if_less, read, write
+from .lanes import LANE_BYTES, Lanes
 
 TANH, RELU = 0, 1  # which phi
 Array = np.ndarray
@@ -35,14 +35,14 @@ At = tuple[int, int, int, int]
 
 
 @exact
-def _phi(which: int, h: Lanes) -> Lanes:
+def _phi(which: int, h: Lanes | float) -> Lanes | float:
     if which == TANH:
         return tanh(h)
     return if_less(h, ZERO, ZERO, h)  # a product would make -inf a NaN
 
 
 @exact
-def slope(which: int, a: Lanes) -> Lanes:
+def slope(which: int, a: Lanes | float) -> Lanes | float:
     """phi'(h) of a = phi(h)."""
     if which == TANH:
         return ONE - a * a
@@ -83,7 +83,7 @@ def leaky(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: flo
     (t, now, _, _), (batch, n), terms = at, z.shape, s.shape[2]
     h, kept, outs, olds = z.ravel(), p[now].ravel(), s[t + 1].ravel(), s[t].ravel()
     for i in range(batch):
-        for j in range(0, n, BYTES // z.itemsize):
+        for j in range(0, n, LANE_BYTES // z.itemsize):
             here, left = i * n + j, n - j
             end = (i + 1) * terms - left
             fresh, before = _phi(which, read(h, here, left)), read(olds, end, left)
@@ -99,7 +99,7 @@ def leaky_back(
     (_, now, _, _), (batch, n) = at, da.shape
     kept, d_a = p[now].ravel(), da.ravel()
     for i in range(batch):
-        for j in range(0, n, BYTES // p.itemsize):
+        for j in range(0, n, LANE_BYTES // p.itemsize):
             here, left = i * n + j, n - j
             fresh, d = read(kept, here, left), read(d_a, here, left)
             write(kept, here, left, alpha * d * slope(which, fresh))
@@ -116,7 +116,7 @@ def lstm(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: floa
     h, gates, outs = z.ravel(), p[now].ravel(), s[t + 1].ravel()
     memories, olds = c[new].ravel(), c[old].ravel()
     for i in range(batch):
-        for j in range(0, n, BYTES // z.itemsize):
+        for j in range(0, n, LANE_BYTES // z.itemsize):
             here, left, k = i * n + j, n - j, 4 * i * n + j
             take, keep = sigmoid(read(h, k, left)), sigmoid(read(h, k + n, left))
             show, fresh = sigmoid(read(h, k + 2 * n, left)), _phi(which, read(h, k + 3 * n, left))
@@ -138,7 +138,7 @@ def lstm_back(
     gates, d_a, d_c = p[now].ravel(), da.ravel(), dc.ravel()
     memories, olds = c[new].ravel(), c[old].ravel()
     for i in range(batch):
-        for j in range(0, n, BYTES // p.itemsize):
+        for j in range(0, n, LANE_BYTES // p.itemsize):
             here, left, k = i * n + j, n - j, 4 * i * n + j
             take, keep = read(gates, k, left), read(gates, k + n, left)
             show, fresh = read(gates, k + 2 * n, left), read(gates, k + 3 * n, left)
@@ -168,7 +168,7 @@ def gru(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: float
     h, gates, outs, olds = z.ravel(), p[now].ravel(), s[t + 1].ravel(), s[t].ravel()
     n = columns // 4
     for i in range(batch):
-        for j in range(0, n, BYTES // z.itemsize):
+        for j in range(0, n, LANE_BYTES // z.itemsize):
             left, k = n - j, i * columns + j
             reset, keep = sigmoid(read(h, k, left)), sigmoid(read(h, k + n, left))
             fresh = _candidate(h, k + 2 * n, n, left, reset, which, gates)
@@ -186,7 +186,7 @@ def gru_back(
     (t, now, _, _), (batch, n), terms = at, da.shape, s.shape[2]
     gates, d_a, olds = p[now].ravel(), da.ravel(), s[t].ravel()
     for i in range(batch):
-        for j in range(0, n, BYTES // p.itemsize):
+        for j in range(0, n, LANE_BYTES // p.itemsize):
             here, left, k = i * n + j, n - j, 4 * i * n + j
             reset, keep = read(gates, k, left), read(gates, k + n, left)
             fresh, recall = read(gates, k + 2 * n, left), read(gates, k + 3 * n, left)
@@ -206,7 +206,7 @@ def minimal(z: Array, p: Array, s: Array, c: Array, at: At, which: int, alpha: f
     h, gates, outs, olds = z.ravel(), p[now].ravel(), s[t + 1].ravel(), s[t].ravel()
     n = columns // 3
     for i in range(batch):
-        for j in range(0, n, BYTES // z.itemsize):
+        for j in range(0, n, LANE_BYTES // z.itemsize):
             left, k = n - j, i * columns + j
             take = sigmoid(read(h, k, left))
             fresh = _candidate(h, k + n, n, left, take, which, gates)
@@ -223,7 +223,7 @@ def minimal_back(
     (t, now, _, _), (batch, n), terms = at, da.shape, s.shape[2]
     gates, d_a, olds = p[now].ravel(), da.ravel(), s[t].ravel()
     for i in range(batch):
-        for j in range(0, n, BYTES // p.itemsize):
+        for j in range(0, n, LANE_BYTES // p.itemsize):
             here, left, k = i * n + j, n - j, 3 * i * n + j
             take, fresh = read(gates, k, left), read(gates, k + n, left)
             recall, d = read(gates, k + 2 * n, left), read(d_a, here, left)

@@ -11,8 +11,7 @@ from numba import carray
 
 from . import look_kernels
 from .compiled import exact
-from .lane_numbers import BYTES
-from .lanes import memory
+from .lanes import LANE_BYTES, memory
 from .product_kernels import NOTHING, Two, panel_size, product
 from .step_kernels import (
     At,
@@ -96,7 +95,7 @@ def forward(
     columns, keep, slots = v.shape[2], p.shape[1] > 1, max(c.shape[1], 1)
     z = np.empty((batch, columns), v.dtype)
     panel, made = np.empty(panel_size(terms, v.itemsize), v.dtype), z.ravel()
-    ones = np.ones(BYTES // v.itemsize, v.dtype)
+    ones = np.ones(LANE_BYTES // v.itemsize, v.dtype)
     (by_run, by_step, by_sample), units = apart, c.shape[3]
     inputs, seen_below = terms - units - 1, carray(memory(below, v.dtype.type(0)), 1)
     found, moves = seen.ravel(), sizes.ravel()
@@ -183,7 +182,7 @@ def backward(
     units, every, terms = grad.shape[3], grad.shape[1] > 1, s.shape[3]
     da, dc = np.empty((batch, units), p.dtype), np.empty((batch, units), p.dtype)
     panel = np.empty(panel_size(columns, p.itemsize), p.dtype)
-    ones = np.ones(BYTES // p.itemsize, p.dtype)
+    ones = np.ones(LANE_BYTES // p.itemsize, p.dtype)
     some = max(1, TERMS // batch)  # steps that are multiplied together
     part, sums = np.empty(batch * units, p.dtype), np.empty(terms * columns, p.dtype)
     of_sums, found = np.empty(panel_size(some * batch, p.itemsize), p.dtype), seen.ravel()
