@@ -30,11 +30,17 @@ def _of_values(values, n, basis):
     return basis * np.resize([*values, *np.linspace(0.4, -0.4, n)], n) @ basis.transpose(0, 2, 1)
 
 
-def _from_the_start(n):
-    """Bases whose first vector is the one with which squaring asks what is left."""
+def _from_the_start(n, turned=0.0):
+    """Bases whose first vector, ``turned`` a bit, is the one with which all powers are asked."""
     drawn = _drawn(COUNT, n, n)
     drawn[:, :, 0] = np.cos(1.0 + np.arange(n) ** 2)
-    return np.linalg.qr(drawn)[0]
+    basis = np.linalg.qr(drawn)[0]
+    if n > 1:
+        basis[:, :, 0], basis[:, :, 1] = (
+            basis[:, :, 0] + turned * basis[:, :, 1],
+            basis[:, :, 1] - turned * basis[:, :, 0],
+        )
+    return basis
 
 
 KINDS = {
@@ -49,6 +55,8 @@ KINDS = {
     "top values nearly equal": lambda n: _of_values([1.0, -0.99999, 0.999], n, _turned(n)),
     "of one pair": lambda n: _of_values([1.0, 1 - 1e-9, 0.5], n, _turned(n)),
     "begun beside the top": lambda n: _of_values([0.75, 1.0, 0.5], n, _from_the_start(n)),
+    "begun near another": lambda n: _of_values([0.97, 1.0, 0.5], n, _from_the_start(n, 1e-14)),
+    "at the end of all numbers": lambda n: np.tile(9e307 * np.eye(n), (COUNT, 1, 1)),
     "graded": lambda n: _drawn(COUNT, n, n) * np.divide.outer(g := np.geomspace(1, 1e12, n), g),
     "mostly of rank 1": lambda n: _drawn(COUNT, n, n) + 1e6 * _of_rank_1(n) @ np.eye(n, k=1),
     "nilpotent": lambda n: np.tile(np.eye(n, k=1), (COUNT, 1, 1)),

@@ -24,7 +24,6 @@ from .product_kernels import panel_size, product
 # Squarings between two answers that are tried, the last, and those of what is left of a power.
 EVERY, LAST, SMALL = 4, 25, 10
 STEPS = 12  # of Arnoldi's method
-DIRECTION = 1e-14  # of an image: less of it beside the others is no direction of its own
 CLOSE = 5e-14  # of the size of A: what a vector may lie beside a line or plane that A keeps
 SHARE = 0.02  # of the size of A: a smaller eigenvalue has fewer digits than balancing leaves it
 SEEN = 1e-3  # of the size of A^m: else its vector may come of a smaller eigenvalue
@@ -51,7 +50,7 @@ def largest(matrices: Array, of_squares: bool, out: Array) -> None:
         size = _dot(a, a)
         if size == 0:
             out[r] = 0
-        if not 0 < size < math.inf:
+        if not (0 < size < math.inf and scale < math.inf):
             continue
         power[:] = a
         for k in range(1, LAST + 1):
@@ -118,13 +117,12 @@ def _sharpen(power: Array, start: Array, x: Array, basis: Array, left: Array) ->
     steps, count = len(basis), 1
     for j in range(steps):
         _times(basis[j], power, n, n, x)
-        length = math.sqrt(_dot(x, x))
         for i in range(count):
             along = _dot(x, basis[i])
             _subtract(x, along, basis[i])
             small[j * STEPS + i] = along
         beside = _shorten(x)
-        if count == steps or not beside > DIRECTION * length:
+        if count == steps or not beside > 0:  # rounding too may show a direction that was missed
             break
         small[j * STEPS + count], basis[count] = beside, x
         count += 1
