@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from vanishing.engine.compiled import FEATURES
-from vanishing.engine.lanes import shape_of_tiles
+from vanishing.engine.lanes import LANE_BYTES, shape_of_tiles
+from vanishing.engine.product_kernels import TILES
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,6 +70,8 @@ np.savez(sys.argv[1], **made)
 def test_a_tile_takes_the_registers_that_there_are():
     assert shape_of_tiles("+avx2,+avx512f,+fma") == (128, 8)
     assert shape_of_tiles("+avx2,-avx512f,+fma") == shape_of_tiles("+neon") == (64, 6)
+    register, most = (64, 24) if LANE_BYTES == 128 else (32, 12)  # others hold w and a number of x
+    assert all(register * most >= size * rows for size, rows in TILES)
 
 
 @pytest.mark.skipif("+avx512f" not in FEATURES.split(","), reason="this processor has no AVX-512")

@@ -104,7 +104,7 @@ class Chain:
     def forward(self, parameters: Parameters) -> Tensor:
         """Outputs (runs, batch, outputs); what is kept, and the look, is filled.
 
-        Of x in float64 the ``parameters`` may be float32, as they may be for :meth:`see`.
+        Of x in float64 the ``parameters`` may be float32, as for all but :meth:`descend`.
         """
         runs, batch, outputs = len(self.x), self.sizes[0], self.sizes[3]
         made = self.x.new_empty(runs, batch * outputs)

@@ -16,7 +16,7 @@ from .compiled import FEATURES, exact
 
 
 def shape_of_tiles(features: str) -> tuple[int, int]:
-    """Bytes of a row, and rows of an output, that are made at a time on a processor.
+    """Bytes that are read at a time on a processor, and rows of a convolution that are made.
 
     All sums of them stay in registers: 16 of AVX-512's 32, of 64 bytes, or 12 of AVX2's 16, of 32.
     The order of each sum, and so its last bit, does not depend on it.

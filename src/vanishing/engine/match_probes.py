@@ -156,7 +156,8 @@ def lost_by_samples(
         rest = ~told
         some = {name: [t[rest] for t in group] for name, group in player.parameters.items()}
         buffers = {name: [t[rest] for t in group] for name, group in player.buffers.items()}
-        alone = replace(player, parameters=some, buffers=buffers, learning=[])
+        own = {"parameters": some, "buffers": buffers, "learning": [], "chained": False}
+        alone = replace(player, **own)
         d_fake[rest] = _passed_on(game, alone, fake[rest])[1]
     return losses.detach(), d_fake
 

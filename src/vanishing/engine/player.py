@@ -62,14 +62,13 @@ class Player:
         """A copy in float64, for a probe: gradients flow to it, and nothing back."""
         parameters = doubled(self.parameters)
         learning = [t.requires_grad_() for t in flat(parameters)]
-        return replace(
-            self, parameters=parameters, learning=learning, buffers=doubled(self.buffers)
-        )
+        own = {"parameters": parameters, "learning": learning, "buffers": doubled(self.buffers)}
+        return replace(self, **own, chained=False)  # whose memory is of the player's own precision
 
     def fixed(self) -> Player:
         """The same player for a pass that gradients flow through, and none to it."""
         values = {name: [t.detach() for t in group] for name, group in self.parameters.items()}
-        return replace(self, parameters=values, learning=[])
+        return replace(self, parameters=values, learning=[], chained=False)
 
     def sees(
         self,
@@ -92,7 +91,7 @@ class Player:
     def chain_of(self, x: Tensor) -> chain.Chain:
         """The pass of ``x`` (runs, batch, inputs) in compiled loops, where it is ``chained``.
 
-        In the memory of the pass before of as many samples.
+        In the memory of the pass before of as many samples, which cannot be gone back any more.
         """
         known = self.chains.get(x.shape[1])
         if known is None:
