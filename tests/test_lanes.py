@@ -18,13 +18,12 @@ MADE = """
 import sys
 import numpy as np
 import torch
-from vanishing.engine import layer_kernels
+from vanishing.engine import chain, layer_kernels
 from vanishing.engine.convolution import convolved
 from vanishing.engine.lanes import LANE_BYTES
+from vanishing.engine.network import flat
 from vanishing.engine.products import loops
-from tests import test_recurrent as recurrent
-from tests.small import data_of, graph_of
-from tests.test_own_pass import EVERY, STEPS, trained
+from tests.test_chain import net_of, samples
 
 draw = np.random.default_rng(0).standard_normal
 made = {"lane_bytes": np.array(LANE_BYTES)}
@@ -54,15 +53,15 @@ for dtype in (np.float32, np.float64):
         g = h**3
         layer_kernels.norm_back(g, z, gain, m, s, of_gain, of_bias, layer_kernels.LAYER)
         made |= {f"layer norm {g.dtype} {units}": h, f"its gradient {g.dtype} {units}": g}
-ends = {"probe_steps": (0, STEPS), "own_pass": False}
-wide = {"width": 40, "steps": STEPS, "probes": EVERY}
-trainings = {
-    **{norm: (graph_of(norm=norm, **wide), data_of()) for norm in ("none", "batch", "layer")},
-    **{cell: (recurrent.graph_of("every", recurrence=cell, **wide), recurrent.data_of("every"))
-       for cell in ("vanilla", "lstm", "gru")},
-}
-for name, given in trainings.items():
-    made[f"{name}: losses"] = trained(*given, torch.float32, **ends).losses
+rates = torch.tensor([0.001, 0.01, 0.02])
+for norm in ("none", "batch", "layer"):
+    net, drawn, _ = net_of(torch.float32, 40, norm=norm)
+    parameters = {name: [t.detach() for t in of] for name, of in drawn.items()}
+    for _ in range(3):
+        x = samples(dtype=torch.float32)
+        one = chain.passed(net, parameters, {}, x, lambda outputs: outputs.square().sum((1, 2)))
+        one.chain.descend(one.d_outputs, parameters, rates)
+    made |= {f"{norm} {n}": t.numpy() for n, t in enumerate(flat(parameters))}
 np.savez(sys.argv[1], **made)
 """
 
@@ -75,7 +74,7 @@ def test_a_tile_takes_the_registers_that_there_are():
 
 
 @pytest.mark.skipif("+avx512f" not in FEATURES.split(","), reason="this processor has no AVX-512")
-def test_all_that_trains_has_the_same_bits_with_short_and_wide_registers(tmp_path):
+def test_loops_that_train_have_the_same_bits_with_short_and_wide_registers(tmp_path):
     narrow = ",".join(f.replace("+avx512", "-avx512") for f in FEATURES.split(","))
     made = {}
     for name, features in {"wide": FEATURES, "narrow": narrow}.items():
