@@ -307,19 +307,20 @@ class atomic:  # noqa: N801 - used as a function
 
     def __exit__(self, kind: type | None, error: BaseException | None, *_: object) -> None:
         if kind is not None:
-            self.temporary.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno and error.filename is None:
-                error.filename = str(self.path)  # a full disk does not say which file it refused
+            self._fail(error)
             return
-        if self.durable:
-            try:
-                _to_disk(self.temporary)
-            except OSError as full:
-                self.temporary.unlink(missing_ok=True)
-                full.filename = str(self.path)
-                raise
-        self.temporary.chmod(0o666 & ~_umask())
-        self.temporary.replace(self.path)
+        try:
+            if self.durable:
+                _to_disk(self.temporary, self.path)
+            self.temporary.chmod(0o666 & ~_umask())
+            self.temporary.replace(self.path)
+        except OSError as refused:
+            self._fail(refused)
+            raise
+
+    def _fail(self, error: BaseException | None) -> None:
+        self.temporary.unlink(missing_ok=True)
+        _name(error, self.path)
 
 
 def make_durable(paths: Collection[Path]) -> None:
@@ -327,16 +328,23 @@ def make_durable(paths: Collection[Path]) -> None:
     from concurrent.futures import ThreadPoolExecutor  # which who parses the Snakefile needs not
 
     with ThreadPoolExecutor(len(paths)) as threads:
-        list(threads.map(_to_disk, paths))
+        list(threads.map(_to_disk, paths, paths))
 
 
-def _to_disk(path: Path) -> None:
+def _to_disk(path: Path, name: Path) -> None:
+    """Have the disk take the file at ``path``, which goes by the ``name``."""
     with path.open("rb") as file:
         try:
             os.fsync(file.fileno())
-        except OSError as full:
-            full.filename = str(path)
+        except OSError as refused:
+            _name(refused, name)
             raise
+
+
+def _name(error: BaseException | None, path: Path) -> None:
+    """Note which file an error is of: a full disk does not say which one it refused."""
+    if isinstance(error, OSError) and error.errno and error.filename is None:
+        error.filename = str(path)
 
 
 def _umask() -> int:
