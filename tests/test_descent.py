@@ -41,7 +41,7 @@ def told(stack, steps, looked_at=False):
     return found
 
 
-@pytest.mark.parametrize("width", [7, 8])
+@pytest.mark.parametrize("width", [7, 8, 12])
 @pytest.mark.parametrize("looked_at", [False, True])
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 @pytest.mark.parametrize("residual", ["none", "identity"])

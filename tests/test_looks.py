@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vanishing.engine import fused_recurrent, look_kernels, recurrent_pass, unroll_kernels
+from vanishing.engine import fused_recurrent, lane_sums, recurrent_pass, unroll_kernels
 from vanishing.engine.forward import forward
 from vanishing.engine.network import Network
 from vanishing.engine.recurrent_pass import Kept, Looked, pass_of
@@ -120,8 +120,8 @@ def test_the_spread_keeps_its_digits_far_from_0_and_from_the_first_number(first,
     """Numbers about 1000, whose squares about their mean are a millionth of a millionth."""
     values = (1e3 + 1e-3 * np.random.default_rng(0).standard_normal((8, 40))).astype(dtype)
     values[0, 3] = first
-    ones, part = np.ones(look_kernels.LANE_BYTES // values.itemsize, dtype), values[:, 3:36]
-    total, about = look_kernels._spread((values.ravel(), 3, 40, 8, 33), ones)
+    part = values[:, 3:36]
+    total, about = lane_sums.spread((values.ravel(), 3, 40, 8, 33))
     wide = part.astype(np.float64)
     with np.errstate(invalid="ignore"):
         np.testing.assert_allclose(total, wide.sum(), rtol=1e-12)

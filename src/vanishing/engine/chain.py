@@ -34,7 +34,7 @@ kernels = Lazy("vanishing.engine.chain_kernels")  # numba takes a third of a sec
 back_kernels = Lazy("vanishing.engine.chain_back_kernels")
 NAMES = ("W", "b", "gain", "bias")  # of what learns
 NO_PLACES = np.empty(0, np.int64)
-NO_MOVES = NO_PLACES, NO_PLACES, np.empty((0, 0, 0)), False
+NO_MOVES = NO_PLACES, NO_PLACES, np.empty((0, 0, 0))
 
 
 def is_known(

@@ -23,12 +23,12 @@ from .fast_phi import ZERO
 from .lanes import of_run
 from .layer_kernels import PLAIN, norm_back, phi_back
 from .product_kernels import NOTHING, Two, panel_size, product
-from .update_kernels import descend_and_tell, descend_run, keep, tell_gradient
+from .update_kernels import descend_and_tell, descend_run, keep
 
 Array = np.ndarray
 # What hidden weights that descend are told by, see .descent: where their gradients are kept, and
-# where the weights lie as they began; sums, or none; whether those kept are of the update before.
-Moves = tuple[Array, Array, Array, bool]
+# where the weights lie as they began, if more is asked for than to keep them; sums.
+Moves = tuple[Array, Array, Array]
 
 
 @exact
@@ -152,11 +152,11 @@ def _of_moves(
     n: int, run: int, size: int, itemsize: int, told: bool, moves: Moves
 ) -> tuple[Two, Two]:
     """Where what a layer's update is told by lies: the gradient kept, where its weights began."""
-    gradients, starts, sums, _ = moves
+    gradients, starts, _ = moves
     if not (told and len(gradients)):
         return NOTHING
     kept = place_of(gradients[n], run, size, itemsize)
-    return kept, place_of(starts[n], run, size, itemsize) if len(sums) else NOTHING[1]
+    return kept, place_of(starts[n], run, size, itemsize) if len(starts) else NOTHING[1]
 
 
 @exact
@@ -246,11 +246,10 @@ def _pass_layer_back(
 @exact
 def _move(n: int, run: int, w: Array, g: Array, rate: float, moves: Moves) -> None:
     """W <- W - lr g of a hidden layer, with the bits of :func:`.update_kernels.descend_run`."""
-    (gradients, starts, sums, compares), size = moves, len(g)
+    (gradients, starts, sums), size = moves, len(g)
     kept = of_run(gradients[n], run, size, g[0])
-    if len(sums):
-        tell_gradient(w, g, rate, kept, compares, sums[n, run])
-        descend_and_tell(w, g, rate, of_run(starts[n], run, size, g[0]), sums[n, run])
+    if len(starts):
+        descend_and_tell(w, g, rate, kept, of_run(starts[n], run, size, g[0]), sums[n, run])
     else:
-        keep(g, kept)
+        sums[n, run, 0] = keep(g, kept)
         descend_run(w, g, rate)

@@ -127,30 +127,31 @@ def flat_bounds(activation: Activation) -> tuple[float, float]:
 
 def relative_norm(change: Tensor, whole: Tensor) -> Tensor:
     """As :func:`.statistics.relative_norm`."""
-    changed, _, all_of_it = _sums_of_products(change, whole).T
+    changed, _, all_of_it = sums_of_products(change, whole).T
     return _ratio(np.sqrt(changed), np.sqrt(all_of_it))
 
 
 def relative_distance(now: Tensor, then: Tensor) -> Tensor:
     """As :func:`.statistics.relative_distance`."""
-    apart, _, whole = _sums_of_products(now, then, difference=True).T
+    apart, _, whole = sums_of_products(now, then, difference=True).T
     return _ratio(np.sqrt(apart), np.sqrt(whole))
 
 
 def cosine(x: Tensor, y: Tensor) -> Tensor:
     """As :func:`.statistics.cosine`."""
-    sums = _sums_of_products(x, y)
+    sums = sums_of_products(x, y)
     squares = sums[:, ::2]
     lost = ~((squares > SMALLEST) & (squares < LARGEST)).all(1)
     if lost.any():  # only these: a run's cosine must not depend on those beside it
         x, y = (t.detach()[torch.from_numpy(lost)].double() for t in (x, y))
         x, y = (t / t.abs().amax(tuple(range(1, t.dim())), keepdim=True) for t in (x, y))
-        sums[lost] = _sums_of_products(x, y)
+        sums[lost] = sums_of_products(x, y)
     xx, xy, yy = sums.T
     return _ratio(xy, np.sqrt(xx) * np.sqrt(yy))
 
 
-def _sums_of_products(x: Tensor, y: Tensor, difference: bool = False) -> np.ndarray:
+def sums_of_products(x: Tensor, y: Tensor, difference: bool = False) -> np.ndarray:
+    """The sums (runs, 3) of xx, xy and yy; with ``difference`` of x - y for x."""
     found = np.zeros((len(x), 3))
     rows = (t.detach().reshape(len(t), -1).contiguous().numpy() for t in (x, y))
     products(*rows, difference, found)

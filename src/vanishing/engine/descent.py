@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..lazy import Lazy
 from .chain import Passed, addresses
 from .network import Parameters
 from .probes import Measures
 
-SUMS = 7  # see .update_kernels.tell_gradient and descend_and_tell
+loops = Lazy("vanishing.engine.compiled_statistics")  # numba takes a third of a second to load
+SUMS = 5  # see .update_kernels.descend_and_tell
 
 
 @dataclass
@@ -26,6 +28,8 @@ class Descent:
     """The gradients of the hidden weights at the last update that was told of."""
 
     gradients: list[Tensor] = field(default_factory=list)  # (runs, fan_in, units) each
+    squares: np.ndarray | None = None  # of them, (layers, runs)
+    began: np.ndarray | None = None  # those of the weights at step 0, once they were asked for
     step: int = 0  # of that update; 0: there was none
 
     def make(
@@ -38,25 +42,30 @@ class Descent:
         wanted: bool,
     ) -> Measures | None:
         """Make update ``step``; where ``wanted``, give :func:`.probes.of_update` of it."""
-        weights, compares = parameters["W"][:-1], 0 < self.step == step - 1
-        sums = np.empty((len(weights) if wanted else 0, len(weights[0]), SUMS))
-        self.gradients = self.gradients or [torch.empty_like(w.detach()) for w in weights]
-        starts = addresses(initial["W"][:-1])
-        moves = addresses(self.gradients), starts, sums, compares
+        weights, starts = parameters["W"][:-1], initial["W"][:-1]
+        self.gradients = self.gradients or [torch.zeros_like(w.detach()) for w in weights]
+        sums = np.empty((len(weights), len(weights[0]), SUMS))
+        moves = addresses(self.gradients), addresses(starts if wanted else ()), sums
         made.chain.descend(made.d_outputs, parameters, rates, moves=moves)
-        self.step = step
-        return _measures(sums, compares) if wanted else None
+        earlier = self.squares if 0 < self.step == step - 1 else None
+        self.squares, self.step = sums[..., 0].copy(), step
+        if not wanted:
+            return None
+        if self.began is None:
+            self.began = np.stack([loops.sums_of_products(w, w)[:, 0] for w in starts])
+        return _measures(sums, earlier, self.began)
 
 
-def _measures(sums: np.ndarray, compares: bool) -> Measures:
-    """(runs, layers) each, of ``sums`` (layers, runs, 7)."""
-    *squares, along, apart, began = np.moveaxis(sums, 2, 0)
+def _measures(sums: np.ndarray, earlier: np.ndarray | None, began: np.ndarray) -> Measures:
+    """(runs, layers) each, of ``sums`` (layers, runs, 5) and of squares (layers, runs)."""
+    squares, along, weights, changes, apart = np.moveaxis(sums, 2, 0)
     with np.errstate(all="ignore"):
-        weights, changes, own, earlier = map(np.sqrt, squares)
-        cosine = along / (own * earlier) if compares else np.full_like(own, np.nan)
+        cosine = np.full_like(squares, np.nan)
+        if earlier is not None:
+            cosine = along / (np.sqrt(squares) * np.sqrt(earlier))
         found = {
             "total_change": np.sqrt(apart) / np.sqrt(began),
-            "update_ratio": changes / weights,
+            "update_ratio": np.sqrt(changes) / np.sqrt(weights),
             "consecutive_cosine": cosine,
         }
     return {name: torch.from_numpy(values.T) for name, values in found.items()}

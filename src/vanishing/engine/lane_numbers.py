@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
 
-from .lanes import LANE_BYTES, Lanes, address_in, everywhere
+from .lanes import LANE_BYTES, Lanes, address_in, everywhere, multiply_add
 
 
 def _lanes_among(kinds: tuple[types.Type, ...]) -> Lanes | None:
@@ -112,6 +112,17 @@ def _chosen(symbol: str) -> Callable:
 
 
 if_less, if_at_most = _chosen("<"), _chosen("<=")  # then, where a < b; otherwise: a NaN is neither
+
+
+@intrinsic
+def less_product(typing, x, y, factor):  # noqa: ARG001
+    """x - factor y of lanes and a number, rounded once where the processor can."""
+
+    def code(context, builder, signature, values):
+        x, y, factor = _alike(context, builder, signature.return_type, signature.args, values)
+        return builder.call(multiply_add(builder, x.type), [builder.fneg(factor), y, x])
+
+    return x(x, y, factor), code
 
 
 @intrinsic

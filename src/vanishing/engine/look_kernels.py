@@ -1,8 +1,7 @@
 """What a probe asks of a recurrent layer's values, taken while a time step is in the cache.
 
 Compiled loops beside those of :mod:`.step_kernels`, whose z, p and s they read as they lie, some
-numbers of a sample at a time (:mod:`.lane_numbers`); ``ones`` are as many. Sums are in float64, of
-each step of each run apart, and what is counted is few enough to be counted in any precision.
+numbers of a sample at a time (:mod:`.lane_sums`), each step of each run apart.
 """
 
 from __future__ import annotations
@@ -10,26 +9,21 @@ from __future__ import annotations
 import numpy as np
 
 from .compiled import exact
-from .fast_phi import ZERO
-from .lane_numbers import if_at_most, if_less, read, size_of, write
-from .lane_totals import doubled, largest_of, total_of
+from .lane_numbers import if_at_most, read, size_of, write
+from .lane_sums import Some, finite_among, of_errors, spread
+from .lane_totals import doubled, ones_of, total_of
 from .lanes import LANE_BYTES
 from .step_kernels import slope
-from .sum_kernels import APART, LARGEST, SMALLEST
 
 Array = np.ndarray
 # Of a step of a run: squares and finite ones of h, sum of a and squares about its mean, flat slopes
 # below the peak and in all; then of each gate sum, squares about its mean, finite ones, and how
 # many are nearly shut, and not nearly open.
 OF_VALUES, OF_GATE = 6, 5
-# On the way back: squares of delta, what it was divided by first, zeros, finite ones.
-OF_DELTA = 4
+OF_DELTA = 4  # on the way back, see .lane_sums.of_errors
 # Which phi, how many gates stand before the candidate, whether its recall stands apart behind it,
 # whether phi(h) is the output itself.
 Form = tuple[int, int, bool, bool]
-# Some columns of a step: flat memory, where the first sample's begin, how far those of the next are
-# apart, samples, columns.
-Some = tuple[Array, int, int, int, int]
 Part = tuple[Array, int]  # flat memory from an index on
 
 
@@ -42,7 +36,6 @@ def forward(
     limits: Array,
     out: Part,
     sizes: Part,
-    ones: Array,
 ) -> None:
     """Leave a step's sums in ``out``, and add the sizes of its phi' to ``sizes`` (units).
 
@@ -51,48 +44,29 @@ def forward(
     gate is nearly shut, and nearly open. Of a candidate whose recall stands apart, z becomes h.
     """
     (which, gates, apart, is_output), (found, at) = form, out
-    h, count = _behind(made, gates), a[3] * a[4]
+    h = _behind(made, gates)
     if apart:
         _add_recalled(h, kept)
-    found[at + 2], found[at + 3] = _spread(a, ones)
-    squares, low, both = _of_phi(
-        which, h, a if is_output else _behind(kept, gates), limits, sizes, ones
-    )
+    found[at + 2], found[at + 3] = spread(a)
+    of_h = a if is_output else _behind(kept, gates)
+    squares, low, both = _of_phi(which, h, of_h, limits, sizes)
     found[at], found[at + 4], found[at + 5] = squares, low, both
-    found[at + 1] = count if np.isfinite(squares) else _finite(h, ones)
+    found[at + 1] = finite_among(h, squares)
     at += OF_VALUES
     for number in range(gates):
         gate = _behind(kept, number)
-        total, about = _spread(gate, ones)
+        total, about = spread(gate)
         found[at], found[at + 1] = total, about
-        found[at + 2] = count if np.isfinite(total) else _finite(gate, ones)
-        found[at + 3], found[at + 4] = _at_most(gate, limits[2], limits[3], ones)
+        found[at + 2] = finite_among(gate, total)
+        found[at + 3], found[at + 4] = _at_most(gate, limits[2], limits[3])
         at += OF_GATE
 
 
 @exact
-def backward(delta: Some, out: Part, ones: Array) -> None:
-    """Leave in ``out`` a step's sums of delta.
-
-    Where squares have lost digits they are those of delta over its largest size.
-    """
-    (flat, start, apart, batch, n), (sums, at) = delta, out
-    zeros = nothing = read(flat, start, 0)
-    squares, scale = doubled(nothing), 1.0
-    for j in range(0, n, LANE_BYTES // flat.itemsize):
-        one = read(ones, 0, n - j)
-        for i in range(batch):
-            d = read(flat, start + i * apart + j, n - j)
-            wide = doubled(d)
-            squares = squares + wide * wide
-            zeros = zeros + if_at_most(size_of(d), ZERO, one, nothing)
-    found = total_of(squares)
-    finite = batch * n if np.isfinite(found) else _finite(delta, ones)
-    if not SMALLEST < found < LARGEST:
-        scale = _largest(delta)
-        if scale > 0:  # else all are 0, or there is a NaN, and so in the squares
-            found = _squares_over(scale, delta)
-    sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = found, scale, total_of(zeros), finite
+def backward(delta: Some, out: Part) -> None:
+    """Leave in ``out`` a step's sums of delta, see :func:`.lane_sums.of_errors`."""
+    sums, at = out
+    sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = of_errors(delta)
 
 
 @exact
@@ -115,7 +89,7 @@ def _add_recalled(h: Some, kept: Some) -> None:
 
 @exact
 def _of_phi(
-    which: int, h: Some, of_h: Some, limits: Array, sizes: Part, ones: Array
+    which: int, h: Some, of_h: Some, limits: Array, sizes: Part
 ) -> tuple[float, float, float]:
     """The squares of h; how many slopes are flat, below the peak and in all.
 
@@ -127,7 +101,7 @@ def _of_phi(
     squares = doubled(nothing)
     for j in range(0, n, LANE_BYTES // flat.itemsize):
         left = n - j
-        one, size = read(ones, 0, left), read(moves, to + j, left)
+        one, size = ones_of(left, nothing), read(moves, to + j, left)
         for i in range(batch):
             value = read(flat, start + i * apart + j, left)
             steepness = size_of(slope(which, read(phis, begin + i * beside + j, left)))
@@ -141,80 +115,14 @@ def _of_phi(
 
 
 @exact
-def _spread(some: Some, ones: Array) -> tuple[float, float]:
-    """The sum, and the squares about the mean."""
-    flat, start, _, batch, n = some
-    near, count = np.float64(flat[start]), batch * n
-    near = near if np.isfinite(near) else 0.0
-    total, squares = _sums_about(near, some, ones)
-    about = squares - total * (total / count)
-    if not (about > APART * squares and SMALLEST < squares < LARGEST):  # as in .sum_kernels.scan
-        about = _sums_about(near + total / count, some, ones)[1]
-    return count * near + total, about
-
-
-@exact
-def _sums_about(near: float, some: Some, ones: Array) -> tuple[float, float]:
-    """Those of what numbers have more than ``near``, and of its squares.
-
-    Near the mean as any of them is, their squares about it keep their digits.
-    """
-    flat, start, apart, batch, n = some
-    total = squares = doubled(read(flat, start, 0))
-    for j in range(0, n, LANE_BYTES // flat.itemsize):
-        less = doubled(read(ones, 0, n - j)) * near
-        for i in range(batch):
-            more = doubled(read(flat, start + i * apart + j, n - j)) - less
-            total = total + more
-            squares = squares + more * more
-    return total_of(total), total_of(squares)
-
-
-@exact
-def _at_most(some: Some, lower: float, upper: float, ones: Array) -> tuple[float, float]:
+def _at_most(some: Some, lower: float, upper: float) -> tuple[float, float]:
     """How many are at most either."""
     flat, start, apart, batch, n = some
     few = many = nothing = read(flat, start, 0)
     for j in range(0, n, LANE_BYTES // flat.itemsize):
-        one = read(ones, 0, n - j)
+        one = ones_of(n - j, nothing)
         for i in range(batch):
             value = read(flat, start + i * apart + j, n - j)
             few = few + if_at_most(value, lower, one, nothing)
             many = many + if_at_most(value, upper, one, nothing)
     return total_of(few), total_of(many)
-
-
-@exact
-def _finite(some: Some, ones: Array) -> float:
-    """How many are finite: those that less themselves are 0."""
-    flat, start, apart, batch, n = some
-    found = nothing = read(flat, start, 0)
-    for j in range(0, n, LANE_BYTES // flat.itemsize):
-        one = read(ones, 0, n - j)
-        for i in range(batch):
-            value = read(flat, start + i * apart + j, n - j)
-            found = found + if_at_most(value - value, ZERO, one, nothing)
-    return total_of(found)
-
-
-@exact
-def _largest(some: Some) -> float:
-    """The largest size that is a number."""
-    flat, start, apart, batch, n = some
-    top = read(flat, start, 0)
-    for j in range(0, n, LANE_BYTES // flat.itemsize):
-        for i in range(batch):
-            size = size_of(read(flat, start + i * apart + j, n - j))
-            top = if_less(top, size, size, top)
-    return np.float64(largest_of(top))
-
-
-@exact
-def _squares_over(scale: float, some: Some) -> float:
-    flat, start, apart, batch, n = some
-    squares = doubled(read(flat, start, 0))
-    for j in range(0, n, LANE_BYTES // flat.itemsize):
-        for i in range(batch):
-            value = doubled(read(flat, start + i * apart + j, n - j)) / scale
-            squares = squares + value * value
-    return total_of(squares)

@@ -11,7 +11,7 @@ from numba import carray
 
 from . import look_kernels
 from .compiled import exact
-from .lanes import LANE_BYTES, memory
+from .lanes import memory
 from .product_kernels import NOTHING, Two, panel_size, product
 from .step_kernels import (
     At,
@@ -95,7 +95,6 @@ def forward(
     columns, keep, slots = v.shape[2], p.shape[1] > 1, max(c.shape[1], 1)
     z = np.empty((batch, columns), v.dtype)
     panel, made = np.empty(panel_size(terms, v.itemsize), v.dtype), z.ravel()
-    ones = np.ones(LANE_BYTES // v.itemsize, v.dtype)
     (by_run, by_step, by_sample), units = apart, c.shape[3]
     inputs, seen_below = terms - units - 1, carray(memory(below, v.dtype.type(0)), 1)
     found, moves = seen.ravel(), sizes.ravel()
@@ -127,7 +126,7 @@ def forward(
                     (kept, at[1] * batch * columns, columns, batch, units),
                     (sees, (t + 1) * batch * terms + terms - units, terms, batch, units),
                     form, limits, (found, (t * runs + run) * seen.shape[2]),
-                    (moves, run * units), ones,
+                    (moves, run * units),
                 )  # fmt: skip
 
 
@@ -182,7 +181,6 @@ def backward(
     units, every, terms = grad.shape[3], grad.shape[1] > 1, s.shape[3]
     da, dc = np.empty((batch, units), p.dtype), np.empty((batch, units), p.dtype)
     panel = np.empty(panel_size(columns, p.itemsize), p.dtype)
-    ones = np.ones(LANE_BYTES // p.itemsize, p.dtype)
     some = max(1, TERMS // batch)  # steps that are multiplied together
     part, sums = np.empty(batch * units, p.dtype), np.empty(terms * columns, p.dtype)
     of_sums, found = np.empty(panel_size(some * batch, p.itemsize), p.dtype), seen.ravel()
@@ -197,7 +195,7 @@ def backward(
             _step_back(kind, p[run], s[run], c[run], da, dc, at, which, alpha)
             if len(seen):
                 delta = dz, here + first, columns, batch, units
-                look_kernels.backward(delta, (found, (t * runs + run) * seen.shape[2]), ones)
+                look_kernels.backward(delta, (found, (t * runs + run) * seen.shape[2]))
             if d_below.shape[3]:
                 _multiply(
                     (dz, here, columns, ONE), (weight, NONE, terms), d_below[run, t].ravel(),
