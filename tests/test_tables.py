@@ -12,7 +12,8 @@ import pytest
 
 from vanishing.engine.logs import _columns, below, stacked
 from vanishing.errors import UserError
-from vanishing.table import atomic, make_durable, provenance_of, write_text
+from vanishing.files import atomic, make_durable, write_text
+from vanishing.table import provenance_of
 from vanishing.tables import CURVES, LAGS, LEDGER, RUN_LOG, TABLES, data_dictionary
 
 ROOT = Path(__file__).parents[1]

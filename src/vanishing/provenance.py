@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import UserError, unknown
-from .table import write_text
+from .files import write_text
 
 HERE = Path(__file__).parent
 # Packages whose version can move a number or a picture.

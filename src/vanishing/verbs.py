@@ -207,7 +207,7 @@ def _compare(a: argparse.Namespace) -> None:
 
 def _verify(a: argparse.Namespace) -> int:
     from .analysis import verify
-    from .table import write_text
+    from .files import write_text
 
     sample = verify.Sample(a.share, a.least, a.seed, a.seconds)
     with slots.slot(a.device, os.environ):
@@ -271,8 +271,8 @@ def _check(a: argparse.Namespace) -> int:
 
 
 def _schema(a: argparse.Namespace) -> None:
+    from .files import write_text
     from .study.config import json_schema
-    from .table import write_text
     from .tables import data_dictionary
 
     write_text(a.root / "workflow/config/schema.json", json_schema())

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..files import write_text
 from ..provenance import provenance
 from ..study.plan import config_digest
-from ..table import write_text
 from ..tables import (
     AGREEMENT,
     CASES,

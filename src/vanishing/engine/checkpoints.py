@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
+from ..files import atomic
 from ..parts.registries import REGISTRIES
 from ..parts.registry import own_files
 from ..provenance import training_code
-from ..table import atomic
 from .packing import packed, unpacked
 
 SECONDS = 60.0  # between two checkpoints

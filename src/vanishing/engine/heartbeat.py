@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from ..table import write_text
+from ..files import write_text
 
 SECONDS = 5.0  # between two beats
 

@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 
 from ..errors import UserError
+from ..files import make_durable
 from ..parts.combinations import impossible
 from ..parts.data import Data
 from ..parts.losses import chance
 from ..parts.tasks import load
-from ..table import make_durable
 from ..tables import LOGS, RUN_LOG
 from .adversarial import PLAYERS, Rules, players_of
 from .checkpoints import key_of

@@ -23,9 +23,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from ..files import write_text
 from ..parts.activations import ACTIVATIONS
 from ..parts.norms import NORMS
-from ..table import write_text
 from .stamp import missing, stamped
 
 TEXT, GRID, BACKGROUND = "#010203", "#040506", "#070809"

@@ -12,8 +12,9 @@ import yaml
 
 from ..analysis.finished import path_of
 from ..errors import UserError
+from ..files import atomic
 from ..study import config
-from ..table import atomic, provenance_of
+from ..table import provenance_of
 from ..tables import LEDGER, TABLES, data_dictionary
 from . import crate, progress
 from .svg import for_paper

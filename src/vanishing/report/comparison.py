@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..analysis.causes import Cause
 from ..analysis.compare import Comparison, agreements, chance_of_apart
-from ..table import write_text
+from ..files import write_text
 
 WIDTH = 100
 FACTS, CELLS, CAUSES, COLUMNS = 20, 10, 40, 6  # rows that are listed, and columns

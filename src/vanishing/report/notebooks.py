@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ..errors import UserError, unknown
-from ..table import write_text
+from ..files import write_text
 from . import kernel
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import UserError
-from ..table import atomic, write_text
+from ..files import atomic, write_text
 from ..tables import LEDGER
 from . import blocks, checks, facts, findings, html, lint, numbers, pdf, progress
 

@@ -19,11 +19,12 @@ from ..analysis.finished import path_of
 from ..analysis.gather import gather
 from ..analysis.study import judge_study
 from ..errors import UserError
+from ..files import atomic, write_text
 from ..provenance import provenance
 from ..study import index, plan
 from ..study.places import config_path
 from ..study.processes import environment
-from ..table import atomic, provenance_of, write_text
+from ..table import provenance_of
 from ..tables import EXPECTED, LAG_PREDICTIONS, PREDICTIONS, TABLES
 from . import notebooks, paper, progress, rulegraph
 

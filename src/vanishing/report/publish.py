@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..analysis.claims import read_claims
 from ..errors import UserError
-from ..table import atomic, write_text
+from ..files import atomic, write_text
 from .blocks import statements
 from .seal import as_csv, seal, seals_of, verdicts
 from .svg import for_paper

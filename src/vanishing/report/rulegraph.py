@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from ..errors import UserError
-from ..table import write_text
+from ..files import write_text
 from .svg import GRID, TEXT
 
 BOX, GAP = (104, 26), (22, 30)  # width and height, in points

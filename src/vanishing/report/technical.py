@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import UserError
+from ..files import write_text
 from ..study.places import config_path
 from ..study.processes import environment
-from ..table import write_text
 from .svg import for_paper
 
 TARGET = "technical"  # the rule that asks for all that is shown

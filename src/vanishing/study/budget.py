@@ -19,7 +19,7 @@ import yaml
 
 from .. import strict_yaml
 from ..errors import UserError
-from ..table import write_text
+from ..files import write_text
 from . import cost, plan
 from .description import wall_seconds
 from .durations import duration, seconds

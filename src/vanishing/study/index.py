@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files import write_text
 from ..provenance import fingerprint
-from ..table import write_text
 from .places import config_path
 
 if TYPE_CHECKING:

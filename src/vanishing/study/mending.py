@@ -21,7 +21,7 @@ from .head import clock
 VOUCHES = "runs"  # the log that is written last, and says that the others are there
 # What Snakemake compares the times of.
 TIMED = ("", f"logs/{VOUCHES}", "tables", "claims", "figures", "notebooks", "report")
-WRITING = re.compile(r"\..+\.[a-z0-9_]{8}")  # names of temporary files, as table.atomic has them
+WRITING = re.compile(r"\..+\.[a-z0-9_]{8}")  # names of temporary files, as files.atomic has them
 
 
 def mend(results: Path, planned: Collection[str] | None = None) -> list[str]:

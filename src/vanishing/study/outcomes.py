@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..table import write_text
+from ..files import write_text
 
 CACHE = Path(".cache/status.json")
 COLUMNS = ("run_id", "outcome", "seconds")

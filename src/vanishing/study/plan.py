@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import UserError
-from ..table import write_text
+from ..files import write_text
 from . import config, cost, grid
 from .cohort import Cohort, Graph, Member, graph_of, layout, tuning_runs
 from .identity import digest
