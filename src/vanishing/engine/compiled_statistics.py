@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 
@@ -88,8 +89,14 @@ def shares_within(layers: Sequence[Pieces], limits: Sequence[float]) -> Tensor:
 
 def falling(limits: Sequence[float], like: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """``limits`` as :func:`count_small` asks for them, and where each of them then stands."""
+    return _falling(tuple(limits), like.dtype)
+
+
+@functools.lru_cache
+def _falling(limits: tuple[float, ...], dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """The same arrays for all who ask alike, every update of a training that is looked at."""
     order = np.argsort(limits)[::-1]
-    return rounded_down(np.array(limits)[order], like), np.argsort(order)
+    return rounded_down(np.array(limits)[order], torch.empty(0, dtype=dtype)), np.argsort(order)
 
 
 def rounded_down(numbers: np.ndarray, like: Tensor) -> np.ndarray:
