@@ -38,6 +38,8 @@ CASES = {
     "relu": {"activation": "relu", "norm": "layer", "residual": "identity"},
     "mlp-batch": {"norm": "batch", "optimizer": "adam"},
     "cnn": {"family": "cnn", "activation": "tanh", "optimizer": "momentum"},
+    "cnn-relu": {"family": "cnn", "activation": "relu", "stages": 2},
+    "cnn-leaky": {"family": "cnn", "activation": "leaky_relu", "residual": "identity"},
     "prelu": {"activation": "prelu", "norm": "layer", "norm_position": "after"},
 }
 
@@ -106,7 +108,7 @@ def test_measures_after_an_update_are_of_the_batch_that_the_next_one_takes(case)
                 trainer.step()
 
 
-@pytest.mark.parametrize("case", ["mlp", "mlp-batch", "cnn", "vanilla", "lstm"])
+@pytest.mark.parametrize("case", ["mlp", "mlp-batch", "cnn", "cnn-leaky", "vanilla", "lstm"])
 def test_a_training_that_is_looked_at_is_the_same_training(case):
     if case in CASES:
         graph, data = graph_of(**CASES[case], steps=STEPS, probes=EVERY), data_of()

@@ -1,7 +1,8 @@
-"""What a probe asks of an MLP's layer, added up while its values are in the cache.
+"""What a probe asks of a layer, added up while its values are in the cache.
 
-Compiled loops for those of :mod:`.chain_kernels`; ``n`` is a layer's index. What they fill is told
-by :mod:`.chain_looks`.
+Compiled loops for those of :mod:`.chain_kernels`, which come with all of a run's values, and those
+of :mod:`.convolution_kernels`, which come with an image's after the other; ``n`` is a layer's
+index. What they fill is told by :mod:`.chain_looks`.
 """
 
 from __future__ import annotations
@@ -50,9 +51,17 @@ def look_at_phi(
     units: int,
     look: ForwardLook,
 ) -> None:
-    """The sums of h, and how flat phi is there: of some units of all samples at a time."""
-    sums, _, flat, alive, (below, steepest) = look
-    marks, total, squares = alive[n, run], 0.0, 0.0
+    """Add the sums of h, and how flat phi is there: of some units of all samples at a time."""
+    look_at_rows(n, run, h, a, which, slope, look[3][n, run][:units], look)
+
+
+@exact
+def look_at_rows(
+    n: int, run: int, h: Array, a: Array, which: int, slope: float, marks: Array, look: ForwardLook
+) -> None:
+    """The same, of rows as long as ``marks``, which become 1 where some slope is not 0."""
+    sums, _, flat, _, (below, steepest) = look
+    units, total, squares = len(marks), 0.0, 0.0
     for u in range(0, units, LANE_BYTES // h.itemsize):
         left = units - u
         moves = read(marks, u, left)
@@ -71,27 +80,44 @@ def look_at_phi(
         flat[n, run, 0] += total_of(doubled(lows))
         flat[n, run, 1] += total_of(doubled(flats))
     found = sums[n, run]
-    found[0], found[1], found[2] = len(h), total, squares
-    found[5] = finite_in(h, squares)
+    found[0] += len(h)
+    found[1] += total
+    found[2] += squares
+    found[5] += finite_in(h, squares)
 
 
 @exact
 def look_at_output(n: int, run: int, out: Array, look: ForwardLook) -> None:
-    """The sums of what leaves the layer."""
+    """Add the sums of what leaves the layer."""
     scan(out, (1, 1, len(out), 0, 0), (True, False), look[1][n, run : run + 1])
 
 
 @exact
 def look_at_delta(n: int, run: int, delta: Array, look: BackwardLook) -> None:
-    """The sums of delta."""
-    found, squares = look[0][n, run], look[1][n, run]
-    found[0] = len(delta)
-    squares[0], squares[1], found[4], found[5] = of_errors(all_of(delta))
+    """Add the sums of delta."""
+    sums, (squares, scale, zeros, finite) = look[0][n, run], of_errors(all_of(delta))
+    sums[0] += len(delta)
+    sums[4] += zeros
+    sums[5] += finite
+    if zeros < len(delta):  # else there is no scale
+        _join(squares, scale, look[1][n, run])
+
+
+@exact
+def _join(squares: float, scale: float, of_all: Array) -> None:
+    """Add ``squares`` of values over a ``scale`` to those before, over the larger of both scales.
+
+    Those of all stand before their scale, 0 where there are none yet.
+    """
+    if scale > of_all[1]:
+        of_all[0] *= (of_all[1] / scale) ** 2
+        of_all[1] = scale
+    of_all[0] += squares * (scale / of_all[1]) ** 2
 
 
 @exact
 def look_at_weight(n: int, run: int, g: Array, look: BackwardLook) -> None:
-    """The sums of dL/dW, and how many are small."""
+    """The sums of all of a run's dL/dW, and how many are small."""
     _, _, sums, squares, small, limits = look
     layout, here = (1, 1, len(g), 0, 0), slice(run, run + 1)
     scan(g, layout, (True, True), sums[n, here])

@@ -1,7 +1,8 @@
-"""What a probe reads off the compiled loops of a whole MLP, in the pass itself: nothing is kept.
+"""What a probe reads off the compiled loops of layers, in the pass itself: nothing is kept.
 
-A :class:`Look` is filled while :mod:`.chain` goes forward and back; what it tells are the measures
-that :mod:`.probes` takes of values that were kept.
+A :class:`Look` is filled while :mod:`.chain` goes forward and back through an MLP, and while
+:mod:`.convolution` does through each layer of a CNN; what it tells are the measures that
+:mod:`.probes` takes of values that were kept.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Look:
     sums: np.ndarray  # four times: of h, of what leaves the layer, of delta and of dL/dW
     scaled: np.ndarray  # of the last two: squares, and what was divided by first
     flat: np.ndarray  # how many slopes are flat: below the peak, and in all
-    alive: np.ndarray  # (layers, runs, units): 1 where some slope is not 0, else 0
+    alive: np.ndarray  # (layers, runs, most units): 1 where some slope is not 0, else 0
+    units: np.ndarray  # (layers)
     small: np.ndarray  # how many of dL/dW are at most each of the limits in size
     bounds: np.ndarray  # see .sum_kernels.count_flat
     limits: np.ndarray  # falling
@@ -41,24 +43,25 @@ class Look:
     def of(cls, net: Network, x: Tensor, limits: Sequence[float] | None = None) -> Look:
         """An empty look at a pass of ``x`` (runs, batch, inputs); without ``limits`` at nothing."""
         if limits is None:
-            return _nothing(x.dtype)
+            return nothing(x.dtype)
         bounds = loops.rounded_down(np.array(loops.flat_bounds(net.activation)), x)
-        shape, units = (net.depth, len(x)), net.architecture.width
-        return cls._empty(shape, units, bounds, *loops.falling(limits, x))
+        units = np.array([net.architecture.units(n + 1) for n in range(net.depth)])
+        return cls._empty(len(x), units, bounds, *loops.falling(limits, x))
 
     @classmethod
     def _empty(
         cls,
-        shape: tuple[int, int],
-        units: int,
+        runs: int,
+        units: np.ndarray,
         bounds: np.ndarray,
         limits: np.ndarray,
         order: np.ndarray,
     ) -> Look:
-        alive = np.zeros((*shape, units), bounds.dtype)
+        shape = len(units), runs
+        alive = np.zeros((*shape, units.max(initial=0)), bounds.dtype)
         sizes = (4, *shape, SUMS), (2, *shape, 2), (*shape, 2)
         small = np.zeros((*shape, len(limits)))
-        return cls(*map(np.zeros, sizes), alive, small, bounds, limits, order)
+        return cls(*map(np.zeros, sizes), alive, units, small, bounds, limits, order)
 
     @property
     def forward(self) -> tuple[np.ndarray, ...]:
@@ -70,6 +73,15 @@ class Look:
         """What is filled on the way back."""
         (_, _, delta, g), (of_delta, of_g) = self.sums, self.scaled
         return delta, of_delta, g, of_g, self.small, self.limits
+
+    def see_output(self, layer: int, a: Tensor) -> None:
+        """Add the sums of what leaves the layer with this index, where that is made elsewhere.
+
+        ``a`` is (runs, batch, units, height, width), units innermost in memory.
+        """
+        values = a.detach().permute(0, 1, 3, 4, 2).reshape(-1).numpy()
+        size = len(values) // len(a)
+        loops.scan(values, (len(a), 1, size, size, 0), (True, False), self.sums[1][layer])
 
     def moments(self) -> dict[str, np.ndarray]:
         """Of all :attr:`sums` those of :func:`.compiled_statistics.of_sums`, (4, runs, layers)."""
@@ -83,7 +95,7 @@ class Look:
     def flatness(self) -> dict[str, np.ndarray]:
         """As :func:`.statistics.flatness`."""
         low, both = np.moveaxis(self.flat, 2, 0) / self.sums[0, ..., 0]
-        dead = 1 - np.count_nonzero(self.alive, axis=2) / self.alive.shape[2]
+        dead = 1 - np.count_nonzero(self.alive, axis=2) / self.units[:, None]
         found = {"saturation_low": low, "saturation_high": both - low, "dead_fraction": dead}
         return {name: rows.T for name, rows in found.items()}
 
@@ -93,6 +105,7 @@ class Look:
 
 
 @functools.cache
-def _nothing(dtype: torch.dtype) -> Look:
-    no_numbers = torch.empty(0, dtype=dtype).numpy()
-    return Look._empty((0, 0), 0, no_numbers, no_numbers, np.empty(0, np.int64))
+def nothing(dtype: torch.dtype) -> Look:
+    """A look at no layer."""
+    no_numbers, none = torch.empty(0, dtype=dtype).numpy(), np.empty(0, np.int64)
+    return Look._empty(0, none, no_numbers, no_numbers, none)

@@ -115,13 +115,15 @@ def flatness(
     runs = len(layers[0][0])
     low, both, dead = np.zeros((3, len(layers), runs))
     for n, pieces in enumerate(layers):
-        units = pieces[0].shape[2:]
-        found = np.zeros((runs, 2))
-        alive = np.zeros((runs, units.numel()), dtype=np.bool_)
+        order = _order(pieces[0])
+        sizes, found = [pieces[0].shape[axis] for axis in order[2:]], np.zeros((runs, 2))
+        alive = np.zeros((runs, *sizes), dtype=np.bool_)
         for h in pieces:
-            count_flat(*_by_sample(h), *_by_sample(slope(h)), bounds, found, alive)
+            both_laid = (*_by_sample(h.permute(order)), *_by_sample(slope(h).permute(order)))
+            count_flat(*both_laid, bounds, found, alive.reshape(runs, -1))
         low[n], both[n] = found.T / (len(pieces) * pieces[0][0].numel())
-        dead[n] = (~alive.reshape(runs, units[0], -1).any(2)).mean(1)
+        pixels = tuple(place - 1 for place in range(2, len(order)) if order[place] != 2)
+        dead[n] = (~alive.any(pixels)).mean(1)
     shares = {"saturation_low": low, "saturation_high": both - low, "dead_fraction": dead}
     return {name: torch.from_numpy(share.T) for name, share in shares.items()}
 
@@ -176,10 +178,15 @@ def _laid_out(values: Tensor) -> tuple[np.ndarray, Layout]:
     What has pixels behind its units comes from a convolution, which lays it sample by sample.
     """
     if values.dim() > 3:
-        return _by_sample(values)
+        return _by_sample(values.permute(_order(values)))
     runs, numbers = len(values), values[0].numel()
     flat = values.detach().reshape(-1).numpy()
     return flat, (runs, 1, numbers, numbers, 0)
+
+
+def _order(values: Tensor) -> list[int]:
+    """The axes of ``values`` (runs, batch, ...), those of a sample as they lie in memory."""
+    return [0, 1, *sorted(range(2, values.dim()), key=values.stride, reverse=True)]
 
 
 def _by_sample(values: Tensor) -> tuple[np.ndarray, Layout]:

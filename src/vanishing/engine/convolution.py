@@ -15,10 +15,12 @@ from torch.nn import functional
 from ..lazy import Lazy
 from ..parts.activations import Activation
 from ..parts.architecture import KERNEL
+from .chain_looks import Look, nothing
 from .fused_layer import kernels, number, phi_of
 
 Array = np.ndarray
 Phi = tuple[int, float]  # which of the loops', and its slope
+Seen = tuple[Look, int, bool]  # of the layer with an index, which phi(z) leaves or not
 
 loops = Lazy("vanishing.engine.convolution_kernels")  # numba: only a CNN pays its loading
 loops_back = Lazy("vanishing.engine.convolution_back_kernels")
@@ -28,9 +30,9 @@ def load(dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64)) -> None
     """Compile the loops, or read them from the disk, so that forks of this process find them."""
     for dtype in dtypes:
         images, bias = torch.zeros(1, 1, 1, 1, 1, dtype=dtype), torch.zeros(1, 1, 1, dtype=dtype)
-        weight = bias.expand(1, KERNEL**2, 1)
-        z = _outputs(images, weight, bias, 1, False, None)
-        _gradients(images, weight, z, None, 1, False, None, (True, True))
+        weight, seen = bias.expand(1, KERNEL**2, 1), (nothing(dtype), 0, False)
+        z = _outputs(images, weight, bias, 1, False, None, seen)
+        _gradients(images, weight, z, None, 1, False, None, (True, True), seen)
 
 
 def convolved(
@@ -40,18 +42,21 @@ def convolved(
     stride: int,
     circular: bool,
     activation: Activation | None = None,
+    seen: Seen | None = None,
 ) -> Tensor:
     """z (runs, batch, units, height, width) of ``a`` (runs, batch, channels, height, width).
 
     ``weight`` (runs, channels * 9, units) and ``bias`` (runs, 1, units); the border is of zeros or
     ``circular``. With an ``activation``, which :func:`.fused_layer.is_joined` must know, phi(z).
+    What is ``seen`` of it on the way forward and back fills a look, on a CPU.
 
     On a CPU the loops of :mod:`.convolution_kernels`, in which a run's numbers do not depend on the
     runs beside it, and which were faster than :func:`grouped` at 4 to 64 channels wherever they
     were measured (see ``benchmarks/README.md``). Elsewhere :func:`grouped`.
     """
     if a.device.type == "cpu":
-        return _Convolution.apply(a, weight, bias, stride, circular, activation)
+        seen = seen or (nothing(a.dtype), 0, False)
+        return _Convolution.apply(a, weight, bias, stride, circular, activation, seen)
     z = grouped(a, weight, bias, stride, circular)
     return activation.phi(z) if activation else z
 
@@ -78,10 +83,11 @@ class _Convolution(torch.autograd.Function):
         stride: int,
         circular: bool,
         activation: Activation | None,
+        seen: Seen,
     ) -> Tensor:
-        ctx.how, ctx.activation = (stride, circular), activation
+        ctx.how, ctx.activation, ctx.seen = (stride, circular), activation, seen
         ctx.phi = phi_of(activation) if activation else None
-        out = _outputs(a, weight, bias, *ctx.how, ctx.phi)
+        out = _outputs(a, weight, bias, *ctx.how, ctx.phi, seen)
         ctx.save_for_backward(a, weight, bias, out if activation else None)
         return out
 
@@ -94,23 +100,31 @@ class _Convolution(torch.autograd.Function):
             z = grouped(a, weight, bias, *ctx.how)
             made = ctx.activation.phi(z) if ctx.activation else z
             found = iter(torch.autograd.grad(made, inputs, delta, create_graph=True))
-            return *(next(found) if asked else None for asked in wanted), None, None, None
+            return *(next(found) if asked else None for asked in wanted), *[None] * 4
         asked = wanted[0], wanted[1] or wanted[2]
-        found = _gradients(a, weight, delta, out, *ctx.how, ctx.phi, asked)
-        return *found, None, None, None
+        found = _gradients(a, weight, delta, out, *ctx.how, ctx.phi, asked, ctx.seen)
+        return *found, *[None] * 4
 
 
 def _outputs(
-    a: Tensor, weight: Tensor, bias: Tensor, stride: int, circular: bool, phi: Phi | None
+    a: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    stride: int,
+    circular: bool,
+    phi: Phi | None,
+    seen: Seen,
 ) -> Tensor:
     """phi(z), which lies in memory as (runs, batch, height, width, units)."""
+    look, *of_layer = seen
     (runs, batch, channels), inner, units = a.shape[:3], a.shape[3:], weight.shape[2]
     height, width = (-(-side // stride) for side in inner)
     pixels, taps, shift, _ = _windows(height, width, stride, inner, channels)
     out = a.new_empty(runs, batch, height, width, units)
     by = _in_lanes(weight), _in_lanes(bias), pixels, taps[: channels * KERNEL**2], shift
     padded = _border(a, inner, channels)
-    loops.convolve(*_strided(a), circular, *by, padded, *_numbers(a, phi), out.numpy())
+    made = *_numbers(a, phi), out.numpy(), *of_layer, look.forward
+    loops.convolve(*_strided(a), circular, *by, padded, *made)
     return out.permute(0, 1, 4, 2, 3)
 
 
@@ -123,6 +137,7 @@ def _gradients(
     circular: bool,
     phi: Phi | None,
     asked: tuple[bool, bool],
+    seen: Seen,
 ) -> tuple[Tensor | None, ...]:
     """dL/da, dL/dW and dL/db, the first and the others if ``asked``, of ``delta``.
 
@@ -130,8 +145,7 @@ def _gradients(
     """
     (runs, batch, channels), inner, units = a.shape[:3], a.shape[3:], weight.shape[2]
     pixels, rows, _, lined = _windows(*delta.shape[3:], stride, inner, channels)
-    wide = loops.room(units, delta.itemsize)
-    of_weight, of_bias = a.new_zeros(runs, len(rows), wide), a.new_zeros(runs, 1, wide)
+    of_weight, of_bias = (a.new_empty(runs, n, units) for n in (channels * KERNEL**2, 1))
     made = a.new_empty(0) if out is None else out.permute(0, 1, 3, 4, 2).reshape(-1)
     rows_back, taps, shift, _ = _windows(*inner, 1, inner, units)
     of_a = a.new_empty(runs, batch, *inner, channels) if asked[0] else a.new_empty([0] * 5)
@@ -156,12 +170,11 @@ def _gradients(
         _in_lanes(weight),
         of_a.numpy(),
         asked[0],
+        seen[1],
+        seen[0].backward,
     )
     of_a = of_a.permute(0, 1, 4, 2, 3) if asked[0] else None
-    if not asked[1]:
-        return of_a, None, None
-    fan_in = channels * KERNEL**2
-    return of_a, of_weight[:, :fan_in, :units].contiguous(), of_bias[..., :units].contiguous()
+    return (of_a, of_weight, of_bias) if asked[1] else (of_a, None, None)
 
 
 @functools.cache

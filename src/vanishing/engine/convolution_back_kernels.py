@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .chain_look_kernels import BackwardLook, look_at_delta, look_at_weight
 from .compiled import exact
 from .convolution_kernels import TAPS, Array, Layout, add_products, copy_units, pad
 from .lanes import SHORT, load, store, turn
@@ -64,13 +65,13 @@ def _lost(
 
 
 @exact
-def _add_errors(errors: Array, sums: Array, at: int, room: int) -> None:
-    """All rows of ``errors`` to the ``room`` numbers of ``sums`` from ``at`` on."""
-    for u in range(0, room, SHORT // errors.itemsize):
-        made = load(sums, at + u, SHORT)
-        for p in range(u, len(errors), room):
+def _add_errors(errors: Array, sums: Array) -> None:
+    """All rows of ``errors``, which are as long as ``sums``, to these."""
+    for u in range(0, len(sums), SHORT // errors.itemsize):
+        made = load(sums, u, SHORT)
+        for p in range(u, len(errors), len(sums)):
             made = made + load(errors, p, SHORT)
-        store(sums, at + u, made)
+        store(sums, u, made)
 
 
 @exact
@@ -79,30 +80,38 @@ def back(
     a: Array, which: int, slope: float,
     rows: Array, columns: Array, lined: int, padded: Array, of_w: Array, of_b: Array, learns: bool,
     rows_back: Array, columns_back: Array, shift_back: int, apart: int, border: Array,
-    w: Array, of_images: Array, goes_on: bool,
+    w: Array, of_images: Array, goes_on: bool, layer: int, look: BackwardLook,
 ) -> None:  # fmt: skip
     """Gradients of what :func:`.convolution_kernels.convolve` was given, from dL/da = ``delta``.
 
-    Where it ``learns`` of weights and biases, into zeros (runs, rows, room) and (runs, 1, room).
+    Where it ``learns`` of weights and biases, into (runs, fan_in, units) and (runs, 1, units).
     Where it ``goes_on`` of the images, by dL/dz with its pixels ``apart`` in its ``border``, of
-    zeros. ``padded`` is such room for an image.
+    zeros. ``padded`` is such room for an image. A ``look`` that is not empty is filled at the index
+    ``layer``.
     """
     runs, batch, units, height, width = of_delta[:5]
-    channels, room, pixels, lanes = layout[2], of_w.shape[2], height * width, SHORT // w.itemsize
+    channels, room, pixels, lanes = layout[2], w.shape[2], height * width, SHORT // w.itemsize
     given, errors = np.zeros(pixels * room, w.dtype), np.zeros(pixels * room, w.dtype)
+    own = errors if units == room else np.empty(pixels * units, w.dtype)
     one, none = np.int64(1), np.int64(0)  # see add_products
     of_errors = (one, one, units, height, width, none, none, one, width * room, room)
     size, wide = layout[3] * layout[4] * channels, -(-channels // lanes) * lanes
     kernel, zeros = np.zeros((units * TAPS, wide), w.dtype), np.zeros(wide, w.dtype)
     made, flat = np.empty(len(rows_back) * wide, w.dtype), kernel.ravel()
-    x, x_back, of_image, sums = padded.ravel(), border.ravel(), of_images.ravel(), of_b.ravel()
+    x, x_back, of_image = padded.ravel(), border.ravel(), of_images.ravel()
+    out, sums = np.empty(len(rows) * room, w.dtype), np.empty(room, w.dtype)
     for r in range(runs):
-        out = of_w[r].ravel()
+        out[:] = 0
+        sums[:] = 0
         if goes_on:
             turned(w[r], channels, units, kernel)
         for n in range(batch):
             at, to = (r * batch + n) * pixels * units, (r * batch + n) * size
             _lost(delta, of_delta, r, n, a[at : at + pixels * units], which, slope, given, errors)
+            if len(look[0]):
+                if units != room:
+                    copy_units(errors, room, units, own)
+                look_at_delta(layer, r, own, look)
             if goes_on:
                 pad(errors, of_errors, none, none, apart, circular, border)
                 add_products(
@@ -112,5 +121,10 @@ def back(
                 copy_units(made, wide, channels, of_image[to : to + size])
             if learns:
                 pad(images, layout, r, n, one, circular, padded)
-                _add_errors(errors, sums, r * room, room)
+                _add_errors(errors, sums)
                 add_products(x, rows, columns, errors, out, none, room, out, room, none, lined)
+        if learns:
+            copy_units(sums, room, units, of_b[r].ravel())
+            copy_units(out, room, units, of_w[r].ravel())
+        if learns and len(look[0]):
+            look_at_weight(layer, r, of_w[r].ravel(), look)

@@ -25,6 +25,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..parts.architecture import KERNEL
+from .chain_look_kernels import ForwardLook, look_at_output, look_at_rows
 from .compiled import exact
 from .lane_tiles import (
     load_rows,
@@ -216,18 +217,39 @@ def pad(
 
 
 @exact
+def marks_of(size: int, units: int, like: Array) -> Array:
+    """Zeros: marks of the units of as many pixels of an image as fill lanes, where they all do."""
+    wide = units
+    while wide * like.itemsize < LANE_BYTES and size % (2 * wide) == 0:
+        wide *= 2
+    return np.zeros(wide, like.dtype)
+
+
+@exact
+def move_marks(marks: Array, alive: Array) -> None:
+    """Units that any of their ``marks`` tells of are ``alive``; the marks are zeros again."""
+    for k in range(len(marks)):
+        if marks[k] > 0:
+            alive[k % len(alive)] = 1
+        marks[k] = 0
+
+
+@exact
 def convolve(
     images: Array, layout: Layout, circular: bool, w: Array, b: Array, rows: Array,
     columns: Array, shift: int, padded: Array, which: int, slope: float, out: Array,
+    layer: int, leaves: bool, look: ForwardLook,
 ) -> None:  # fmt: skip
     """phi(z) into ``out``, of weights ``w`` (runs, fan_in, room) and biases ``b`` (runs, 1, room).
 
     ``padded`` is room for an image with its border, of zeros; ``which`` phi it is, and its
-    ``slope``, is told as in :mod:`.layer_kernels`.
+    ``slope``, is told as in :mod:`.layer_kernels`. A ``look`` that is not empty is filled at the
+    index ``layer``; with what leaves the layer where that is phi(z).
     """
     runs, batch, height, row, units = out.shape
     width, size = w.shape[2], height * row * units
-    made, of_phi = np.empty(len(rows) * width, out.dtype), np.empty(len(rows) * width, out.dtype)
+    made, of_units = np.empty(len(rows) * width, out.dtype), np.empty(size, out.dtype)
+    z, marks = made[:size] if units == width else of_units, marks_of(size, units, out)
     one, none = np.int64(1), np.int64(0)  # see add_products
     x, biases, flat = padded.ravel(), b.ravel(), out.ravel()
     for r in range(runs):
@@ -237,12 +259,17 @@ def convolve(
             add_products(
                 x, rows, columns, kernel, biases, r * width, none, made, width, shift, none
             )
+            if units != width:
+                copy_units(made, width, units, z)
             to = (r * batch + n) * size
-            if units == width:
-                rectify(made[:size], which, slope, flat[to : to + size])
-            else:
-                rectify(made, which, slope, of_phi)
-                copy_units(of_phi, width, units, flat[to : to + size])
+            a = flat[to : to + size]
+            rectify(z, which, slope, a)
+            if len(look[0]):
+                look_at_rows(layer, r, z, a, which, slope, marks, look)
+            if len(look[0]) and leaves:
+                look_at_output(layer, r, a, look)
+        if len(look[0]):
+            move_marks(marks, look[3][layer, r, :units])
 
 
 @exact

@@ -17,7 +17,8 @@ from ..parts.activations import Activation
 from ..parts.norms import next_top
 from ..parts.residuals import AFTER, BEFORE, concatenate
 from . import chain, fused_layer, products
-from .convolution import convolved
+from .chain_looks import Look
+from .convolution import Seen, convolved
 from .network import (
     Buffers,
     Network,
@@ -44,6 +45,7 @@ def pass_forward(
     on_stream: OnStream | None = None,
     on_phi: OnPhi | None = None,
     values: bool = True,
+    look: Look | None = None,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Logits (runs, batch, classes), and h and a of every layer, (runs, batch, units[, pixels]).
 
@@ -52,7 +54,9 @@ def pass_forward(
     (runs, blocks) says which blocks survive; without it they count by their probability.
     ``on_affine(layer, values)`` may change what the layer with this index gives, the head too;
     ``on_stream(stream)`` sees what enters the first residual block, and what leaves each, and
-    ``on_phi(h, a)`` every h with phi(h).
+    ``on_phi(h, a)`` every h with phi(h). Without ``values`` the lists may be empty, where that is
+    faster. A ``look`` is filled in a CNN that :func:`.fused_layer.is_seen`, without values or
+    what asks for them.
     """
     buffers = buffers or {}
     seen = values or kept is not None or on_affine or on_stream or on_phi
@@ -67,8 +71,9 @@ def pass_forward(
         if architecture.generates and architecture.starts_stage(layer + 1):
             a = _doubled(a)
         joined = a.dim() > 3 and not (values or on_phi or on_affine) and fused_layer.is_joined(net)
-        phi = net.activation if joined else None
-        z = affine(net, a, weight, parameters["b"][layer], stride, phi)
+        phi, ends_block = net.activation if joined else None, architecture.ends_block(layer + 1)
+        told = look and (look, layer, not ends_block)
+        z = affine(net, a, weight, parameters["b"][layer], stride, phi, told)
         z = on_affine(layer, z) if on_affine else z
         if net.residual.joins == BEFORE:
             z, stream = _joined(net, parameters, layer, stream, z, kept)
@@ -85,10 +90,12 @@ def pass_forward(
             a = normalised(net, parameters, layer, a, buffers, learning)
         if net.residual.joins == AFTER:
             a, stream = _joined(net, parameters, layer, stream, a, kept)
+        if look and ends_block:
+            look.see_output(layer, a)
         if values:
             pre_activations.append(h)
             activations.append(a)
-        if on_stream and (not layer or architecture.ends_block(layer + 1)):
+        if on_stream and (not layer or ends_block):
             on_stream(stream)
     if a.dim() > 3 and not architecture.generates:
         a = a.mean((3, 4))
@@ -104,14 +111,16 @@ def affine(
     bias: Tensor,
     stride: int = 1,
     activation: Activation | None = None,
+    seen: Seen | None = None,
 ) -> Tensor:
     """a W + b, or the convolution of ``a`` (runs, batch, channels, height, width) with W.
 
-    Of that phi, where an ``activation`` is given.
+    Of that phi, where an ``activation`` is given; what is ``seen`` of it fills a look.
     """
     if a.dim() == 3:
         return products.affine(a, weight, bias)
-    return convolved(a, weight, bias, stride, net.architecture.padding == "circular", activation)
+    circular = net.architecture.padding == "circular"
+    return convolved(a, weight, bias, stride, circular, activation, seen)
 
 
 def _weight(

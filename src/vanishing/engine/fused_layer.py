@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from ..lazy import Lazy
 from ..parts.activations import ACTIVATIONS, Activation, leaky
 from ..parts.norms import EPSILON, MOMENTUM, NORMS, Norm, Running, batch_norm, layer_norm
-from ..parts.residuals import AFTER
+from ..parts.residuals import AFTER, concatenate, gated, plus, replace
 from .network import Network, Parameters, learned_by_phi
 
 kernels = Lazy("vanishing.engine.layer_kernels")  # numba takes a third of a second to load
@@ -27,6 +27,7 @@ kernels = Lazy("vanishing.engine.layer_kernels")  # numba takes a third of a sec
 PHIS = [(ACTIVATIONS[name].phi, name.upper()) for name in ("linear", "tanh", "sigmoid", "relu")]
 NONE = NORMS["none"].apply
 NORMED = [(NONE, "PLAIN"), (batch_norm, "BATCH"), (layer_norm, "LAYER")]
+BRANCHES = (replace, plus, concatenate, gated)  # joins that a gradient comes back from
 DTYPES = (torch.float32, torch.float64)
 
 
@@ -60,7 +61,19 @@ def is_fused(net: Network, z: Tensor, learning: bool) -> bool:
 def is_joined(net: Network) -> bool:
     """Whether a convolution can make phi(z) of its z at once, with the bits that torch gives."""
     which = phi_of(net.activation) if net.norm.apply is NONE else None
-    return bool(which) and which[0] in (kernels.RELU, kernels.LEAKY) and net.residual.joins == AFTER
+    lines = kernels.LINEAR, kernels.RELU, kernels.LEAKY
+    return bool(which) and which[0] in lines and net.residual.joins == AFTER
+
+
+def is_seen(net: Network, x: Tensor) -> bool:
+    """Whether convolutions can tell of all layers of a net that sees ``x`` (runs, batch, inputs).
+
+    Then each makes phi(z), of weights that are parameters, and goes back.
+    """
+    images = net.architecture.family == "cnn" and x.device.type == "cpu" and x.dtype in DTYPES
+    if not images or net.norm.weigh:
+        return False
+    return is_joined(net) and any(net.residual.add is known for known in BRANCHES)
 
 
 def outputs(

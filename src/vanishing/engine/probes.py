@@ -19,7 +19,8 @@ from torch import Tensor
 from ..parts.losses import Loss
 from . import chain, statistics
 from .chain_looks import Look
-from .forward import forward
+from .feedforward import pass_forward
+from .fused_layer import is_seen
 from .network import Buffers, Network, Parameters, without_running
 
 if TYPE_CHECKING:
@@ -107,9 +108,18 @@ def measure(
 
     if chain.is_known(net, parameters, x, buffers, learning=False):
         return _of_chain(net, parameters, x, losses_of)
-    exact, slopes = tracked(net, parameters), Slopes()
-    logits, h, a = forward(net, exact, x, buffers, learning=False, on_phi=slopes.see)
-    return of_layers(net, exact, (h, a, slopes), losses_of(logits).sum(), samples)
+    exact = tracked(net, parameters)
+    weights = exact["W"][: net.depth]
+    if is_seen(net, x):
+        look = Look.of(net, x, limits_of_weights(samples))
+        logits, *_ = pass_forward(net, exact, x, buffers, False, values=False, look=look)
+        torch.autograd.grad(losses_of(logits).sum(), weights)
+        return of_look(look, samples)
+    slopes = Slopes()
+    logits, h, a = pass_forward(net, exact, x, buffers, False, on_phi=slopes.see)
+    seen = of_values(net, h, a, slopes)
+    delta, g = gradients_of(losses_of(logits).sum(), h, weights)
+    return whole(seen, of_gradients(delta, g, samples))
 
 
 def _of_chain(
@@ -147,25 +157,6 @@ def tracked(net: Network, parameters: Parameters) -> Parameters:
     for weight in exact["W"][: net.depth]:
         weight.requires_grad_()
     return exact
-
-
-def of_layers(
-    net: Network,
-    parameters: Parameters,
-    values: tuple[list, list, Slopes],
-    total: Tensor,
-    samples: int,
-) -> Measures:
-    """The measures of a net's layers from its forward pass, whose ``values`` are h, a and phi'.
-
-    ``total`` is the sum of the losses of so many ``samples``, each g_l that of their mean; what
-    ``parameters["W"]`` holds must ask for gradients. A recurrent layer's values are those of all
-    its time steps.
-    """
-    h, a, slopes = values
-    seen = of_values(net, h, a, slopes)
-    delta, g = gradients_of(total, h, parameters["W"][: net.depth])
-    return whole(seen, of_gradients(delta, g, samples))
 
 
 def gradients_of(
