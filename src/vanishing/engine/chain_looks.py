@@ -95,7 +95,7 @@ class Look:
     def flatness(self) -> dict[str, np.ndarray]:
         """As :func:`.statistics.flatness`."""
         low, both = np.moveaxis(self.flat, 2, 0) / self.sums[0, ..., 0]
-        dead = 1 - np.count_nonzero(self.alive, axis=2) / self.units[:, None]
+        dead = 1 - self.alive.sum(axis=2) / self.units[:, None]
         found = {"saturation_low": low, "saturation_high": both - low, "dead_fraction": dead}
         return {name: rows.T for name, rows in found.items()}
 

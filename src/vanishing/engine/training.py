@@ -177,4 +177,7 @@ def _note_pass(trace: Trace, step: int, probed: Probed | None) -> None:
 
 def arrays(measures: Measures) -> dict[str, np.ndarray]:
     """The same on the host, in float64."""
-    return {name: values.double().cpu().contiguous().numpy() for name, values in measures.items()}
+    return {
+        name: np.ascontiguousarray(values.cpu().numpy(), np.float64)
+        for name, values in measures.items()
+    }
