@@ -29,17 +29,25 @@ def trained(name, fused, wanted, dtype=torch.float32):
 
 @pytest.mark.parametrize(("name", "fused"), WAYS)
 def test_what_is_told_of_an_update_does_not_change_it(name, fused):
-    after, told = trained(name, fused, wanted=True)
-    quietly, nothing = trained(name, fused, wanted=False)
-    assert nothing == [None] * 3
+    after, told = trained(name, fused, wanted=2)
+    quietly, nothing = trained(name, fused, wanted=0)
+    assert nothing == [[]] * 3
     for step in range(3):
         assert all(map(torch.equal, after[step], quietly[step]))
         assert len(told[step]) == len(SHAPES)
 
 
 @pytest.mark.parametrize(("name", "fused"), WAYS)
+def test_of_the_tensors_that_nobody_asks_about_nothing_is_told(name, fused):
+    (_, told), (_, first) = (trained(name, fused, wanted) for wanted in (2, 1))
+    for both, one in zip(told, first, strict=True):
+        assert len(one) == 1
+        assert torch.equal(one[0], both[0])
+
+
+@pytest.mark.parametrize(("name", "fused"), WAYS)
 def test_the_changes_are_what_was_taken_from_the_tensors(name, fused):
-    after, told = trained(name, fused, wanted=True, dtype=torch.float64)
+    after, told = trained(name, fused, wanted=2, dtype=torch.float64)
     for step in (1, 2):
         for old, new, change in zip(after[step - 1], after[step], told[step], strict=True):
             torch.testing.assert_close(old - new, change, rtol=1e-9, atol=1e-12)

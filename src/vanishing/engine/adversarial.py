@@ -271,17 +271,12 @@ def _update(
 
 def _moved(
     match: Match, player: Player, gradients: list[Tensor], step: int, wanted: bool
-) -> list[Tensor] | None:
+) -> list[Tensor]:
     """Update all that learns; where ``wanted``, what was taken from the hidden weights."""
     budget, depth = match.rules.budget, player.net.depth
     lr = match.lr * budget.schedule.factor(step, budget.steps)
     given = player.learning, budget.clip.apply(gradients), player.state  # hidden weights first
-    parts = [slice(depth), slice(depth, None)] if wanted else [slice(None)]
-    made = [
-        update(budget.optimizer, *(of[part] for of in given), lr, player.turns, wanted and not n)
-        for n, part in enumerate(parts)
-    ]
-    return made[0]
+    return update(budget.optimizer, *given, lr, player.turns, depth if wanted else 0)
 
 
 def _nonfinite(match: Match, losses: Tensor, layers: Callable[[], Values]) -> Tensor | None:

@@ -72,7 +72,7 @@ class Update:
     nonfinite: Tensor | None  # (runs): see :func:`.nonfinite.first_layers`
     gradients: list[Tensor] | None  # before clipping, where they were asked for
     before: Parameters | None  # the parameters before the update, likewise
-    changes: list[Tensor] | None  # what was taken from the tensors, likewise
+    changes: list[Tensor] | None  # what was taken from the hidden weights, likewise
     probed: Probed | None = None  # what its pass told of the layers, where it was looked at
     moved: Measures | None = None  # what :func:`.probes.of_update` tells, where a Descent told it
 
@@ -199,7 +199,8 @@ def advance(stack: Stack, step: int, wanted: bool = False, looked_at: bool = Fal
     nonfinite = _first_layers(stack, losses.detach(), x, kept, h)
     before = copied(parameters) if wanted else None
     clipped = budget.clip.apply(gradients)
-    changes = update(budget.optimizer, stack.learning, clipped, stack.state, lr, step, wanted)
+    hidden = stack.net.depth - stack.frozen if wanted else 0  # they come first
+    changes = update(budget.optimizer, stack.learning, clipped, stack.state, lr, step, hidden)
     return Update(
         step,
         x,

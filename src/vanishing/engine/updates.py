@@ -24,28 +24,29 @@ def update(
     state: list[dict],
     lr: Tensor,
     step: int,
-    wanted: bool = False,
-) -> list[Tensor] | None:
-    """W <- W - lr (d + decay W) in place; where ``wanted``, what was taken from each tensor.
+    wanted: int = 0,
+) -> list[Tensor]:
+    """W <- W - lr (d + decay W) in place; what was taken from the first ``wanted`` tensors.
 
     ``lr`` is (runs, 1, 1): every run has its own. ``step`` counts from 1. What is wanted is worked
     out beside the update, which is the same to the last bit with it and without.
     """
     with torch.no_grad():
         if optimizer.fused and lr.device.type == "cpu":
-            changes = _changes(optimizer, tensors, gradients, state, lr, step) if wanted else None
+            some = (of[:wanted] for of in (tensors, gradients, state))
+            changes = _changes(optimizer, *some, lr, step)
             optimizer.fused(tensors, gradients, state, lr.flatten().tolist(), step)
             return changes
         if is_descent(optimizer) and lr.device.type == "cpu":
             _descend(tensors, gradients, lr.flatten())
-            return [lr * gradient for gradient in gradients] if wanted else None
+            return [lr * gradient for gradient in gradients[:wanted]]
         changes = []
         for tensor, gradient, memory in zip(tensors, gradients, state, strict=True):
             direction = _direction(optimizer, tensor, gradient, memory, step)
-            if wanted:
+            if len(changes) < wanted:
                 changes.append(lr * direction)
             tensor.addcmul_(lr, direction, value=-1)
-    return changes if wanted else None
+    return changes
 
 
 def is_descent(optimizer: Optimizer) -> bool:
