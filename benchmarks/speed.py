@@ -67,7 +67,7 @@ def cohort_in(turn: Turn, folder: Path) -> Cohort:
     name, _, arm, device, runs, steps = turn
     cell = CELLS[name]
     jobs = 0 if device == "cpu" else slots.jobs_at_once(os.environ)
-    return cohort_of(cell, runs, steps, folder, probes_of(arm, cell, steps), jobs)
+    return cohort_of(cell, runs, steps, folder, probes_of(arm, steps), jobs)
 
 
 def measured(turn: Turn) -> dict:

@@ -108,14 +108,10 @@ def shares(cohort: Cohort, count: int) -> list[Cohort]:
     return [Cohort(cohort.graph, members) for members in dealt if members]
 
 
-def probes_of(arm: str, cell: Cell, steps: int) -> dict:
-    """What an arm changes of a battery's probes.
-
-    At every step they look at the passes of the training itself, but for a GAN's, which has none of
-    one batch.
-    """
+def probes_of(arm: str, steps: int) -> dict:
+    """What an arm changes of a battery's probes: at every step they look at the updates' passes."""
     if arm == "off":
         return {"steps": [0, steps]}
     if arm != "every":
         return {}
-    return {"steps": "every"} | ({} if cell.family == "gan" else {"batch": "training"})
+    return {"steps": "every", "batch": "training"}

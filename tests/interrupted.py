@@ -14,6 +14,7 @@ from vanishing.parts.measure_blocks import BLOCKS
 STEPS = 9
 STARTS = 1000  # of a job, at most: each makes an update of the hundred that there are to make
 PROBES = {"steps": [0, 1, 5, STEPS], "batch": 12, "blocks": []}
+OWN = PROBES | {"batch": 16, "own_pass": True}
 FREEZE = {"blocks": ["freeze", "interference", "noise"]}
 NET = {
     "split": "judged", "family": "mlp", "task": "digits", "data": "", "activation": "tanh",
@@ -47,7 +48,7 @@ COHORTS = {
     "one that diverges": NET | {"activation": "relu", "rates": [0.1, 1e30, 0.1]},
     "cnn": NET | {"family": "cnn", "norm": "batch", "optimizer": "nesterov", "width": 4},
     "every block": NET | {"probes": PROBES | {"blocks": list(BLOCKS)}},
-    "own passes": NET | {"optimizer": "adam", "probes": PROBES | {"batch": 16, "own_pass": True}},
+    "own passes": NET | {"optimizer": "adam", "probes": OWN},
     "rnn": RNN | {"optimizer": "rmsprop", "norm": "layer", "clip": "norm(limit=1)"},
     "a task with its own score": TRANSDUCTION,
     "live gan": GAN | {
@@ -55,6 +56,10 @@ COHORTS = {
     },
     "fixed gan": GAN | {
         "generator": "fixed", "game": "wgan", "optimizer": "momentum", "norm": "batch",
+    },
+    "own turns": GAN | {"optimizer": "adam", "probes": OWN | {"blocks": ["scores"]}},
+    "own turns before a fixed gan": GAN | {
+        "generator": "fixed", "game": "hinge", "optimizer": "adam", "probes": OWN,
     },
 }  # fmt: skip
 

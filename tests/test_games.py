@@ -148,38 +148,45 @@ def test_wrong_games_are_refused(label, message):
 # Saturated samples
 
 
+def settled(name, output):
+    """Of real samples and of generated ones with the same outputs."""
+    _, slopes = GAMES[name].slopes(output, output)
+    return GAMES[name].settled(*slopes)
+
+
 @of_a_probability
 def test_a_probability_is_settled_where_its_error_is_a_tenth_of_a_half(name):
     edge = math.log(19)  # sigma(-log 19) = .05
     output = torch.tensor([[-1e4, -edge - 0.01, 0.01 - edge, 0, edge - 0.01, edge + 0.01, 1e4]])
-    assert GAMES[name].settled(output, True).tolist() == [[False] * 5 + [True] * 2]
-    assert GAMES[name].settled(output, False).tolist() == [[True] * 2 + [False] * 5]
+    assert settled(name, output)[0].tolist() == [[False] * 5 + [True] * 2]
+    assert settled(name, output)[1].tolist() == [[True] * 2 + [False] * 5]
 
 
 def test_hinge_is_settled_beyond_its_margin():
     output = torch.tensor([[-1.1, -0.9, 0.0, 0.9, 1.1]])
-    assert GAMES["hinge"].settled(output, True).tolist() == [[False] * 4 + [True]]
-    assert GAMES["hinge"].settled(output, False).tolist() == [[True] + [False] * 4]
+    assert settled("hinge", output)[0].tolist() == [[False] * 4 + [True]]
+    assert settled("hinge", output)[1].tolist() == [[True] + [False] * 4]
 
 
 def test_least_squares_are_settled_near_their_targets():
     output = torch.tensor([[-0.06, -0.04, 0.04, 0.5, 0.96, 1.04, 1.06]])
     near_one, near_zero = [False] * 4 + [True] * 2 + [False], [False] + [True] * 2 + [False] * 4
-    assert GAMES["least_squares"].settled(output, True).tolist() == [near_one]
-    assert GAMES["least_squares"].settled(output, False).tolist() == [near_zero]
+    assert settled("least_squares", output)[0].tolist() == [near_one]
+    assert settled("least_squares", output)[1].tolist() == [near_zero]
 
 
 @pytest.mark.parametrize("name", CRITICS)
-@pytest.mark.parametrize("real", [True, False])
-def test_a_critic_never_settles(name, real):
-    assert not GAMES[name].settled(torch.tensor([EXTREMES]), real).any()
+def test_a_critic_never_settles(name):
+    extremes = torch.tensor([EXTREMES])
+    assert not any(found.any() for found in settled(name, extremes))
 
 
 @every_game
-def test_settled_needs_no_graph_and_leaves_none(name):
+def test_slopes_need_no_graph_and_leave_none(name):
     output = outputs(6).requires_grad_()
     with torch.no_grad():
-        assert not GAMES[name].settled(output, True).requires_grad
+        found = GAMES[name].slopes(output, output)
+    assert not any(t.requires_grad for of_kind in found for t in of_kind)
     assert output.grad is None
 
 

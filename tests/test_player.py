@@ -5,16 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vanishing.engine import match_probes, player
-from vanishing.engine.adversarial import (
-    Match,
-    Rules,
-    advance,
-    players_of,
-    turn_of_discriminator,
-)
-from vanishing.engine.match_probes import Back, Probe, at_probe, log10_norm, lost_by_samples
+from vanishing.engine import match_probes, player, player_pass
+from vanishing.engine.adversarial import Match, Rules, advance, players_of
+from vanishing.engine.match_probes import Probe, at_probe, lost_by_samples
 from vanishing.engine.network import flat
+from vanishing.engine.player_pass import Back, log10_norm
+from vanishing.engine.turns import turn_of_discriminator
 from vanishing.parts.games import GAMES
 
 from .test_adversarial import CLOSE, CNN, CPU, MLP, RUNS, data_of, graph_of, match_of
@@ -128,14 +124,14 @@ def test_probes_by_compiled_loops_are_those_of_kept_values(norm, monkeypatch):
     match = match_of(graph_of(game="wgan_gp", norm=norm, activation="leaky_relu"))
     advance(match, 1)
     probe = Probe.of(match, {"kind": "npz"})
-    assert match_probes.chain.is_known(
+    assert player_pass.chain.is_known(
         match.generator.net, match.generator.parameters, probe.latent.expand(2, -1, -1), {}, False
     )
     fast = at_probe(match, probe)
-    monkeypatch.setattr(match_probes.chain, "is_known", lambda *_, **__: False)
+    monkeypatch.setattr(player_pass.chain, "is_known", lambda *_, **__: False)
     plain = at_probe(match, probe)
-    pairs = [(fast[0][name], plain[0][name]) for name in match.players] + [(fast[1], plain[1])]
-    for found, expected in pairs:
+    pairs = [(fast.layers[name], plain.layers[name]) for name in match.players]
+    for found, expected in [*pairs, (fast.game, plain.game)]:
         assert set(found) == set(expected)
         for name, values in expected.items():
             torch.testing.assert_close(found[name], values, rtol=1e-11, atol=1e-11, equal_nan=True)

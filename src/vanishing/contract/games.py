@@ -116,12 +116,13 @@ def _of_aims(game: Game) -> Iterator[str]:
 def _of_settled(game: Game) -> Iterator[str]:
     """Which samples are settled, and the share that is told right, are those of each run alone."""
     real, fake = _outputs(REAL), _outputs(FAKE)
-    for kind in (True, False):
-        settled = game.settled(real, kind)
-        if settled.shape != real.shape or settled.dtype != torch.bool:
+    _, slopes = game.slopes(real, fake)
+    alone = game.settled(*(slope[:1] for slope in slopes))
+    for output, settled, own in zip((real, fake), game.settled(*slopes), alone, strict=True):
+        if settled.shape != output.shape or settled.dtype != torch.bool:
             yield f"settled gives {tuple(settled.shape)} in {settled.dtype}, not true or false"
             return
-        if not torch.equal(settled[:1], game.settled(real[:1], kind)):
+        if not torch.equal(settled[:1], own):
             yield "what is settled of a run depends on the other runs"
     right = game.right(real, fake)
     if right.shape != (RUNS,) or not ((right >= 0) & (right <= 1)).all():

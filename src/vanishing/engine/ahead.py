@@ -17,6 +17,7 @@ from . import (
     compiled,
     convolution,
     fused_recurrent,
+    moves,
     products,
     quality,
     sum_kernels,
@@ -33,6 +34,7 @@ LOOPS: tuple[Callable[[], None], ...] = (
     products.load,
     quality.load,
     updates.load,
+    moves.load,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -41,6 +41,14 @@ class Draws:
             return None
         chance = torch.tensor(net.survival)
         return sent(self._drawn(Tensor.uniform_, purpose, chance.shape) < chance, self.device)
+
+    def copied(self) -> Draws:
+        """What draws the same from here on, and leaves these where they are."""
+        of_each = {
+            purpose: [generator.clone_state() for generator in generators]
+            for purpose, generators in self.generators.items()
+        }
+        return replace(self, generators=of_each)
 
     def _drawn(self, fill: Callable[..., Tensor], purpose: str, shape: tuple[int, ...]) -> Tensor:
         if purpose not in self.generators:

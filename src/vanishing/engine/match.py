@@ -10,14 +10,17 @@ import torch
 from torch import Tensor
 
 from ..parts.data import Data
-from .adversarial import PLAYERS, Match, Rules, Turn, advance
+from .adversarial import PLAYERS, Match, Rules, advance
 from .evaluation import Scores
+from .glances import AT_ONCE, Glance, Seen, told
 from .match_probes import Probe, at_probe, scores
 from .network import Network
 from .nonfinite import first_weights, note, nothing_yet
 from .packing import set_states, set_values, states_of, values_of
+from .player import Turn
 from .probes import effective_depth, of_update
 from .training import Trace, arrays
+from .turns import glances_without_turns
 from .watch import Watch
 
 
@@ -33,6 +36,26 @@ class Record:
     players: dict[str, Trace]
     games: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)  # step -> (runs) each
     scores: dict[int, Scores] = field(default_factory=dict)
+    glances: list[tuple[int, Glance]] = field(default_factory=list)  # after a step, not told yet
+
+    def glance(self, step: int, glances: list[Glance]) -> None:
+        """Note what was seen of the players after ``step`` steps."""
+        self.glances += [(step, glance) for glance in glances]
+        if len(self.glances) >= AT_ONCE * len(PLAYERS):
+            self.tell()
+
+    def tell(self) -> None:
+        """Work out what was seen and is not told yet."""
+        found = told([glance for _, glance in self.glances])
+        for (step, _), seen in zip(self.glances, found, strict=True):
+            self.note(step, seen)
+        self.glances = []
+
+    def note(self, step: int, seen: Seen) -> None:
+        """Add what is told of the players after ``step`` steps."""
+        for name, layers in seen.layers.items():
+            self.players[name].measures[step] |= arrays(layers)
+        self.games[step] = self.games.get(step, {}) | arrays(seen.game)
 
 
 def play(
@@ -65,13 +88,18 @@ def play(
         first.copy_(torch.from_numpy(record.players["generator"].first_nonfinite))
     for step in range(begin, budget.steps + 1):
         if step:
-            for player, turn in advance(match, step, wanted=step in budget.probe_steps).items():
+            looked_at = budget.own_pass and step - 1 in budget.probe_steps
+            turns = advance(match, step, step in budget.probe_steps, looked_at)
+            for player, turn in turns.items():
                 losses[player].append(turn.losses)
                 note(first, step, turn.nonfinite)
+                record.glance(step - 1, turn.glances)
+                turn.glances = []
         if step in budget.probe_steps:
             _probe(match, probe, step, record)
         watch.after(name, step, budget.steps, partial(_state, match, step, losses, first, record))
     note(first, budget.steps, _first_weights(match))
+    record.tell()
     _tell(record, first)
     for player, found in losses.items():
         if found:
@@ -89,6 +117,7 @@ def _state(
         for name, player in match.players.items()
     }
     stacked = {name: torch.stack(found) for name, found in losses.items() if found}
+    record.tell()
     _tell(record, first)
     made = {"step": step, "losses": stacked, "record": record}
     return {"players": players, "draws": states_of(match.draws), **made}
@@ -124,14 +153,18 @@ def _empty(runs: int) -> Record:
 
 def _probe(match: Match, probe: Probe, step: int, record: Record) -> None:
     """Everything that is measured after ``step`` steps."""
-    of_players, of_game = at_probe(match, probe)
+    budget = match.rules.budget
     for name, player in match.players.items():
-        layers = of_players[name] | of_update(player, player.last, player.earlier)
+        layers = player.last.moved if player.last else of_update(player, None, None)
         whole = {"effective_depth": effective_depth(layers["total_change"])}
         trace = record.players[name]
         trace.measures[step], trace.of_network[step] = arrays(layers), arrays(whole)
-    record.games[step] = arrays(of_game)
-    if match.rules.live or step == 0:
+    if not budget.own_pass:
+        record.note(step, at_probe(match, probe))
+    elif step == budget.steps:
+        record.glance(step, glances_without_turns(match))
+    at_all = not budget.own_pass or "scores" in budget.blocks
+    if step == 0 or (match.rules.live and (at_all or step == budget.steps)):
         record.scores[step] = scores(match, probe)
 
 

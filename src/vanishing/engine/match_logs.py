@@ -41,7 +41,8 @@ def of_match(
         {**signal(players["generator"], i), **_results(record, rules, i)}
         for i in range(len(members))
     ]
-    batch, cohort = rules.budget.probe_batch, {**cohort, "loss": "none"}  # they play a game
+    cohort = {**cohort, "loss": "none"}  # they play a game
+    batch = 0 if rules.budget.own_pass else rules.budget.probe_batch
     return {
         "runs": of_runs(cohort, nets["generator"], batch, members, used, results),
         "curves": of_curves(ids, players["discriminator"], rules.budget.steps),

@@ -6,7 +6,6 @@ and steps; without instance noise, and with the batches' own statistics in a bat
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,24 +15,14 @@ from torch import Tensor
 from ..parts.games import Game, gradient_penalty
 from ..parts.plane import ring_modes
 from ..parts.seeds import generator_of
-from . import chain
 from .adversarial import Match
 from .evaluation import Scores
-from .network import flat
+from .glances import Seen
 from .player import Player, apart
-from .probes import (
-    Measures,
-    Slopes,
-    gradients_of,
-    limits_of_weights,
-    of_gradients,
-    of_hidden,
-    of_look,
-    of_values,
-    statistics_on,
-    whole,
-)
+from .player_pass import PlayerPass, log10_norm, pass_of, read_at
+from .probes import Measures
 from .quality import Real, digit_features, frechet, mmd2, modes_and_quality
+from .turns import of_outputs
 
 LEAST = 1e-150  # in size, of what a slope is told by, and 1 over the most: it has all its digits
 SCORED = 500  # samples, generated and real, that scores compare
@@ -76,8 +65,8 @@ class Probe:
         )
 
 
-def at_probe(match: Match, probe: Probe) -> tuple[dict[str, Measures], dict[str, Tensor]]:
-    """The measures of each player's layers, and those of the game, (runs) each.
+def at_probe(match: Match, probe: Probe) -> Seen:
+    """The measures of each player's layers, and those of the game.
 
     L of a layer's measures is the loss of a sample without a penalty: the generator's on generated
     ones, through the discriminator, and the discriminator's on as many of each kind.
@@ -88,7 +77,7 @@ def at_probe(match: Match, probe: Probe) -> tuple[dict[str, Measures], dict[str,
     batches = real, made.outputs, probe.mix.expand(runs, -1)
     layers, game, lost = _discriminator(match, discriminator, batches)
     of_generator, of_game = _generator(match, made, lost)
-    return {"generator": of_generator, "discriminator": layers}, of_game | game
+    return Seen({"generator": of_generator, "discriminator": layers}, of_game | game)
 
 
 def _generator(
@@ -110,10 +99,7 @@ def _discriminator(
     samples, sizes = real.shape[1], [real.shape[1], fake.shape[1]]
     made = pass_of(player, apart(player.net, real, fake), samples)
     outputs = made.outputs[..., 0].split(sizes, dim=1)
-    on_real, on_fake = (out.clone().requires_grad_() for out in outputs)
-    of_real, of_fake = game.discriminator(on_real, on_fake)
-    total = of_real.sum() + of_fake.sum()
-    d = torch.autograd.grad(total, [on_real, on_fake], materialize_grads=True)
+    losses, d = game.slopes(*outputs)
     back = made.back(torch.cat(d, dim=1)[..., None], bool(game.penalty))
     if game.penalty:
         exact = player.exact()
@@ -123,15 +109,8 @@ def _discriminator(
         back = replace(back, gradients=[g + other for g, other in pairs])
     d_fake = None if back.d_x is None else back.d_x[:, samples:]
     lost = lost_by_samples(game, player, fake, (outputs[1], d[1], d_fake))
-    on_real, on_fake = outputs
-    found = {
-        "discriminator_loss": (of_real.mean(1) + of_fake.mean(1)).detach(),
-        "log10_discriminator_gradient": log10_norm(player, back, samples),
-        "discriminator_accuracy": game.right(on_real, on_fake),
-        "saturation_real": _share(game.settled(on_real, True), on_real),
-        "saturation_generated": _share(game.settled(on_fake, False), on_fake),
-    }
-    return back.layers, found, lost
+    norm = {"log10_discriminator_gradient": log10_norm(player, back, samples)}
+    return back.layers, of_outputs(game, (outputs, losses, d)) | norm, lost
 
 
 def lost_by_samples(
@@ -167,88 +146,6 @@ def _passed_on(game: Game, player: Player, fake: Tensor) -> tuple[Tensor, Tensor
     at = fake.clone().requires_grad_()
     losses = game.generator(read_at(player, fake).fixed().judges(at))
     return losses.detach(), torch.autograd.grad(losses.sum(), at)[0]
-
-
-@dataclass(frozen=True)
-class PlayerPass:
-    """A pass through a player that is measured: forward and, once, back."""
-
-    outputs: Tensor  # (runs, batch, outputs)
-    # From what the sum of the samples' losses loses by the outputs; whether gradients of hidden
-    # weights are asked for, of which the layers' measures tell the size.
-    back: Callable[[Tensor, bool], Back]
-
-
-@dataclass(frozen=True)
-class Back:
-    """What the way back tells."""
-
-    layers: Measures
-    gradients: list[Tensor]  # of that sum, by all that learns, hidden weights where asked for
-    d_x: Tensor | None = None  # what is lost by the samples, where that is known
-
-
-def read_at(player: Player, x: Tensor) -> Player:
-    """A player that sees ``x`` in float64: itself, where the compiled loops read it as it is."""
-    known = chain.is_known(player.net, player.parameters, x, player.buffers, False)
-    return player if known else player.exact()
-
-
-def pass_of(player: Player, batches: list[Tensor], samples: int) -> PlayerPass:
-    """What comes of the ``batches``, (runs, batch, inputs) each, in passes of their own.
-
-    The mean loss is that over so many ``samples``.
-    """
-    [first, *others], net = batches, player.net
-    exact = player.exact() if others else read_at(player, first)
-    if exact is player:
-        return _by_chain(player, first, samples)
-    slopes = Slopes()
-    passes = [exact.sees(x, on_phi=slopes.see) for x in batches]
-    outputs = torch.cat([made for made, _, _ in passes], dim=1)
-    h, a = ([list(layer) for layer in zip(*(p[n] for p in passes), strict=True)] for n in (1, 2))
-
-    def back(d: Tensor, hidden: bool) -> Back:
-        seen = of_values(net, h, a, slopes)
-        delta, found = gradients_of((outputs * d).sum(), h, exact.learning)
-        weights = of_hidden(exact.parameters, exact.learning, found)
-        told = set() if hidden else set(map(id, weights))
-        asked = [g for g in found if id(g) not in told]
-        return Back(whole(seen, of_gradients(delta, weights, samples)), asked)
-
-    return PlayerPass(outputs.detach(), back)
-
-
-def _by_chain(player: Player, x: Tensor, samples: int) -> PlayerPass:
-    """The same where the compiled loops know the layers."""
-    made = chain.Chain.of(player.net, x, limits_of_weights(samples))
-
-    def back(d: Tensor, hidden: bool) -> Back:
-        found, d_x = made.gradients(d, player.parameters, with_x=True, hidden=hidden)
-        asked = [g for g in flat(found) if g is not None]
-        return Back(of_look(made.look, samples), asked, d_x)
-
-    return PlayerPass(made.forward(player.parameters), back)
-
-
-def log10_norm(player: Player, back: Back, samples: int) -> Tensor:
-    """log10 of the norm (runs) of all gradients of the mean loss; missing where all are 0."""
-    values = torch.cat([g.flatten(1) for g in back.gradients], dim=1)
-    found = statistics_on(values.device).moments([[values]], ("log10_rms", "zero"))
-    rms, zero, sizes = found["log10_rms"] - math.log10(samples), found["zero"], [values.shape[1]]
-    if len(back.gradients) < len(player.learning):
-        rms = torch.cat([rms, back.layers["log10_grad_rms"]], dim=1)
-        zero = torch.cat([zero, back.layers["grad_zero_fraction"]], dim=1)
-        sizes += [w.shape[1:].numel() for w in player.parameters["W"][:-1]]
-    squares = 2 * rms + torch.tensor(sizes).to(rms).log10()  # log10 of sums of squares
-    squares = torch.where(zero == 1, -torch.inf, squares)
-    top = squares.amax(1, keepdim=True)
-    return (top + (10 ** (squares - top)).sum(1, keepdim=True).log10())[:, 0] / 2
-
-
-def _share(settled: Tensor, output: Tensor) -> Tensor:
-    """The share of samples that are settled; missing where an output is."""
-    return torch.where(output.isnan(), torch.nan, settled.to(output.dtype)).mean(1)
 
 
 def scores(match: Match, probe: Probe) -> Scores:

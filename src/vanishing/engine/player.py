@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..parts.seeds import generator_of
 from . import chain
+from .chain_looks import Look
 from .feedforward import OnPhi, pass_forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
 from .network import Buffers, Network, Parameters, flat, without_running
-from .probes import doubled
+from .probes import Measures, doubled, limits_of_weights
 from .stack import copied
+
+if TYPE_CHECKING:
+    from .glances import Glance
 
 Values = list[list[Tensor]]  # of each layer, of each pass that a player made
 
@@ -23,10 +29,10 @@ class Turn:
     """What an update of a player was made of; gradients are in the order of what learns."""
 
     losses: Tensor  # (runs), before the update
-    nonfinite: Tensor | None  # (runs): see :func:`.adversarial._nonfinite`
+    nonfinite: Tensor | None  # (runs): see :func:`.turns._nonfinite`
     gradients: list[Tensor]  # before clipping
-    before: Parameters | None = None  # the hidden weights before it, where they were asked for
-    changes: list[Tensor] | None = None  # what was taken from these, likewise
+    moved: Measures | None = None  # what :func:`.moves.of_turn` tells, where it was asked for
+    glances: list[Glance] = field(default_factory=list)  # at its pass, where it was looked at
 
 
 @dataclass
@@ -42,8 +48,8 @@ class Player:
     state: list[dict] = field(default_factory=list)  # the optimizer's, a dict a learning tensor
     turns: int = 0  # updates made so far
     chains: dict[int, chain.Chain] = field(default_factory=dict)  # by samples of their pass
+    empty: Look | None = None  # see :meth:`_look`
     last: Turn | None = None
-    earlier: Turn | None = None  # the one before the last
 
     @classmethod
     def of(cls, net: Network, inits: list[str], seeds: list[int], name: str, x: Tensor) -> Player:
@@ -88,16 +94,24 @@ class Player:
             on_phi=on_phi, values=values,
         )  # fmt: skip
 
-    def chain_of(self, x: Tensor) -> chain.Chain:
+    def chain_of(self, x: Tensor, looked_at: bool = False) -> chain.Chain:
         """The pass of ``x`` (runs, batch, inputs) in compiled loops, where it is ``chained``.
 
-        In the memory of the pass before of as many samples, which cannot be gone back any more.
+        In the memory of the pass before of as many samples, which cannot be gone back any more. One
+        that is ``looked_at`` is gone back from the mean loss.
         """
         known = self.chains.get(x.shape[1])
         if known is None:
             known = self.chains[x.shape[1]] = chain.Chain.of(self.net, x)
-        known.x = x.contiguous()
+        known.x, known.look = x.contiguous(), self._look(x) if looked_at else Look.of(self.net, x)
         return known
+
+    def _look(self, x: Tensor) -> Look:
+        """An empty look at a pass of ``x``; what is the same at each is worked out once."""
+        if self.empty is None:
+            self.empty = Look.of(self.net, x, limits_of_weights(1))
+        filled = ("sums", "scaled", "flat", "alive", "small")
+        return replace(self.empty, **{n: np.zeros_like(getattr(self.empty, n)) for n in filled})
 
     def makes(self, latent: Tensor, values: bool = False) -> tuple[Tensor, list[Tensor]]:
         """A generator's samples of noise, to which no gradient flows; where asked for, its h."""

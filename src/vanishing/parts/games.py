@@ -6,6 +6,7 @@ probability in some games, a score without a unit in the others.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,24 +42,20 @@ class Game:
     clip: float | None = None  # discriminator's weights go into [-clip, clip] after its update
     penalty: float = 0.0  # what multiplies :func:`gradient_penalty` in the discriminator's loss
 
-    def settled(self, output: Tensor, real: bool) -> Tensor:
-        r"""On which samples the discriminator is saturated: true or false, in the output's shape.
+    def slopes(self, output_real: Tensor, output_fake: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+        r"""The discriminator's losses of each kind, and their :math:`\partial L_D / \partial D`."""
+        return slopes_of(self.discriminator, (output_real, output_fake))
 
-        Where :math:`|\partial L_D / \partial D|` is at most .1 of its value at the ``threshold``,
-        and at 0 where there is none. The threshold is 0 but in least squares, .5: there 0 is the
-        target of generated samples, and has no slope to compare with. A critic never settles.
+    def settled(self, slope_real: Tensor, slope_fake: Tensor) -> tuple[Tensor, Tensor]:
+        r"""On which samples of each kind the discriminator is saturated: true or false.
+
+        Where :math:`|\partial L_D / \partial D|`, the slopes that are given, is at most .1 of its
+        value at the ``threshold``, and at 0 where there is none. The threshold is 0 but in least
+        squares, .5: there 0 is the target of generated samples, and has no slope to compare with. A
+        critic never settles.
         """
-        start = torch.full_like(output, self.threshold or 0.0)
-        here, there = self._slope(torch.stack([output, start]), real)
-        return here <= SETTLED * there
-
-    def _slope(self, output: Tensor, real: bool) -> Tensor:
-        """The size of the derivative of the discriminator's loss on such samples."""
-        with torch.enable_grad():
-            at = output.detach().requires_grad_()
-            of_real, of_fake = self.discriminator(at, at)
-            [slope] = torch.autograd.grad((of_real if real else of_fake).sum(), at)
-        return slope.abs()
+        of_real, of_fake = _undecided(self)
+        return slope_real.abs() <= SETTLED * of_real, slope_fake.abs() <= SETTLED * of_fake
 
     def right(self, output_real: Tensor, output_fake: Tensor) -> Tensor:
         """The share that the discriminator tells right, (runs): the mean of that of each kind.
@@ -74,10 +71,30 @@ class Game:
         return (shares[0] + shares[1]) / 2
 
 
+@functools.lru_cache
+def _undecided(game: Game) -> tuple[float, float]:
+    """The sizes of both slopes at a game's threshold."""
+    start = torch.full((1, 1), game.threshold or 0.0, dtype=torch.float64)
+    _, (of_real, of_fake) = game.slopes(start, start)
+    return abs(float(of_real)), abs(float(of_fake))
+
+
 def _above(margin: Tensor) -> Tensor:
     """The share of a run's margins above 0, (runs); a margin of 0 counts half."""
     counts = (1 + margin.sign()) / 2
     return torch.where(margin.isnan(), torch.nan, counts).mean(1)
+
+
+def slopes_of(
+    losses_of: Callable[..., tuple[Tensor, ...]], outputs: tuple[Tensor, ...]
+) -> tuple[tuple[Tensor, ...], ...]:
+    """Losses of single samples, (runs, batch) each, and what their sum loses by ``outputs``."""
+    at = [output.detach().requires_grad_() for output in outputs]
+    with torch.enable_grad():
+        losses = losses_of(*at)
+        total = sum(loss.sum() for loss in losses)
+        slopes = torch.autograd.grad(total, at, materialize_grads=True)
+    return tuple(loss.detach() for loss in losses), slopes
 
 
 GAMES: Registry[Game] = Registry("game", Game)

@@ -13,3 +13,7 @@ BLOCKS = {
     "chain_rule": "explicit product of Jacobians against automatic differentiation, at init",
     "output_bins": "abs(phi') where outputs of a bounded phi lie low, middle, high, at init",
 }
+BLOCKS_OF_GAMES = {
+    "scores": "scores of what is generated at every probe, where they are else at init and at the "
+    "end alone: of probes in the training's own passes",
+}

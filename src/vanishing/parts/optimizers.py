@@ -35,7 +35,8 @@ class Optimizer:
 
     ``fused(tensors, gradients, states, rates, step)`` is all of the same step, in place, on a CPU:
     W and its decay too, of several tensors (runs, ...), with a learning rate a run. It is only
-    there to be faster.
+    there to be faster. ``moments`` (beta_1, beta_2, epsilon) are given where all that is taken is
+    lr d, and d Adam's of the state's m and v.
     """
 
     update: Callable[[Tensor, State, int], Tensor]
@@ -43,6 +44,7 @@ class Optimizer:
     formula: str = ""
     weight_decay: float = 0.0  # decoupled from the gradient
     fused: Fused | None = None
+    moments: tuple[float, float, float] | None = None
 
 
 OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", Optimizer)
@@ -138,7 +140,8 @@ _ADAM = "m, v ← running means of g, g², freed of their start at 0; d = m / (�
 def adam(beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
     """m and v: running means of g and g^2, freed of their start at 0; d = m / (sqrt(v) + eps)."""
     means = beta_1, beta_2, epsilon
-    return Optimizer(_adam(*means), "Kingma, Ba 2015", _ADAM, fused=_fused_adam(*means))
+    fused = _fused_adam(*means)
+    return Optimizer(_adam(*means), "Kingma, Ba 2015", _ADAM, fused=fused, moments=means)
 
 
 def adamw(

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from .. import strict_yaml
 from ..errors import unknown
-from ..parts.measure_blocks import BLOCKS
+from ..parts.measure_blocks import BLOCKS, BLOCKS_OF_GAMES
 from ..parts.norms import NORMS
 from .fields import (
     Activation,
@@ -146,7 +146,7 @@ class Probes(Block):
         axis(Annotated[int, Field(ge=0)]) | Literal[tuple(SCHEDULED)], BeforeValidator(_scheduled)
     ] = "sparse"
     batch: Positive | Literal["training"] = 64
-    blocks: axis(Literal[tuple(BLOCKS)]) | None = None
+    blocks: axis(Literal[(*BLOCKS, *BLOCKS_OF_GAMES)]) | None = None
 
     @property
     def own_pass(self) -> bool:
@@ -166,9 +166,9 @@ OF_FAMILY = {
     ),
 }  # fmt: skip
 OF_BATTERY = tuple(dict.fromkeys(name for names in OF_FAMILY.values() for name in names))
-# Measures of a net with a loss of its own on labelled samples.
+# Measures of a net with a loss of its own on labelled samples, or of a game.
 _BLOCKS_OF = {
-    "mlp": tuple(BLOCKS), "gan": (),
+    "mlp": tuple(BLOCKS), "gan": tuple(BLOCKS_OF_GAMES),
     "cnn": tuple(block for block in BLOCKS if block not in ("chain_rule", "output_bins")),
     "rnn": ("accuracy", "noise", "rank", "interference", "freeze"),
 }  # fmt: skip
@@ -264,10 +264,10 @@ class Battery(Block):
             )
         if self.vary.steps and not self.train.steps:
             wrong.append("vary.steps has no sense with train.steps: 0, where nothing is trained.")
-        if self.probes.own_pass and self.family == "gan":
+        if "scores" in (self.probes.blocks or ()) and not self.probes.own_pass:
             wrong.append(
-                "probes.batch: training is not for family gan, where an update sees more than one "
-                "batch: give a number."
+                "probes.blocks: scores is for probes.batch: training; on a batch of the probe's "
+                "own they come at every probe step without it."
             )
         if self.probes.batch in range(2) and any(
             ":" not in norm and NORMS[norm].mixes_samples for norm in self.factors.norm

@@ -80,6 +80,7 @@ ROW_BYTES = {
     "games": 56, "scores": 5, "freeze": 54,
 }  # fmt: skip
 OWN_PASS = 0.4  # of a probe with a pass in float64: one that looks at an update's own
+OWN_TURNS = 0.12  # the same of a GAN whose players are MLPs, which is not scored then
 CURVE_POINTS = 60  # rows of a loss curve, besides the probes
 
 
@@ -198,7 +199,7 @@ def rows_of_run(graph: Graph) -> dict[str, int]:
         "lags": in_time * probes * depth * graph["length"],
         "recurrences": in_time * probes * depth * _architectures(graph)[0].columns,
         "games": (players - 1) * probes,
-        "scores": 3 * (players - 1) * probes + 5 * probes * ("robustness" in graph.blocks),
+        "scores": 3 * (players - 1) * _scored(graph) + 5 * probes * ("robustness" in graph.blocks),
         "freeze": FROZEN * ("freeze" in graph.blocks),
     }
 
@@ -238,13 +239,20 @@ def _evaluations(graph: Graph) -> int:
     return len(graph.probe_steps) if "accuracy" in graph.blocks else 2
 
 
+def _scored(graph: Graph) -> int:
+    """At how many probes what a GAN generates is scored: with passes of their own, at all."""
+    probes = len(graph.probe_steps)
+    return probes if graph.probe_batch or "scores" in graph.blocks else min(2, probes)
+
+
 def _probed(graph: Graph) -> float:
     """Samples of a run that probes see, as passes forward and back with the usual statistics."""
     probes, batch, blocks = len(graph.probe_steps), graph.probe_batch, graph.blocks
     ends = 1 + (graph["steps"] > 0)  # init and end
     passes = float(probes) * (3 if graph["family"] == "gan" else 1)
     if not batch:  # what a pass tells costs less than half of making it
-        passes, batch = OWN_PASS * passes, graph["batch"]
+        share = OWN_TURNS if graph["players"] == "mlp" else OWN_PASS
+        passes, batch = share * passes, graph["batch"]
     passes += probes * ("noise" in blocks)
     passes += (probes - 1) * graph["depth"] * ("interference" in blocks)
     passes += ends * graph["width"] * ("jacobian" in blocks)

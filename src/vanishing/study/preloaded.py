@@ -185,11 +185,11 @@ def _load(families: Collection[str]) -> None:
 
 def _load_loops_of(family: str) -> None:
     """The compiled loops that networks of a family are trained and looked at with."""
-    from ..engine import chain, convolution, fused_recurrent, products, quality
+    from ..engine import chain, convolution, fused_recurrent, moves, products, quality
 
     loops = {
         "mlp": (chain,),
-        "gan": (chain, quality),
+        "gan": (chain, quality, moves),
         "rnn": (fused_recurrent,),
         "cnn": (convolution, products),
     }

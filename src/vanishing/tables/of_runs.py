@@ -244,7 +244,7 @@ SCORES = Table(
 
 GAMES = Table(
     "games",
-    "a GAN at a probe step: how its players stand, without instance noise",
+    "a GAN at a probe step: how its players stand, without instance noise; where probe_batch is 0, as they stand in the next step's own turns",
     ("run_id", "step"),
     {
         "run_id": RUN_ID,
