@@ -6,7 +6,6 @@ import torch
 
 from vanishing.engine.descent import Descent
 from vanishing.engine.network import Network
-from vanishing.engine.probes import of_update
 from vanishing.engine.samples import samples_of
 from vanishing.engine.stack import Budget, Stack, advance
 from vanishing.engine.training import train_stack
@@ -16,6 +15,8 @@ from .small import CPU, data_of, graph_of
 RUNS = (["he", "xavier", "he"], [0, 1, 2], [0.1, 0.3, 0.0])
 NAMES = ("total_change", "update_ratio", "consecutive_cosine")
 STEPS = 6
+# By tensors the weights before an update are told by those after, which are rounded.
+ROUNDED = {"update_ratio": 1e-7}
 
 
 def stack_of(tells, frozen=0, **changes):
@@ -35,9 +36,9 @@ def told(stack, steps, looked_at=False):
     """What is told of an update after each of the ``steps``, all of which are asked about."""
     found, last = [], None
     for step in steps:
-        earlier, last = last, advance(stack, step, True, looked_at)
-        assert (last.before is None) == (last.moved is not None) == tells(stack)
-        found.append(last.moved or of_update(stack, last, earlier))
+        last = advance(stack, step, True, looked_at, last and last.gradients)
+        assert (last.gradients is None) == tells(stack)
+        found.append(last.moved)
     return found
 
 
@@ -54,7 +55,8 @@ def test_it_tells_what_the_tensors_of_an_update_tell(norm, residual, looked_at, 
         for name in NAMES:
             mine, theirs = (of[step][name] for of in (found, expected))
             assert mine.dtype == torch.float64
-            torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-14, equal_nan=True)
+            rtol = ROUNDED.get(name, 1e-10)
+            torch.testing.assert_close(mine, theirs, rtol=rtol, atol=1e-14, equal_nan=True)
     assert found[0]["consecutive_cosine"].isnan().all()
     assert found[2]["consecutive_cosine"].isfinite().all()
     assert (found[2]["total_change"][2] == 0).all()  # of a run whose rate is 0
@@ -100,8 +102,9 @@ def test_a_run_that_diverges_tells_nothing_of_the_others(value):
 def test_other_updates_are_told_by_their_tensors(changes):
     stack = stack_of(tells=True, **changes)
     update = advance(stack, 1, True)
-    assert update.moved is None
-    assert all(map(torch.is_tensor, update.changes))
+    assert stack.descent.step == 0
+    assert all(map(torch.is_tensor, update.gradients))
+    assert update.moved["update_ratio"].isfinite().all()
 
 
 def test_frozen_layers_do_not_descend():
@@ -134,4 +137,5 @@ def test_a_training_logs_the_same_without_it(own_pass, steps, monkeypatch):
         assert with_it.measures[step].keys() == measures.keys()
         for name, values in measures.items():
             found = with_it.measures[step][name]
-            np.testing.assert_allclose(found, values, rtol=1e-10, atol=1e-14, err_msg=name)
+            rtol = ROUNDED.get(name, 1e-10)
+            np.testing.assert_allclose(found, values, rtol=rtol, atol=1e-14, err_msg=name)

@@ -5,11 +5,15 @@ import torch
 
 from vanishing.engine import moves
 from vanishing.engine.adversarial import Match, Rules, advance, players_of
-from vanishing.engine.moves import of_turn
-from vanishing.engine.stack import copied
+from vanishing.engine.moves import of_update
+from vanishing.engine.network import Network
+from vanishing.engine.samples import samples_of
+from vanishing.engine.stack import Budget, Stack, copied
+from vanishing.engine.stack import advance as advance_stack
 from vanishing.engine.turns import turn_of_discriminator
 from vanishing.parts.optimizers import OPTIMIZERS, Optimizer
 
+from . import small
 from .test_adversarial import CNN, CPU, LIVE, MLP, RUNS, data_of, graph_of
 
 LABELS = [*OPTIMIZERS, "adamw(weight_decay=0.5)", "lion(weight_decay=0.2)", "adam(beta_1=0)"]
@@ -90,14 +94,11 @@ def test_loops_tell_what_torch_does(optimizer, monkeypatch):
     match = match_of(graph_of(**MLP, optimizer=optimizer))
     taken = []
 
-    def both(player, rule, lr, gradients, changes):
-        found = of_turn(player, rule, lr, gradients, changes)
-        told = moves._changes(player, rule, lr, changes)
-        earlier = player.last and player.last.gradients
-        taken.append((found, moves._by_torch(player, told, gradients, earlier)))
-        return found
+    def both(*given):
+        taken.append((of_update(*given), moves._by_torch(*given, 0)))
+        return taken[-1][0]
 
-    monkeypatch.setattr("vanishing.engine.turns.of_turn", both)
+    monkeypatch.setattr("vanishing.engine.turns.of_update", both)
     for step in (1, 2):
         advance(match, step, wanted=True)
     assert len(taken) == 4
@@ -107,6 +108,34 @@ def test_loops_tell_what_torch_does(optimizer, monkeypatch):
             torch.testing.assert_close(found[name], values, **CLOSE)
 
 
+@pytest.mark.parametrize("frozen", [0, 2, 3])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("family", ["mlp", "rnn"])
+def test_loops_tell_of_the_layers_of_a_stack_that_learn(family, optimizer, frozen, monkeypatch):
+    """What torch does, and what the weights themselves do."""
+    graph = small.graph_of(family=family, depth=3, steps=2, optimizer=optimizer)
+    data, runs, taken = small.data_of(), (["he", "xavier"], [0, 1], [0.1, 0.0]), []
+    net, budget = Network.of(graph, data.shape), Budget.of(graph)
+    samples = samples_of(data, runs[1], 2, budget.batch, budget.probe_batch, CPU)
+    stack = Stack.of(net, budget, samples, runs, torch.float64, frozen)
+
+    def both(*given):
+        taken.append((of_update(*given), moves._by_torch(*given)))
+        return taken[-1][0]
+
+    monkeypatch.setattr("vanishing.engine.stack.of_update", both)
+    earlier = advance_stack(stack, 1, wanted=True).gradients
+    before = copied(stack.parameters)["W"]
+    found = advance_stack(stack, 2, wanted=True, earlier=earlier).moved
+    rows = zip(before[:-1], stack.parameters["W"], strict=False)
+    ratios = torch.stack([norm(new.detach() - old) / norm(old) for old, new in rows], dim=1)
+    torch.testing.assert_close(found["update_ratio"], ratios, **CLOSE)
+    assert (found["update_ratio"][0] > 0).tolist() == [layer >= frozen for layer in range(3)]
+    for loops, by_torch in taken:
+        for name, values in by_torch.items():
+            torch.testing.assert_close(loops[name][:, frozen:], values, **CLOSE)
+
+
 def test_a_cosine_of_gradients_whose_squares_are_lost_is_told():
     """Of the run that has them, and of no other; of a gradient of 0 there is none."""
     graph = graph_of(**MLP, optimizer="sgd")
@@ -114,11 +143,16 @@ def test_a_cosine_of_gradients_whose_squares_are_lost_is_told():
     player, rule = match.generator, OPTIMIZERS["sgd"]
     advance(match, 1)
     gradients = [g.clone() for g in player.last.gradients]
-    plain = of_turn(player, rule, match.lr, gradients, gradients)
+    earlier = player.last.gradients
+
+    def told():
+        return of_update(player, rule, match.lr, 2, gradients, earlier, gradients)
+
+    plain = told()
     torch.testing.assert_close(plain["consecutive_cosine"], torch.ones(2, 3).double(), **CLOSE)
     for n, scale in enumerate((1e-200, 1e200, 0.0)):
         gradients[n][0] *= scale
-    found = of_turn(player, rule, match.lr, gradients, gradients)["consecutive_cosine"]
+    found = told()["consecutive_cosine"]
     torch.testing.assert_close(found[0, :2], torch.ones(2).double(), **CLOSE)
     assert found[0, 2].isnan()
     assert torch.equal(found[1], plain["consecutive_cosine"][1])

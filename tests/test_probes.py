@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from vanishing.engine import probes
+from vanishing.engine.moves import nothing_moved
 from vanishing.engine.network import Network
-from vanishing.engine.probes import effective_depth, measure, of_update
+from vanishing.engine.probes import effective_depth, measure
 from vanishing.engine.samples import samples_of
 from vanishing.engine.stack import Budget, Stack, advance
 from vanishing.engine.training import train_stack
@@ -52,11 +53,11 @@ def test_an_update_is_compared_with_the_weights_before_it_and_at_the_start(famil
     """And its gradient with that of the update before, as they were before clipping."""
     graph = graph_of(family=family, clip=clip, optimizer="momentum")
     stack = stack_of(graph)
-    seen = [as_now(stack)]
+    seen, last = [as_now(stack)], None
     for step in (1, 2, 3):
-        earlier, last = (None if step == 1 else last), advance(stack, step, wanted=True)  # noqa: F821
+        last = advance(stack, step, wanted=True, earlier=last and last.gradients)
         seen.append(as_now(stack))
-    found = of_update(stack, last, earlier)
+    found = last.moved
     for run in range(2):
         gradients = []
         for step in (2, 3):
@@ -80,9 +81,9 @@ def test_an_update_is_compared_with_the_weights_before_it_and_at_the_start(famil
 
 def test_an_update_has_nothing_before_it_to_be_compared_with():
     stack = stack_of(graph_of())
-    untrained = of_update(stack, None, None)
+    untrained = nothing_moved(stack.parameters)
     assert all(untrained[name].isnan().all() for name in NO_UPDATE)
-    first = of_update(stack, advance(stack, 1, wanted=True), None)
+    first = advance(stack, 1, wanted=True).moved
     assert first["consecutive_cosine"].isnan().all()
     torch.testing.assert_close(first["update_ratio"], first["total_change"], **CLOSE)
     assert (first["update_ratio"] > 0).all()
@@ -90,8 +91,8 @@ def test_an_update_has_nothing_before_it_to_be_compared_with():
 
 def test_frozen_layers_change_by_nothing():
     stack = stack_of(graph_of(), frozen=2)
-    earlier, last = (advance(stack, step, wanted=True) for step in (1, 2))
-    found = of_update(stack, last, earlier)
+    earlier = advance(stack, 1, wanted=True).gradients
+    found = advance(stack, 2, wanted=True, earlier=earlier).moved
     for name in ("update_ratio", "total_change"):
         assert (found[name][:, :2] == 0).all()
         assert (found[name][:, 2:] > 0).all()
@@ -102,8 +103,8 @@ def test_frozen_layers_change_by_nothing():
 
 def test_a_gradient_of_zero_has_no_cosine():
     stack = stack_of(graph_of(), (["zeros"], [0], [0.1]))
-    earlier, last = (advance(stack, step, wanted=True) for step in (1, 2))
-    found = of_update(stack, last, earlier)
+    earlier = advance(stack, 1, wanted=True).gradients
+    found = advance(stack, 2, wanted=True, earlier=earlier).moved
     assert found["consecutive_cosine"].isnan().all()
     assert not found["total_change"].isfinite().any()  # nothing over nothing
 

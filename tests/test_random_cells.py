@@ -14,7 +14,7 @@ from torch import nn
 from vanishing.engine.forward import forward
 from vanishing.engine.network import Network, flat
 from vanishing.engine.samples import samples_of
-from vanishing.engine.stack import Budget, Stack, advance
+from vanishing.engine.stack import Budget, Stack, advance, copied
 from vanishing.parts.tasks import Data
 
 from . import cells, plain_parts
@@ -154,6 +154,7 @@ def assert_state(plain, run, stack, before, what):
 
 def step_of_both(stack, trainers, step, where):
     """One update of the stack and of the plain networks; ``trainers`` loses those that diverge."""
+    before = copied(stack.parameters)
     delta, update = deltas(stack, step), advance(stack, step, wanted=True)
     gradients = by_name(stack, update.gradients)
     for run, trainer in list(trainers.items()):
@@ -169,7 +170,7 @@ def step_of_both(stack, trainers, step, where):
         assert_close(update.losses[run], loss.detach(), 1, f"loss, {what}")
         assert_gradients(plain, run, delta, gradients, what)
         trainer.step()
-        assert_state(plain, run, stack, update.before, what)
+        assert_state(plain, run, stack, before, what)
 
 
 def assert_evaluation(stack, trainers, where):

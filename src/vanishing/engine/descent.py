@@ -1,7 +1,7 @@
 """What plain gradient descent of an MLP did to its weights, told while each of them is made.
 
 The gradients, the weights before, and what was taken from them would else be written and read again
-by :func:`.probes.of_update`, which takes half as long as the update itself. In the way back they
+by :func:`.moves.of_update`, which takes half as long as the update itself. In the way back they
 are in the cache, and only the last gradients of the hidden weights are kept. Of float32 alone, no
 square of which is 0 or infinite in float64.
 """
@@ -41,7 +41,7 @@ class Descent:
         initial: Parameters,
         wanted: bool,
     ) -> Measures | None:
-        """Make update ``step``; where ``wanted``, give :func:`.probes.of_update` of it."""
+        """Make update ``step``; where ``wanted``, give :func:`.moves.of_update` of it."""
         weights, starts = parameters["W"][:-1], initial["W"][:-1]
         self.gradients = self.gradients or [torch.zeros_like(w.detach()) for w in weights]
         sums = np.empty((len(weights), len(weights[0]), SUMS))

@@ -14,11 +14,12 @@ from .adversarial import PLAYERS, Match, Rules, advance
 from .evaluation import Scores
 from .glances import AT_ONCE, Glance, Seen, told
 from .match_probes import Probe, at_probe, scores
+from .moves import nothing_moved
 from .network import Network
 from .nonfinite import first_weights, note, nothing_yet
 from .packing import set_states, set_values, states_of, values_of
 from .player import Turn
-from .probes import effective_depth, of_update
+from .probes import effective_depth
 from .training import Trace, arrays
 from .turns import glances_without_turns
 from .watch import Watch
@@ -155,7 +156,7 @@ def _probe(match: Match, probe: Probe, step: int, record: Record) -> None:
     """Everything that is measured after ``step`` steps."""
     budget = match.rules.budget
     for name, player in match.players.items():
-        layers = player.last.moved if player.last else of_update(player, None, None)
+        layers = player.last.moved if player.last else nothing_moved(player.parameters)
         whole = {"effective_depth": effective_depth(layers["total_change"])}
         trace = record.players[name]
         trace.measures[step], trace.of_network[step] = arrays(layers), arrays(whole)

@@ -1,8 +1,8 @@
-"""What an update of a player did to its hidden weights, told behind it.
+"""What an update did to the hidden weights, told behind it: of a stack of nets, or of a player.
 
 What Adam took is told by the means that it has left, and the weights before by those after: nothing
-is copied, and each tensor read once. The same columns as of :func:`.probes.of_update`, which a net
-that is no player is told by.
+is copied, and each tensor read once. Plain descent of an MLP is told while it is made, see
+:mod:`.descent`.
 """
 
 from __future__ import annotations
@@ -17,32 +17,91 @@ from torch import Tensor
 from ..lazy import Lazy
 from ..parts.optimizers import Optimizer
 from .chain import DTYPES, addresses
+from .network import Parameters
 from .probes import Measures, statistics_on
 
 if TYPE_CHECKING:
     from .player import Player
+    from .stack import Stack
 
 kernels = Lazy("vanishing.engine.move_kernels")  # numba takes a third of a second to load
 SUMS = 7  # see .move_kernels.tell
-SMALLEST, LARGEST = 1e-280, 1e280  # squares beyond these may have lost digits
+NAMES = ("total_change", "update_ratio", "consecutive_cosine")
 
 
-def of_turn(
-    player: Player,
+def nothing_moved(parameters: Parameters) -> Measures:
+    """The measures before the first update, (runs, depth) each: all are missing."""
+    *hidden, head = parameters["W"]
+    shape = len(head), len(hidden)
+    return {n: head.new_full(shape, torch.nan, dtype=torch.float64) for n in NAMES}
+
+
+def of_update(
+    trained: Stack | Player,
     optimizer: Optimizer,
     lr: Tensor,
+    step: int,
     gradients: list[Tensor],
+    earlier: list[Tensor] | None,
     changes: list[Tensor] | None,
+    frozen: int = 0,
 ) -> Measures:
-    """(runs, depth) each, of the update that has just been made, by rates ``lr`` (runs, 1, 1).
+    """(runs, depth) each, of update ``step``, just made by rates ``lr`` (runs, 1, 1).
 
     ``changes`` are what was taken; None, if the optimizer's moments tell it. The ``gradients`` are
-    compared with those of the player's last turn, the one before. Both in the order of what learns.
+    compared with the ``earlier`` ones, of the update before. All in the order of what learns: the
+    ``frozen`` layers next to the input do not.
     """
-    earlier = player.last.gradients if player.last else None
-    if lr.device.type != "cpu":
-        return _by_torch(player, _changes(player, optimizer, lr, changes), gradients, earlier)
-    sums = _sums(player, optimizer, lr, gradients, earlier, changes)
+    given = trained, optimizer, lr, step, gradients, earlier, changes, frozen
+    found = (_by_loops if lr.device.type == "cpu" else _by_torch)(*given)
+    if not frozen:
+        return found
+    starts = trained.initial["W"][:frozen]
+    began = torch.stack([start.flatten(1).any(1) for start in starts], dim=1)
+    still = torch.where(began, 0.0, torch.nan).double()  # nothing over nothing is missing
+    of_frozen = still, torch.zeros_like(still), torch.full_like(still, torch.nan)
+    rows = zip(NAMES, of_frozen, strict=True)
+    return {name: torch.cat([values, found[name]], dim=1) for name, values in rows}
+
+
+def _by_loops(
+    trained: Stack | Player,
+    optimizer: Optimizer,
+    lr: Tensor,
+    step: int,
+    gradients: list[Tensor],
+    earlier: list[Tensor] | None,
+    changes: list[Tensor] | None,
+    frozen: int,
+) -> Measures:
+    """The same of all layers that learn."""
+    learn, like = trained.net.depth - frozen, lr.flatten().numpy()
+    weights, starts = (of["W"][frozen:-1] for of in (trained.parameters, trained.initial))
+    given = weights, starts, changes, gradients, earlier
+    weights, starts, taken, own, before = (
+        [t.detach().contiguous() for t in (of or ())[:learn]] for of in given
+    )
+    means, rates, numbers = ([], []), like, np.ones(2, like.dtype)
+    if changes is None:
+        beta_1, beta_2, epsilon = optimizer.moments
+        means = [[state[name] for state in trained.state[:learn]] for name in ("m", "v")]
+        rates = (like / (1 - beta_1**step)).astype(like.dtype)
+        numbers = np.array([(1 - beta_2**step) ** -0.5, epsilon], like.dtype)
+    sums = np.empty((learn, len(like), SUMS))
+    kernels.tell_all(
+        addresses(weights), addresses(taken), tuple(map(addresses, means)),
+        addresses(starts), (addresses(own), addresses(before)),
+        np.array([w[0].numel() for w in weights], np.int64), rates, numbers, sums,
+    )  # fmt: skip
+    measures = _measures(sums, earlier is not None)
+    if earlier is not None and lr.dtype == torch.float64:
+        # No square of a number in float32 is lost in float64.
+        _mend(measures["consecutive_cosine"], sums[..., 4:6], gradients, earlier)
+    return measures
+
+
+def _measures(sums: np.ndarray, compares: bool) -> Measures:
+    """(runs, layers) each, of sums (layers, runs, 7), see :func:`.move_kernels.tell_all`."""
     weights, taken, apart, began, own, before, along = (sums[..., n] for n in range(SUMS))
     with np.errstate(all="ignore"):
         found = {
@@ -50,84 +109,54 @@ def of_turn(
             "update_ratio": np.sqrt(taken) / np.sqrt(weights),
             "consecutive_cosine": along / (np.sqrt(own) * np.sqrt(before)),
         }
-    measures = {name: torch.from_numpy(values.T) for name, values in found.items()}
-    if earlier is None:
-        measures["consecutive_cosine"].fill_(torch.nan)
-    elif lr.dtype == torch.float64:  # no square of a number in float32 is lost in float64
-        _mend(measures["consecutive_cosine"], np.stack([own, before]), gradients, earlier)
-    return measures
-
-
-def _sums(
-    player: Player,
-    optimizer: Optimizer,
-    lr: Tensor,
-    gradients: list[Tensor],
-    earlier: list[Tensor] | None,
-    changes: list[Tensor] | None,
-) -> np.ndarray:
-    """Those of :func:`.move_kernels.tell`, (layers, runs, 7)."""
-    depth, like = player.net.depth, lr.flatten().numpy()
-    given = player.parameters["W"], player.initial["W"], changes, gradients, earlier
-    weights, starts, taken, own, before = (
-        [t.detach().contiguous() for t in (of or ())[:depth]] for of in given
-    )
-    means, rates, numbers = ([], []), like, np.ones(2, like.dtype)
-    if changes is None:
-        (beta_1, beta_2, epsilon), step = optimizer.moments, player.turns
-        means = [[state[name] for state in player.state[:depth]] for name in ("m", "v")]
-        rates = (like / (1 - beta_1**step)).astype(like.dtype)
-        numbers = np.array([(1 - beta_2**step) ** -0.5, epsilon], like.dtype)
-    sums = np.empty((depth, len(like), SUMS))
-    kernels.tell_all(
-        addresses(weights), addresses(taken), tuple(map(addresses, means)),
-        addresses(starts), (addresses(own), addresses(before)),
-        np.array([w[0].numel() for w in weights]), rates, numbers, sums,
-    )  # fmt: skip
-    return sums
+    if not compares:
+        found["consecutive_cosine"] = np.full_like(own, np.nan)
+    return {name: torch.from_numpy(values.T) for name, values in found.items()}
 
 
 def _mend(
     cosine: Tensor, squares: np.ndarray, gradients: list[Tensor], earlier: list[Tensor]
 ) -> None:
-    """Take the ``cosine`` (runs, depth) anew where one of both ``squares`` has lost its digits."""
-    lost = torch.from_numpy(~((squares > SMALLEST) & (squares < LARGEST)).all(0))
+    """Take the ``cosine`` (runs, layers) anew where one of both ``squares`` has lost its digits."""
     take = statistics_on(cosine.device)
+    lost = torch.from_numpy(~((squares > take.SMALLEST) & (squares < take.LARGEST)).all(2))
     for layer, runs in enumerate(lost):
         if runs.any():
             cosine[runs, layer] = take.cosine(gradients[layer][runs], earlier[layer][runs])
 
 
-def _changes(
-    player: Player, optimizer: Optimizer, lr: Tensor, changes: list[Tensor] | None
-) -> list[Tensor]:
-    """What was taken, by moments where they alone tell it."""
-    if changes is not None:
-        return changes
-    (beta_1, beta_2, epsilon), step, found = optimizer.moments, player.turns, []
-    for state in player.state[: player.net.depth]:
-        root = (state["v"] / (1 - beta_2**step)).sqrt_().add_(epsilon)
-        found.append(lr / (1 - beta_1**step) * state["m"] / root)
+def _by_torch(
+    trained: Stack | Player,
+    optimizer: Optimizer,
+    lr: Tensor,
+    step: int,
+    gradients: list[Tensor],
+    earlier: list[Tensor] | None,
+    changes: list[Tensor] | None,
+    frozen: int,
+) -> Measures:
+    """The same on a GPU."""
+    found = {name: values[:, frozen:] for name, values in nothing_moved(trained.parameters).items()}
+    if changes is None:
+        changes = _changes(optimizer, lr, step, trained.state[: trained.net.depth - frozen])
+    weights, starts = (of["W"][frozen:-1] for of in (trained.parameters, trained.initial))
+    take = statistics_on(lr.device)
+    for n, (weight, start) in enumerate(zip(weights, starts, strict=False)):
+        weight = weight.detach()
+        found["total_change"][:, n] = take.relative_distance(weight, start)
+        found["update_ratio"][:, n] = take.relative_norm(changes[n], weight + changes[n])
+        if earlier is not None:
+            found["consecutive_cosine"][:, n] = take.cosine(gradients[n], earlier[n])
     return found
 
 
-def _by_torch(
-    player: Player, changes: list[Tensor], gradients: list[Tensor], earlier: list[Tensor] | None
-) -> Measures:
-    """The same on a GPU."""
-    weights = [w.detach() for w in player.parameters["W"][:-1]]
-    take, depth = statistics_on(weights[0].device), len(weights)
-    missing = [torch.full_like(weights[0][:, 0, 0], torch.nan, dtype=torch.float64)] * depth
-    cosines = missing if earlier is None else map(take.cosine, gradients[:depth], earlier)
-    rows = {
-        "total_change": map(take.relative_distance, weights, player.initial["W"]),
-        "update_ratio": [
-            take.relative_norm(change, weight + change)
-            for change, weight in zip(changes, weights, strict=False)
-        ],
-        "consecutive_cosine": cosines,
-    }
-    return {name: torch.stack(list(of_layers), dim=1) for name, of_layers in rows.items()}
+def _changes(optimizer: Optimizer, lr: Tensor, step: int, states: list[dict]) -> list[Tensor]:
+    """What was taken, by the moments that tell it."""
+    (beta_1, beta_2, epsilon), found = optimizer.moments, []
+    for state in states:
+        root = (state["v"] / (1 - beta_2**step)).sqrt_().add_(epsilon)
+        found.append(lr / (1 - beta_1**step) * state["m"] / root)
+    return found
 
 
 def squares_of(tensors: list[Tensor]) -> np.ndarray:

@@ -31,7 +31,7 @@ class Turn:
     losses: Tensor  # (runs), before the update
     nonfinite: Tensor | None  # (runs): see :func:`.turns._nonfinite`
     gradients: list[Tensor]  # before clipping
-    moved: Measures | None = None  # what :func:`.moves.of_turn` tells, where it was asked for
+    moved: Measures | None = None  # what :func:`.moves.of_update` tells, where it was asked for
     glances: list[Glance] = field(default_factory=list)  # at its pass, where it was looked at
 
 

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,10 +21,6 @@ from .chain_looks import Look
 from .feedforward import pass_forward
 from .fused_layer import is_seen
 from .network import Buffers, Network, Parameters, without_running
-
-if TYPE_CHECKING:
-    from .player import Player, Turn
-    from .stack import Stack, Update
 
 # The largest magnitude that a format rounds to 0: half its smallest subnormal number.
 UNDERFLOW = {
@@ -249,40 +244,6 @@ def _of_weights(found: Measures, within: Tensor, samples: int) -> Measures:
         "grad_zero_fraction": found["zero"],
         **{name: small[..., n] for n, name in enumerate((*UNDERFLOW, *SUBNORMAL))},
     }
-
-
-def of_update(
-    stack: Stack | Player, last: Update | Turn | None, earlier: Update | Turn | None
-) -> Measures:
-    """What the last update did to the hidden weights, and how far they are from where they began.
-
-    Of a stack of nets or of a player of games. Missing before the first update; layers that are
-    frozen do not change.
-    """
-    weights = stack.parameters["W"][:-1]
-    take = statistics_on(weights[0].device)
-    shape, device = (len(weights[0]), len(weights)), weights[0].device
-    found = {
-        name: torch.full(shape, torch.nan, dtype=torch.float64, device=device)
-        for name in ("total_change", "update_ratio", "consecutive_cosine")
-    }
-    if last is None:
-        return found
-    positions = {id(tensor): n for n, tensor in enumerate(stack.learning)}
-    for layer, (weight, start) in enumerate(zip(weights, stack.initial["W"], strict=False)):
-        found["total_change"][:, layer] = take.relative_distance(weight, start)
-        n = positions.get(id(weight))
-        if n is None:
-            found["update_ratio"][:, layer] = 0.0
-            continue
-        found["update_ratio"][:, layer] = take.relative_norm(
-            last.changes[n], last.before["W"][layer]
-        )
-        if earlier is not None:
-            found["consecutive_cosine"][:, layer] = take.cosine(
-                last.gradients[n], earlier.gradients[n]
-            )
-    return found
 
 
 def effective_depth(change: Tensor) -> Tensor:

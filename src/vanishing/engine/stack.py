@@ -15,6 +15,7 @@ from . import chain
 from .descent import Descent
 from .forward import forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
+from .moves import of_update
 from .network import Buffers, Network, Parameters, flat, without_running
 from .nonfinite import first_layers
 from .own_pass import own_pass, seen_by
@@ -71,10 +72,9 @@ class Update:
     losses: Tensor  # (runs), before the update
     nonfinite: Tensor | None  # (runs): see :func:`.nonfinite.first_layers`
     gradients: list[Tensor] | None  # before clipping, where they were asked for
-    before: Parameters | None  # the parameters before the update, likewise
-    changes: list[Tensor] | None  # what was taken from the hidden weights, likewise
+    before: Parameters | None = None  # the parameters before it, for what asks for all of them
     probed: Probed | None = None  # what its pass told of the layers, where it was looked at
-    moved: Measures | None = None  # what :func:`.probes.of_update` tells, where a Descent told it
+    moved: Measures | None = None  # what :func:`.moves.of_update` tells, where it was wanted
 
 
 @dataclass
@@ -177,8 +177,16 @@ def layer_of(net: Network, name: str, n: int) -> int:
     return net.block_ends[n] if name in OF_BLOCKS else n + 1
 
 
-def advance(stack: Stack, step: int, wanted: bool = False, looked_at: bool = False) -> Update:
+def advance(
+    stack: Stack,
+    step: int,
+    wanted: bool = False,
+    looked_at: bool = False,
+    earlier: list[Tensor] | None = None,
+) -> Update:
     """Make update ``step``, counted from 1; where ``wanted``, say what it changed.
+
+    Its gradients are then compared with the ``earlier`` ones, those of the update before.
 
     On a GPU it waits for nothing: no number goes to the host, and none comes in pageable memory.
     The gradients are also told where a probe comes after the next update: it compares them. Of a
@@ -197,10 +205,14 @@ def advance(stack: Stack, step: int, wanted: bool = False, looked_at: bool = Fal
         losses, gradients, h = _passed(stack, x, labels, kept)
         probed = None
     nonfinite = _first_layers(stack, losses.detach(), x, kept, h)
-    before = copied(parameters) if wanted else None
-    clipped = budget.clip.apply(gradients)
-    hidden = stack.net.depth - stack.frozen if wanted else 0  # they come first
-    changes = update(budget.optimizer, stack.learning, clipped, stack.state, lr, step, hidden)
+    before = copied(parameters) if wanted and "interference" in budget.blocks else None
+    clipped, optimizer, moved = budget.clip.apply(gradients), budget.optimizer, None
+    taken = stack.net.depth - stack.frozen if wanted and not optimizer.moments else 0
+    changes = update(optimizer, stack.learning, clipped, stack.state, lr, step, taken)
+    if wanted:
+        changes = None if optimizer.moments else changes
+        given = gradients, earlier, changes, stack.frozen
+        moved = of_update(stack, optimizer, lr, step, *given)
     return Update(
         step,
         x,
@@ -209,8 +221,8 @@ def advance(stack: Stack, step: int, wanted: bool = False, looked_at: bool = Fal
         nonfinite,
         gradients if told else None,
         before,
-        changes,
         probed,
+        moved,
     )
 
 
@@ -227,7 +239,7 @@ def _descended(
     """An update by plain gradient descent whose gradients nobody asks for, but its Descent."""
     made = stack.passed(x, labels, looked_at)
     nonfinite = _first_layers(stack, made.losses, x, None, [])  # by the weights before the update
-    found = Update(step, x, labels, made.losses, nonfinite, None, None, None)
+    found = Update(step, x, labels, made.losses, nonfinite, None)
     if told:
         of_weights = made, stack.parameters, lr, stack.initial
         found.moved = stack.descent.make(step, *of_weights, wanted)

@@ -13,11 +13,12 @@ from ..parts.data import Data
 from .blocks import at_probe, frozen_layers, scores_at_probe
 from .descent import Descent
 from .evaluation import Scores, accuracy, scores
+from .moves import nothing_moved
 from .network import Network
 from .nonfinite import first_weights, note, nothing_yet
 from .own_pass import pass_without_update
 from .packing import set_values, values_of
-from .probes import Measures, Probed, effective_depth, measure, of_update
+from .probes import Measures, Probed, effective_depth, measure
 from .samples import samples_of
 from .stack import Budget, Stack, Update, advance
 from .through_time import measure_through_time
@@ -69,7 +70,7 @@ def train_stack(
     losses = torch.empty(budget.steps, len(seeds), device=device, dtype=dtype)
     first = nothing_yet(len(seeds), device)
     trace = Trace(np.empty(0), np.zeros((len(seeds), 2), dtype=np.int64))
-    last, earlier, begin = None, None, 0
+    last, begin = None, 0
     if saved:
         trace, last, begin = _restore(stack, losses, saved)
         first.copy_(torch.from_numpy(trace.first_nonfinite))
@@ -77,13 +78,13 @@ def train_stack(
         if step:
             looked_at = budget.own_pass and step - 1 in budget.probe_steps
             wanted = step in budget.probe_steps
-            earlier, last = last, advance(stack, step, wanted, looked_at)
+            last = advance(stack, step, wanted, looked_at, last and last.gradients)
             _note_pass(trace, step - 1, last.probed)
             last.probed = None
             losses[step - 1] = last.losses
             note(first, step, last.nonfinite)
         if step in budget.probe_steps:
-            _probe(stack, seeds, step, last, earlier, trace)
+            _probe(stack, seeds, step, last, trace)
         state = partial(_state, stack, losses, first, step, last, trace)
         watch.after(name, step, budget.steps, state)
     # No loss saw what the last update left.
@@ -132,12 +133,11 @@ def _probe(
     seeds: list[int],
     step: int,
     last: Update | None,
-    earlier: Update | None,
     trace: Trace,
 ) -> None:
     """Everything that is measured after ``step`` updates, of runs with these ``seeds``."""
     budget, samples = stack.budget, stack.samples
-    layers = (last and last.moved) or of_update(stack, last, earlier)
+    layers = last.moved if last else nothing_moved(stack.parameters)
     more_of_layers, of_network = at_probe(stack, step, last)
     of_network["effective_depth"] = effective_depth(layers["total_change"])
     trace.measures[step], trace.of_network[step] = (

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..parts.games import Game, gradient_penalty, slopes_of
 from .glances import Glance, Judged
-from .moves import of_turn
+from .moves import of_update
 from .nonfinite import first_layers
 from .player import Player, Turn, Values, apart, on_both
 from .player_pass import Back, PlayerPass, by_loops, look_at
@@ -239,14 +239,17 @@ def _update(match: Match, player: Player, made: Made, step: int, wanted: bool) -
     clipped = budget.clip.apply(gradients)
     told = wanted and not clips and budget.optimizer.moments is None
     of_all = budget.optimizer, player.learning, clipped, player.state, lr, player.turns
-    changes = update(*of_all, player.net.depth if told else 0) or None  # hidden weights come first
+    changes = update(*of_all, player.net.depth if told else 0)  # hidden weights come first
     if clips:
         for tensor in player.learning:
             tensor.data.clamp_(-game.clip, game.clip)
         if wanted:
             pairs = zip(before, player.parameters["W"][:-1], strict=True)
             changes = [old - new.detach() for old, new in pairs]
-    moved = of_turn(player, budget.optimizer, lr, gradients, changes) if wanted else None
+    moved = None
+    if wanted:
+        earlier, changes = player.last and player.last.gradients, changes if told or clips else None
+        moved = of_update(player, budget.optimizer, lr, player.turns, gradients, earlier, changes)
     player.last = Turn(losses, nonfinite, gradients, moved, made.glances)
     return player.last
 
