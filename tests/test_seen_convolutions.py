@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vanishing.engine import chain_looks, own_pass, probes
+from vanishing.engine import layer_looks, own_pass, probes
 from vanishing.engine.convolution import convolved
 from vanishing.engine.fused_layer import is_seen
 from vanishing.engine.initial import draw, initial_buffers
@@ -129,7 +129,7 @@ def test_deltas_of_images_of_any_size_are_joined(case, units):
     net = net_of(width=units, depth=1)[0]
     a, bias = normal(2, 6, 2, 8, 8), torch.zeros(2, 1, units, dtype=torch.float64)
     weight = normal(2, 18, units).requires_grad_()
-    look = chain_looks.Look.of(net, a.flatten(2), [0.0])
+    look = layer_looks.Look.of(net, a.flatten(2), [0.0])
     z = convolved(a, weight, bias, 1, False, net.activation, (look, 0, True))
     scale = torch.tensor(DECADES[case], dtype=torch.float64).view(6, 1, 1, 1)
     d = normal(*z.shape, seed=1) * scale
@@ -223,5 +223,5 @@ def test_a_look_at_nothing_stays_empty():
     activation = ACTIVATIONS["relu"]
     a, weight, bias = normal(2, 3, 2, 4, 4), normal(2, 18, 3), normal(2, 1, 3)
     convolved(a, weight.requires_grad_(), bias, 1, False, activation).sum().backward()
-    nothing = chain_looks.nothing(torch.float64)
+    nothing = layer_looks.nothing(torch.float64)
     assert not any(values.size for values in (*nothing.forward, *nothing.backward))

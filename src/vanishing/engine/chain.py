@@ -22,9 +22,9 @@ from ..parts.activations import ACTIVATIONS
 from ..parts.architecture import Architecture
 from ..parts.norms import EPSILON, NORMS
 from ..parts.residuals import AFTER, RESIDUALS, plus
-from .chain_looks import Look
 from .fused_layer import DTYPES, NONE, follow, norm_of, number, phi_of
 from .fused_layer import kernels as layer_kernels
+from .layer_looks import Look
 from .network import Buffers, Network, Parameters, running_of
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Chain:
     def of(cls, net: Network, x: Tensor, limits: Sequence[float] | None = None) -> Chain:
         """The pass of a net that :func:`is_known`, before it is made.
 
-        With ``limits`` it is looked at, see :class:`.chain_looks.Look`.
+        With ``limits`` it is looked at, see :class:`.layer_looks.Look`.
         """
         batch, inputs, units = *x.shape[1:], net.architecture.width
         which, slope = phi_of(net.activation)

@@ -17,11 +17,11 @@ from .chain_kernels import (
     learned_of,
     place_of,
 )
-from .chain_look_kernels import BackwardLook, look_at_delta, look_at_weight
 from .compiled import exact
 from .fast_phi import ZERO
 from .lanes import of_run
 from .layer_kernels import PLAIN, norm_back, phi_back
+from .layer_look_kernels import BackwardLook, look_at_delta, look_at_weight
 from .product_kernels import NOTHING, Two, panel_size, product
 from .update_kernels import descend_and_tell, descend_run, keep
 

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .chain_look_kernels import ForwardLook, look_at_output, look_at_phi
 from .compiled import exact
 from .fast_phi import ZERO
 from .lanes import of_run
 from .layer_kernels import PLAIN, norm, phi
+from .layer_look_kernels import ForwardLook, look_at_output, look_at_phi
 from .product_kernels import panel_size, product
 
 SINGLE = 4  # bytes of a number in float32

@@ -15,8 +15,8 @@ from torch.nn import functional
 from ..lazy import Lazy
 from ..parts.activations import Activation
 from ..parts.architecture import KERNEL
-from .chain_looks import Look, nothing
 from .fused_layer import kernels, number, phi_of
+from .layer_looks import Look, nothing
 
 Array = np.ndarray
 Phi = tuple[int, float]  # which of the loops', and its slope

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .chain_look_kernels import BackwardLook, look_at_delta, look_at_weight
 from .compiled import exact
 from .convolution_kernels import TAPS, Array, Layout, add_products, copy_units, pad
 from .lanes import SHORT, load, store, turn
 from .layer_kernels import LINEAR, rectify_back
+from .layer_look_kernels import BackwardLook, look_at_delta, look_at_weight
 
 
 @exact

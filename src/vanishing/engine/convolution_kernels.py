@@ -25,7 +25,6 @@ from collections.abc import Callable
 import numpy as np
 
 from ..parts.architecture import KERNEL
-from .chain_look_kernels import ForwardLook, look_at_output, look_at_rows
 from .compiled import exact
 from .lane_tiles import (
     load_rows,
@@ -38,6 +37,7 @@ from .lane_tiles import (
 )
 from .lanes import HALF, LANE_BYTES, ROWS, SHORT, load, turn
 from .layer_kernels import rectify
+from .layer_look_kernels import ForwardLook, look_at_output, look_at_rows
 
 Array = np.ndarray
 Layout = tuple[int, ...]  # runs, batch, channels, height, width; the strides of each

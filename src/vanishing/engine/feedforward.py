@@ -17,8 +17,8 @@ from ..parts.activations import Activation
 from ..parts.norms import next_top
 from ..parts.residuals import AFTER, BEFORE, concatenate
 from . import chain, fused_layer, products
-from .chain_looks import Look
 from .convolution import Seen, convolved
+from .layer_looks import Look
 from .network import (
     Buffers,
     Network,

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .chain_looks import Look
+from .layer_looks import Look
 from .player import Player
 from .player_pass import Back, joined_norm, norm_of
 from .probes import Measures, of_look

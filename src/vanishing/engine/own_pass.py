@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .chain_looks import Look
 from .feedforward import pass_forward
 from .fused_layer import is_seen
+from .layer_looks import Look
 from .network import flat
 from .probes import (
     Probed,

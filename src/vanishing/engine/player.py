@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..parts.seeds import generator_of
 from . import chain
-from .chain_looks import Look
 from .feedforward import OnPhi, pass_forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
+from .layer_looks import Look
 from .network import Buffers, Network, Parameters, flat, without_running
 from .probes import Measures, doubled, limits_of_weights
 from .stack import copied

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from . import chain
-from .chain_looks import Look
+from .layer_looks import Look
 from .moves import squares_of
 from .network import flat
 from .player import Player

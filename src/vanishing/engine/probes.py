@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..parts.losses import Loss
 from . import chain, statistics
-from .chain_looks import Look
 from .feedforward import pass_forward
 from .fused_layer import is_seen
+from .layer_looks import Look
 from .network import Buffers, Network, Parameters, without_running
 
 # The largest magnitude that a format rounds to 0: half its smallest subnormal number.

@@ -2,7 +2,7 @@
 
 Compiled loops for those of :mod:`.chain_kernels`, which come with all of a run's values, and those
 of :mod:`.convolution_kernels`, which come with an image's after the other; ``n`` is a layer's
-index. What they fill is told by :mod:`.chain_looks`.
+index. What they fill is told by :mod:`.layer_looks`.
 """
 
 from __future__ import annotations
