@@ -169,11 +169,12 @@ def _load(families: Collection[str]) -> None:
     import torch  # noqa: F401
 
     from .. import provenance, verbs
-    from ..engine import compiled_statistics, job, sum_kernels, updates  # noqa: F401
+    from ..engine import compiled_statistics, job, moves, sum_kernels, updates  # noqa: F401
     from ..parts import tasks
 
     sum_kernels.load()
     updates.load()
+    moves.load()
     for family in {"mlp", "cnn", "rnn", "gan"}.intersection(families):
         _load_loops_of(family)
     tasks.load({"kind": "digits"})  # this and what follows is kept for every fork
@@ -185,11 +186,11 @@ def _load(families: Collection[str]) -> None:
 
 def _load_loops_of(family: str) -> None:
     """The compiled loops that networks of a family are trained and looked at with."""
-    from ..engine import chain, convolution, fused_recurrent, moves, products, quality
+    from ..engine import chain, convolution, fused_recurrent, products, quality
 
     loops = {
         "mlp": (chain,),
-        "gan": (chain, quality, moves),
+        "gan": (chain, quality),
         "rnn": (fused_recurrent,),
         "cnn": (convolution, products),
     }
