@@ -149,12 +149,14 @@ def test_no_text_is_small(drawn: dict) -> None:
 def test_empty_tables_give_a_figure_that_says_what_is_missing() -> None:
     runs, cells = RUNS.frame([]), PROFILES.frame([])
     predictions, ledgers = PREDICTIONS.frame([]), LEDGER.frame([])
+    depths = trainability.points(runs, cells, FRONTIERS.frame([]))
     empty = [
         profiles.draw(profiles.points(runs, cells, predictions)),
         calibration.draw(calibration.points(AGREEMENT.frame([]))),
         agreement.draw(agreement.points(AGREEMENT.frame([]))),
         phase.draw(phase.points(runs, predictions)),
-        trainability.draw(trainability.points(runs, cells, FRONTIERS.frame([]))),
+        trainability.draw(depths),
+        trainability.draw_accuracy(trainability.accuracies(depths)),
         remedies.draw(remedies.points(runs)),
         ledger.draw(ledger.points(ledgers, CLAIMS)),
     ]

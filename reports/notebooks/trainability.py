@@ -54,7 +54,7 @@ style.save(trainability.draw(trained), figures / "trainability.svg", trained)
 # the dotted line is that of all networks before training.
 
 # %%
-accurate = depths[depths["outcome"].eq("accuracy")].dropna(axis="columns", how="all")
+accurate = trainability.accuracies(depths)
 style.save(trainability.draw_accuracy(accurate), figures / "accuracy.svg", accurate)
 
 # %% [markdown]

@@ -41,6 +41,12 @@ def points(runs: pd.DataFrame, profiles: pd.DataFrame, frontiers: pd.DataFrame) 
     return found.sort_values(["outcome", *ARM, "depth"], ignore_index=True)
 
 
+def accuracies(found: pd.DataFrame) -> pd.DataFrame:
+    """The accuracies of :func:`points`, without columns that tell nothing of any; none of games."""
+    data = found[found["outcome"].eq("accuracy")]
+    return data.dropna(axis="columns", how="all") if len(data) else data
+
+
 @style.styled
 def draw(data: pd.DataFrame) -> Figure:
     """Share trained by depth: a row an init, a column an activation, a line a remedy; L_50."""
