@@ -5,7 +5,7 @@ import torch
 
 from vanishing.engine import moves
 from vanishing.engine.adversarial import Match, Rules, advance, players_of
-from vanishing.engine.moves import of_update
+from vanishing.engine.moves import of_update, squares_of
 from vanishing.engine.network import Network
 from vanishing.engine.samples import samples_of
 from vanishing.engine.stack import Budget, Stack, copied
@@ -23,6 +23,15 @@ CLOSE = {"rtol": 1e-9, "atol": 1e-12, "equal_nan": True}
 def match_of(graph, dtype=torch.float64):
     data = data_of()
     return Match.of(Rules.of(graph), players_of(graph, data), data, RUNS, CPU, dtype)
+
+
+def stack_of(dtype, frozen=0, rate=0.1, **changes):
+    """Two runs of three layers, of which one has the rate 0."""
+    graph, data = small.graph_of(depth=3, steps=2, **changes), small.data_of()
+    net, budget = Network.of(graph, data.shape), Budget.of(graph)
+    runs = ["he", "xavier"], [0, 1], [rate, 0.0]
+    samples = samples_of(data, runs[1], 2, budget.batch, budget.probe_batch, CPU)
+    return Stack.of(net, budget, samples, runs, dtype, frozen)
 
 
 def norm(t):
@@ -113,11 +122,7 @@ def test_loops_tell_what_torch_does(optimizer, monkeypatch):
 @pytest.mark.parametrize("family", ["mlp", "rnn"])
 def test_loops_tell_of_the_layers_of_a_stack_that_learn(family, optimizer, frozen, monkeypatch):
     """What torch does, and what the weights themselves do."""
-    graph = small.graph_of(family=family, depth=3, steps=2, optimizer=optimizer)
-    data, runs, taken = small.data_of(), (["he", "xavier"], [0, 1], [0.1, 0.0]), []
-    net, budget = Network.of(graph, data.shape), Budget.of(graph)
-    samples = samples_of(data, runs[1], 2, budget.batch, budget.probe_batch, CPU)
-    stack = Stack.of(net, budget, samples, runs, torch.float64, frozen)
+    stack, taken = stack_of(torch.float64, frozen, family=family, optimizer=optimizer), []
 
     def both(*given):
         taken.append((of_update(*given), moves._by_torch(*given)))
@@ -136,6 +141,44 @@ def test_loops_tell_of_the_layers_of_a_stack_that_learn(family, optimizer, froze
             torch.testing.assert_close(loops[name][:, frozen:], values, **CLOSE)
 
 
+@pytest.mark.parametrize("rate", [1e-3, 1e3, 1e9])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "momentum"])
+@pytest.mark.parametrize("family", ["rnn", "cnn"])
+def test_in_float32_an_update_that_leaves_nothing_of_the_weights_is_told(family, optimizer, rate):
+    stack = stack_of(torch.float32, family=family, optimizer=optimizer, rate=rate)
+    before = copied(stack.parameters)["W"]
+    found = advance_stack(stack, 1, wanted=True).moved["update_ratio"]
+    rows = zip(before[:-1], stack.parameters["W"], strict=False)
+    expected = torch.stack([norm(new.detach() - old) / norm(old) for old, new in rows], dim=1)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_an_update_of_weights_that_were_0_has_no_ratio(optimizer):
+    """It is infinite; of what stays at 0 it is missing."""
+    stack = stack_of(torch.float32, optimizer=optimizer, activation="gelu")
+    with torch.no_grad():
+        stack.parameters["W"][1].zero_()
+    found = advance_stack(stack, 1, wanted=True).moved["update_ratio"]
+    assert found[0].isposinf().tolist() == [False, True, False]
+    assert found[1].isnan().tolist() == [False, True, False]  # its rate is 0
+
+
+def test_what_adam_takes_of_a_vanished_gradient_has_its_digits():
+    """A rate times a mean of such a gradient would not."""
+    graph = graph_of(**MLP, optimizer="adam")
+    match = match_of(graph, torch.float32)
+    player, rule = match.generator, OPTIMIZERS["adam"]
+    for state, weight in zip(player.state, player.learning, strict=True):
+        state["m"], state["v"] = torch.full_like(weight, 1e-37), torch.zeros_like(weight)
+    match.lr.fill_(1e-6)
+    weights, gradients = squares_of(player.parameters["W"][:-1]), player.learning
+    found = of_update(player, rule, match.lr, 50, gradients, None, None, weights)["update_ratio"]
+    sizes = [w[0].numel() ** 0.5 * 1e-35 / (1 - 0.9**50) for w in player.parameters["W"][:-1]]
+    expected = torch.tensor(sizes).double() / weights.T.sqrt()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+
+
 def test_a_cosine_of_gradients_whose_squares_are_lost_is_told():
     """Of the run that has them, and of no other; of a gradient of 0 there is none."""
     graph = graph_of(**MLP, optimizer="sgd")
@@ -146,7 +189,8 @@ def test_a_cosine_of_gradients_whose_squares_are_lost_is_told():
     earlier = player.last.gradients
 
     def told():
-        return of_update(player, rule, match.lr, 2, gradients, earlier, gradients)
+        weights = squares_of(player.parameters["W"][:-1])
+        return of_update(player, rule, match.lr, 2, gradients, earlier, gradients, weights)
 
     plain = told()
     torch.testing.assert_close(plain["consecutive_cosine"], torch.ones(2, 3).double(), **CLOSE)

@@ -134,18 +134,6 @@ def flat_bounds(activation: Activation) -> tuple[float, float]:
     return math.nextafter(peak, -math.inf), SATURATION * steepest
 
 
-def relative_norm(change: Tensor, whole: Tensor) -> Tensor:
-    """As :func:`.statistics.relative_norm`."""
-    changed, _, all_of_it = sums_of_products(change, whole).T
-    return _ratio(np.sqrt(changed), np.sqrt(all_of_it))
-
-
-def relative_distance(now: Tensor, then: Tensor) -> Tensor:
-    """As :func:`.statistics.relative_distance`."""
-    apart, _, whole = sums_of_products(now, then, difference=True).T
-    return _ratio(np.sqrt(apart), np.sqrt(whole))
-
-
 def cosine(x: Tensor, y: Tensor) -> Tensor:
     """As :func:`.statistics.cosine`."""
     sums = sums_of_products(x, y)
@@ -159,11 +147,11 @@ def cosine(x: Tensor, y: Tensor) -> Tensor:
     return _ratio(xy, np.sqrt(xx) * np.sqrt(yy))
 
 
-def sums_of_products(x: Tensor, y: Tensor, difference: bool = False) -> np.ndarray:
-    """The sums (runs, 3) of xx, xy and yy; with ``difference`` of x - y for x."""
+def sums_of_products(x: Tensor, y: Tensor) -> np.ndarray:
+    """The sums (runs, 3) of xx, xy and yy."""
     found = np.zeros((len(x), 3))
     rows = (t.detach().reshape(len(t), -1).contiguous().numpy() for t in (x, y))
-    products(*rows, difference, found)
+    products(*rows, found)
     return found
 
 

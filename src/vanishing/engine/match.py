@@ -101,7 +101,7 @@ def play(
         watch.after(name, step, budget.steps, partial(_state, match, step, losses, first, record))
     note(first, budget.steps, _first_weights(match))
     record.tell()
-    _tell(record, first)
+    _note_first(record, first)
     for player, found in losses.items():
         if found:
             record.players[player].losses = torch.stack(found).double().cpu().numpy()
@@ -119,7 +119,7 @@ def _state(
     }
     stacked = {name: torch.stack(found) for name, found in losses.items() if found}
     record.tell()
-    _tell(record, first)
+    _note_first(record, first)
     made = {"step": step, "losses": stacked, "record": record}
     return {"players": players, "draws": states_of(match.draws), **made}
 
@@ -141,7 +141,7 @@ def _record(fields: dict) -> Record:
     return Record(**{**fields, "players": players})
 
 
-def _tell(record: Record, first: Tensor) -> None:
+def _note_first(record: Record, first: Tensor) -> None:
     """Have the record say what a step on a GPU keeps to itself."""
     for trace in record.players.values():
         trace.first_nonfinite = first.cpu().numpy()

@@ -12,18 +12,20 @@ Array = np.ndarray
 
 @reordered
 def tell(w: Array, change: Array, start: Array, out: Array) -> None:
-    """Leave in ``out`` squares of weights before a ``change``, which has left ``w``, and of it.
-
-    Then of w - start, and of start.
-    """
-    weights = changes = apart = began = 0.0
+    """Leave in ``out`` squares of a ``change``, of w - start, and of start."""
+    changes = apart = began = 0.0
     for j in range(len(w)):
         a, b, c = np.float64(w[j]), np.float64(change[j]), np.float64(start[j])
-        weights += (a + b) * (a + b)
         changes += b * b
         apart += (a - c) * (a - c)
         began += c * c
-    out[0], out[1], out[2], out[3] = weights, changes, apart, began
+    out[0], out[1], out[2] = changes, apart, began
+
+
+@exact
+def _taken(m: float, v: float, scale: float, least: float, rate: float) -> float:
+    """By the rate it is multiplied last: a product with a small m would lose digits."""
+    return rate * (m / (scale * np.sqrt(v) + least))
 
 
 @reordered
@@ -35,15 +37,14 @@ def tell_adam(
     It is not written down first: the sums are made while a root or a division is waited for.
     """
     scale, least = numbers[0], numbers[1]
-    weights = changes = apart = began = 0.0
+    changes = apart = began = 0.0
     for j in range(len(w)):
-        change = rate * m[j] / (scale * np.sqrt(v[j]) + least)
+        change = _taken(m[j], v[j], scale, least, rate)
         a, b, c = np.float64(w[j]), np.float64(change), np.float64(start[j])
-        weights += (a + b) * (a + b)
         changes += b * b
         apart += (a - c) * (a - c)
         began += c * c
-    out[0], out[1], out[2], out[3] = weights, changes, apart, began
+    out[0], out[1], out[2] = changes, apart, began
 
 
 @reordered
@@ -55,7 +56,7 @@ def compare(g: Array, earlier: Array, out: Array) -> None:
         squares += b * b
         before += c * c
         along += b * c
-    out[4], out[5], out[6] = squares, before, along
+    out[3], out[4], out[5] = squares, before, along
 
 
 @exact
@@ -70,7 +71,7 @@ def tell_all(
     numbers: Array,
     out: Array,
 ) -> None:
-    """The same of tensors at these addresses, of so many numbers a run, into (tensors, runs, 7).
+    """The same of tensors at these addresses, of so many numbers a run, into (tensors, runs, 6).
 
     Where there are no ``changes``, they are Adam's, of its ``means`` with these ``rates`` (runs):
     ``numbers`` are the scale of the root, and what is added to it. ``gradients`` are those of the
@@ -101,8 +102,8 @@ def _squares(values: Array) -> float:
 
 
 @exact
-def add_squares(tensors: Array, sizes: Array, like: Array, out: Array) -> None:
-    """Add to ``out`` (runs) the squares of all numbers of a run, of so many in each tensor."""
+def squares(tensors: Array, sizes: Array, like: Array, out: Array) -> None:
+    """Squares of each run of tensors at these addresses, into (tensors, runs)."""
     for n in range(len(tensors)):
-        for run in range(len(out)):
-            out[run] += _squares(of_run(tensors[n], run, sizes[n], like[0]))
+        for run in range(out.shape[1]):
+            out[n, run] = _squares(of_run(tensors[n], run, sizes[n], like[0]))

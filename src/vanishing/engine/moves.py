@@ -1,8 +1,8 @@
 """What an update did to the hidden weights, told behind it: of a stack of nets, or of a player.
 
-What Adam took is told by the means that it has left, and the weights before by those after: nothing
-is copied, and each tensor read once. Plain descent of an MLP is told while it is made, see
-:mod:`.descent`.
+What Adam took is told by the means that it has left. Of the weights before it only their squares
+are kept: those after do not tell them where an update was larger than all of their digits. Plain
+descent of an MLP is told while it is made, see :mod:`.descent`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..lazy import Lazy
 from ..parts.optimizers import Optimizer
+from . import statistics
 from .chain import DTYPES, addresses
 from .network import Parameters
 from .probes import Measures, statistics_on
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from .stack import Stack
 
 kernels = Lazy("vanishing.engine.move_kernels")  # numba takes a third of a second to load
-SUMS = 7  # see .move_kernels.tell
+SUMS = 6  # see .move_kernels.tell_all
 NAMES = ("total_change", "update_ratio", "consecutive_cosine")
 
 
@@ -36,6 +37,16 @@ def nothing_moved(parameters: Parameters) -> Measures:
     return {n: head.new_full(shape, torch.nan, dtype=torch.float64) for n in NAMES}
 
 
+def squares_of(tensors: list[Tensor]) -> Tensor:
+    """The sums of squares of each tensor's numbers, (tensors, runs) in float64."""
+    tensors, runs = [t.detach().contiguous() for t in tensors], len(tensors[0])
+    if tensors[0].device.type != "cpu":
+        return torch.stack([t.double().flatten(1).square().sum(1) for t in tensors])
+    sizes, found = np.array([t[0].numel() for t in tensors]), np.empty((len(tensors), runs))
+    kernels.squares(addresses(tensors), sizes, tensors[0].new_zeros(1).numpy(), found)
+    return torch.from_numpy(found)
+
+
 def of_update(
     trained: Stack | Player,
     optimizer: Optimizer,
@@ -44,15 +55,17 @@ def of_update(
     gradients: list[Tensor],
     earlier: list[Tensor] | None,
     changes: list[Tensor] | None,
+    weights: Tensor,
     frozen: int = 0,
 ) -> Measures:
     """(runs, depth) each, of update ``step``, just made by rates ``lr`` (runs, 1, 1).
 
     ``changes`` are what was taken; None, if the optimizer's moments tell it. The ``gradients`` are
     compared with the ``earlier`` ones, of the update before. All in the order of what learns: the
-    ``frozen`` layers next to the input do not.
+    ``frozen`` layers next to the input do not. ``weights`` are :func:`squares_of` those hidden
+    weights that do, before the update.
     """
-    given = trained, optimizer, lr, step, gradients, earlier, changes, frozen
+    given = trained, optimizer, lr, step, gradients, earlier, changes, weights, frozen
     found = (_by_loops if lr.device.type == "cpu" else _by_torch)(*given)
     if not frozen:
         return found
@@ -72,6 +85,7 @@ def _by_loops(
     gradients: list[Tensor],
     earlier: list[Tensor] | None,
     changes: list[Tensor] | None,
+    squares: Tensor,
     frozen: int,
 ) -> Measures:
     """The same of all layers that learn."""
@@ -93,16 +107,16 @@ def _by_loops(
         addresses(starts), (addresses(own), addresses(before)),
         np.array([w[0].numel() for w in weights], np.int64), rates, numbers, sums,
     )  # fmt: skip
-    measures = _measures(sums, earlier is not None)
+    measures = _measures(squares.numpy(), sums, earlier is not None)
     if earlier is not None and lr.dtype == torch.float64:
         # No square of a number in float32 is lost in float64.
-        _mend(measures["consecutive_cosine"], sums[..., 4:6], gradients, earlier)
+        _mend(measures["consecutive_cosine"], sums[..., 3:5], gradients, earlier)
     return measures
 
 
-def _measures(sums: np.ndarray, compares: bool) -> Measures:
-    """(runs, layers) each, of sums (layers, runs, 7), see :func:`.move_kernels.tell_all`."""
-    weights, taken, apart, began, own, before, along = (sums[..., n] for n in range(SUMS))
+def _measures(weights: np.ndarray, sums: np.ndarray, compares: bool) -> Measures:
+    """(runs, layers) each, of squares of weights (layers, runs), and of sums (layers, runs, 6)."""
+    taken, apart, began, own, before, along = (sums[..., n] for n in range(SUMS))
     with np.errstate(all="ignore"):
         found = {
             "total_change": np.sqrt(apart) / np.sqrt(began),
@@ -133,6 +147,7 @@ def _by_torch(
     gradients: list[Tensor],
     earlier: list[Tensor] | None,
     changes: list[Tensor] | None,
+    squares: Tensor,
     frozen: int,
 ) -> Measures:
     """The same on a GPU."""
@@ -140,13 +155,12 @@ def _by_torch(
     if changes is None:
         changes = _changes(optimizer, lr, step, trained.state[: trained.net.depth - frozen])
     weights, starts = (of["W"][frozen:-1] for of in (trained.parameters, trained.initial))
-    take = statistics_on(lr.device)
     for n, (weight, start) in enumerate(zip(weights, starts, strict=False)):
-        weight = weight.detach()
-        found["total_change"][:, n] = take.relative_distance(weight, start)
-        found["update_ratio"][:, n] = take.relative_norm(changes[n], weight + changes[n])
+        taken = changes[n].double().flatten(1).norm(dim=1)
+        found["total_change"][:, n] = statistics.relative_distance(weight.detach(), start)
+        found["update_ratio"][:, n] = taken / squares[n].sqrt()
         if earlier is not None:
-            found["consecutive_cosine"][:, n] = take.cosine(gradients[n], earlier[n])
+            found["consecutive_cosine"][:, n] = statistics.cosine(gradients[n], earlier[n])
     return found
 
 
@@ -155,16 +169,7 @@ def _changes(optimizer: Optimizer, lr: Tensor, step: int, states: list[dict]) ->
     (beta_1, beta_2, epsilon), found = optimizer.moments, []
     for state in states:
         root = (state["v"] / (1 - beta_2**step)).sqrt_().add_(epsilon)
-        found.append(lr / (1 - beta_1**step) * state["m"] / root)
-    return found
-
-
-def squares_of(tensors: list[Tensor]) -> np.ndarray:
-    """The sum of squares of all of a run's numbers, (runs), on a CPU, in float64."""
-    tensors = [t.detach().contiguous() for t in tensors]
-    sizes, found = np.array([t[0].numel() for t in tensors]), np.zeros(len(tensors[0]))
-    like = tensors[0].new_zeros(1).numpy()
-    kernels.add_squares(addresses(tensors), sizes, like, found)
+        found.append(lr / (1 - beta_1**step) * (state["m"] / root))
     return found
 
 

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -144,8 +143,8 @@ def log10_norm(player: Player, back: Back, samples: int) -> Tensor:
 def norm_of(tensors: list[Tensor]) -> Tensor:
     """log10 of the norm (runs) of all numbers of a run; -inf where these are 0."""
     if tensors[0].dtype == torch.float32 and tensors[0].device.type == "cpu":
-        with np.errstate(divide="ignore"):  # no square is 0 or infinite in float64
-            return torch.from_numpy(np.log10(squares_of(tensors)) / 2)
+        # No square is 0 or infinite in float64. One after another: a run's have one order then.
+        return sum(squares_of(tensors)).log10() / 2
     values = torch.cat([t.flatten(1) for t in tensors], dim=1)
     found = statistics_on(values.device).moments([[values]], ("log10_rms", "zero"))
     norm = found["log10_rms"] + math.log10(values.shape[1]) / 2

@@ -15,7 +15,7 @@ from . import chain
 from .descent import Descent
 from .forward import forward
 from .initial import draw, initial_buffers, scale_to_unit_variance
-from .moves import of_update
+from .moves import of_update, squares_of
 from .network import Buffers, Network, Parameters, flat, without_running
 from .nonfinite import first_layers
 from .own_pass import own_pass, seen_by
@@ -208,10 +208,11 @@ def advance(
     before = copied(parameters) if wanted and "interference" in budget.blocks else None
     clipped, optimizer, moved = budget.clip.apply(gradients), budget.optimizer, None
     taken = stack.net.depth - stack.frozen if wanted and not optimizer.moments else 0
+    weights = squares_of(parameters["W"][:-1])[stack.frozen :] if wanted else None
     changes = update(optimizer, stack.learning, clipped, stack.state, lr, step, taken)
     if wanted:
         changes = None if optimizer.moments else changes
-        given = gradients, earlier, changes, stack.frozen
+        given = gradients, earlier, changes, weights, stack.frozen
         moved = of_update(stack, optimizer, lr, step, *given)
     return Update(
         step,

@@ -61,14 +61,10 @@ def flatness(
     return {name: torch.stack(of, dim=1) for name, of in zip(names, shares, strict=True)}
 
 
-def relative_norm(change: Tensor, whole: Tensor) -> Tensor:
-    """norm(change) / norm(whole), (runs)."""
-    return _norm(change.detach().double()) / _norm(whole.detach().double())
-
-
 def relative_distance(now: Tensor, then: Tensor) -> Tensor:
     """norm(now - then) / norm(then), (runs)."""
-    return relative_norm(now.double() - then.double(), then)
+    then = then.double()
+    return _norm(now.double() - then) / _norm(then)
 
 
 def cosine(x: Tensor, y: Tensor) -> Tensor:

@@ -195,13 +195,12 @@ def _flat_in(values: np.ndarray, slopes: np.ndarray, bounds: np.ndarray) -> tupl
 
 
 @reordered
-def products(x: np.ndarray, y: np.ndarray, difference: bool, out: np.ndarray) -> None:
-    """The sums (runs, 3) of xx, xy and yy; with ``difference`` of x - y for x. Both (runs, n)."""
+def products(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
+    """The sums (runs, 3) of xx, xy and yy; both are (runs, n)."""
     for r in range(len(x)):
         xs, ys, xx, xy, yy = x[r], y[r], 0.0, 0.0, 0.0
         for i in range(len(xs)):
-            b = np.float64(ys[i])
-            a = np.float64(xs[i]) - b if difference else np.float64(xs[i])
+            a, b = np.float64(xs[i]), np.float64(ys[i])
             xx += a * a
             xy += a * b
             yy += b * b
@@ -216,6 +215,6 @@ def load() -> None:
         scan(flat, layout, (True, True), sums)
         count_small(flat, layout, flat, 0.0, sums)
         count_flat(flat, layout, flat, layout, np.zeros(2, dtype), sums, np.ones((1, 1), np.bool_))
-        products(flat[None], flat[None], False, sums)
+        products(flat[None], flat[None], sums)
         largest(flat, layout, top)
         scaled_squares(flat, layout, top, top)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..parts.games import Game, gradient_penalty, slopes_of
 from .glances import Glance, Judged
-from .moves import of_update
+from .moves import of_update, squares_of
 from .nonfinite import first_layers
 from .player import Player, Turn, Values, apart, on_both
 from .player_pass import Back, PlayerPass, by_loops, look_at
@@ -95,22 +95,22 @@ def _judged(
     """What comes of samples of both kinds; h where the pass has kept it."""
     game, player, samples = match.rules.game, match.discriminator, real.shape[1]
 
-    def glance(found: Found, judged: Judged, back: Back) -> Glance:
+    def glance(found: Found, verdict: Judged, back: Back) -> Glance:
         of_game, penalised = partial(of_outputs, game), bool(game.penalty)
-        return Glance.of("discriminator", player, back, found[1], judged, of_game, penalised)
+        return Glance.of("discriminator", player, back, found[1], verdict, of_game, penalised)
 
     if player.chained and not game.penalty and not player.net.norm.mixes_samples:
         made = by_loops(player, torch.cat([real, fake], dim=1), looked_at)
-        found, judged, back = _of_both(game, made)
-        return found, [], [glance(found, judged, back)] if looked_at else []
+        found, verdict, back = _of_both(game, made)
+        return found, [], [glance(found, verdict, back)] if looked_at else []
     *on_each, h = on_both(player, real, fake, True, kept, match.lr.device.type != "cpu")
     mix = match.draws.uniform("mix", samples) if game.penalty else None
     losses = discriminator_loss(game, player, on_each, (real, fake, mix))
     found = _by_autograd(losses, player)
     if not looked_at:
         return found, h, []
-    _, judged, back = _of_both(game, look_at(player, apart(player.net, real, fake), samples, kept))
-    return found, h, [glance(found, judged, back)]
+    _, verdict, back = _of_both(game, look_at(player, apart(player.net, real, fake), samples, kept))
+    return found, h, [glance(found, verdict, back)]
 
 
 def generated(match: Match, looked_at: bool) -> Made:
@@ -128,8 +128,8 @@ def generated(match: Match, looked_at: bool) -> Made:
         back = own.back(d, True)
         found = losses[0].mean(1), back.gradients
         if looked_at:
-            judged = (outputs,), losses, slopes
-            glances = [Glance.of("generator", player, back, found[1], judged, _of_losses)]
+            verdict = (outputs,), losses, slopes
+            glances = [Glance.of("generator", player, back, found[1], verdict, _of_losses)]
     else:
         fake, made, _ = player.sees(latent, True, kept, values)
         fake = match.noisy(fake, "own")
@@ -164,12 +164,12 @@ def discriminator_loss(
     return losses + game.penalty * penalty.mean(1)
 
 
-def of_outputs(game: Game, judged: Judged) -> dict[str, Tensor]:
+def of_outputs(game: Game, verdict: Judged) -> dict[str, Tensor]:
     """What D(x) and D(G(z)), their losses and what these lose by them tell of the discriminator.
 
     In any precision, summed in float64.
     """
-    outputs, losses, slopes = judged
+    outputs, losses, slopes = verdict
     (on_real, on_fake), settled = (t.double() for t in outputs), game.settled(*slopes)
     of_real, of_fake = (loss.mean(1, dtype=torch.float64) for loss in losses)
     return {
@@ -204,8 +204,8 @@ def _at_generator(
     return Glance.of("generator", player, back, gradients, ((), losses, ()), _of_losses)
 
 
-def _of_losses(judged: Judged) -> dict[str, Tensor]:
-    _, [losses], _ = judged
+def _of_losses(verdict: Judged) -> dict[str, Tensor]:
+    _, [losses], _ = verdict
     return {"generator_loss": losses.mean(1, dtype=torch.float64)}
 
 
@@ -234,6 +234,7 @@ def _update(match: Match, player: Player, made: Made, step: int, wanted: bool) -
     nonfinite = _nonfinite(match, losses, made.layers)
     clips = game.clip is not None and player is match.discriminator
     before = copied({"W": player.parameters["W"][:-1]})["W"] if wanted and clips else None
+    weights = squares_of(player.parameters["W"][:-1]) if wanted else None
     player.turns += 1
     lr = match.lr * budget.schedule.factor(step, budget.steps)
     clipped = budget.clip.apply(gradients)
@@ -249,7 +250,8 @@ def _update(match: Match, player: Player, made: Made, step: int, wanted: bool) -
     moved = None
     if wanted:
         earlier, changes = player.last and player.last.gradients, changes if told or clips else None
-        moved = of_update(player, budget.optimizer, lr, player.turns, gradients, earlier, changes)
+        given = gradients, earlier, changes, weights
+        moved = of_update(player, budget.optimizer, lr, player.turns, *given)
     player.last = Turn(losses, nonfinite, gradients, moved, made.glances)
     return player.last
 

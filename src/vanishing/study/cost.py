@@ -240,8 +240,13 @@ def _evaluations(graph: Graph) -> int:
 
 
 def _scored(graph: Graph) -> int:
-    """At how many probes what a GAN generates is scored: with passes of their own, at all."""
+    """At how many probes what a GAN generates is scored: with passes of their own, at all.
+
+    A fixed generator's samples are scored once.
+    """
     probes = len(graph.probe_steps)
+    if graph["generator"] != "live":
+        return min(1, probes)
     return probes if graph.probe_batch or "scores" in graph.blocks else min(2, probes)
 
 
