@@ -136,19 +136,18 @@ def flat_bounds(activation: Activation) -> tuple[float, float]:
 
 def cosine(x: Tensor, y: Tensor) -> Tensor:
     """As :func:`.statistics.cosine`."""
-    sums = sums_of_products(x, y)
+    sums = _sums_of_products(x, y)
     squares = sums[:, ::2]
     lost = ~((squares > SMALLEST) & (squares < LARGEST)).all(1)
     if lost.any():  # only these: a run's cosine must not depend on those beside it
         x, y = (t.detach()[torch.from_numpy(lost)].double() for t in (x, y))
         x, y = (t / t.abs().amax(tuple(range(1, t.dim())), keepdim=True) for t in (x, y))
-        sums[lost] = sums_of_products(x, y)
+        sums[lost] = _sums_of_products(x, y)
     xx, xy, yy = sums.T
     return _ratio(xy, np.sqrt(xx) * np.sqrt(yy))
 
 
-def sums_of_products(x: Tensor, y: Tensor) -> np.ndarray:
-    """The sums (runs, 3) of xx, xy and yy."""
+def _sums_of_products(x: Tensor, y: Tensor) -> np.ndarray:
     found = np.zeros((len(x), 3))
     rows = (t.detach().reshape(len(t), -1).contiguous().numpy() for t in (x, y))
     products(*rows, found)

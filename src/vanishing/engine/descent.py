@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..lazy import Lazy
 from .chain import Passed, addresses
+from .moves import measures_of, squares_of
 from .network import Parameters
 from .probes import Measures
 
-loops = Lazy("vanishing.engine.compiled_statistics")  # numba takes a third of a second to load
 SUMS = 5  # see .update_kernels.descend_and_tell
 
 
@@ -52,20 +51,7 @@ class Descent:
         if not wanted:
             return None
         if self.began is None:
-            self.began = np.stack([loops.sums_of_products(w, w)[:, 0] for w in starts])
-        return _measures(sums, earlier, self.began)
-
-
-def _measures(sums: np.ndarray, earlier: np.ndarray | None, began: np.ndarray) -> Measures:
-    """(runs, layers) each, of ``sums`` (layers, runs, 5) and of squares (layers, runs)."""
-    squares, along, weights, changes, apart = np.moveaxis(sums, 2, 0)
-    with np.errstate(all="ignore"):
-        cosine = np.full_like(squares, np.nan)
-        if earlier is not None:
-            cosine = along / (np.sqrt(squares) * np.sqrt(earlier))
-        found = {
-            "total_change": np.sqrt(apart) / np.sqrt(began),
-            "update_ratio": np.sqrt(changes) / np.sqrt(weights),
-            "consecutive_cosine": cosine,
-        }
-    return {name: torch.from_numpy(values.T) for name, values in found.items()}
+            self.began = squares_of(starts).numpy()
+        squares, along, weights, changes, apart = np.moveaxis(sums, 2, 0)
+        compared = None if earlier is None else (earlier, along)
+        return measures_of(changes, weights, apart, self.began, squares, compared)

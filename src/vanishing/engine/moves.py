@@ -8,6 +8,7 @@ descent of an MLP is told while it is made, see :mod:`.descent`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,19 @@ def squares_of(tensors: list[Tensor]) -> Tensor:
     return torch.from_numpy(found)
 
 
+@dataclass(frozen=True)
+class _Made:
+    """An update of the hidden weights that learn, a tensor (runs, ...) or more of each layer."""
+
+    weights: list[Tensor]  # after it
+    starts: list[Tensor]  # at step 0
+    squares: Tensor  # (layers, runs): of the weights before it
+    changes: list[Tensor]  # what was taken; none where the optimizer's moments tell it
+    states: list[dict]  # the optimizer's
+    gradients: list[Tensor]
+    earlier: list[Tensor] | None  # those of the update before
+
+
 def of_update(
     trained: Stack | Player,
     optimizer: Optimizer,
@@ -54,19 +68,30 @@ def of_update(
     step: int,
     gradients: list[Tensor],
     earlier: list[Tensor] | None,
-    changes: list[Tensor] | None,
-    weights: Tensor,
+    changes: list[Tensor],
+    squares: Tensor,
     frozen: int = 0,
 ) -> Measures:
     """(runs, depth) each, of update ``step``, just made by rates ``lr`` (runs, 1, 1).
 
-    ``changes`` are what was taken; None, if the optimizer's moments tell it. The ``gradients`` are
+    ``changes`` are what was taken; none, if the optimizer's moments tell it. The ``gradients`` are
     compared with the ``earlier`` ones, of the update before. All in the order of what learns: the
-    ``frozen`` layers next to the input do not. ``weights`` are :func:`squares_of` those hidden
+    ``frozen`` layers next to the input do not. ``squares`` are :func:`squares_of` those hidden
     weights that do, before the update.
     """
-    given = trained, optimizer, lr, step, gradients, earlier, changes, weights, frozen
-    found = (_by_loops if lr.device.type == "cpu" else _by_torch)(*given)
+    learn = trained.net.depth - frozen
+    weights, starts = (of["W"][frozen:-1] for of in (trained.parameters, trained.initial))
+    made = _Made(
+        [w.detach() for w in weights],
+        starts,
+        squares,
+        changes[:learn],
+        trained.state[:learn],
+        gradients[:learn],
+        None if earlier is None else earlier[:learn],
+    )
+    tell = _by_loops if lr.device.type == "cpu" else _by_torch
+    found = tell(made, optimizer, lr, step)
     if not frozen:
         return found
     starts = trained.initial["W"][:frozen]
@@ -77,55 +102,52 @@ def of_update(
     return {name: torch.cat([values, found[name]], dim=1) for name, values in rows}
 
 
-def _by_loops(
-    trained: Stack | Player,
-    optimizer: Optimizer,
-    lr: Tensor,
-    step: int,
-    gradients: list[Tensor],
-    earlier: list[Tensor] | None,
-    changes: list[Tensor] | None,
-    squares: Tensor,
-    frozen: int,
-) -> Measures:
+def _by_loops(made: _Made, optimizer: Optimizer, lr: Tensor, step: int) -> Measures:
     """The same of all layers that learn."""
-    learn, like = trained.net.depth - frozen, lr.flatten().numpy()
-    weights, starts = (of["W"][frozen:-1] for of in (trained.parameters, trained.initial))
-    given = weights, starts, changes, gradients, earlier
+    like, given = lr.flatten().numpy(), (made.weights, made.starts, made.changes, made.gradients)
     weights, starts, taken, own, before = (
-        [t.detach().contiguous() for t in (of or ())[:learn]] for of in given
+        [t.contiguous() for t in of] for of in (*given, made.earlier or ())
     )
     means, rates, numbers = ([], []), like, np.ones(2, like.dtype)
-    if changes is None:
+    if optimizer.moments and not taken:
         beta_1, beta_2, epsilon = optimizer.moments
-        means = [[state[name] for state in trained.state[:learn]] for name in ("m", "v")]
+        means = [[state[name] for state in made.states] for name in ("m", "v")]
         rates = (like / (1 - beta_1**step)).astype(like.dtype)
         numbers = np.array([(1 - beta_2**step) ** -0.5, epsilon], like.dtype)
-    sums = np.empty((learn, len(like), SUMS))
+    sums = np.empty((len(weights), len(like), SUMS))
     kernels.tell_all(
         addresses(weights), addresses(taken), tuple(map(addresses, means)),
         addresses(starts), (addresses(own), addresses(before)),
         np.array([w[0].numel() for w in weights], np.int64), rates, numbers, sums,
     )  # fmt: skip
-    measures = _measures(squares.numpy(), sums, earlier is not None)
-    if earlier is not None and lr.dtype == torch.float64:
-        # No square of a number in float32 is lost in float64.
-        _mend(measures["consecutive_cosine"], sums[..., 3:5], gradients, earlier)
+    changes, apart, began, own, before, along = (sums[..., n] for n in range(SUMS))
+    compared = None if made.earlier is None else (before, along)
+    measures = measures_of(changes, made.squares.numpy(), apart, began, own, compared)
+    if compared and lr.dtype == torch.float64:  # no square in float32 is lost in float64
+        _mend(measures["consecutive_cosine"], sums[..., 3:5], made.gradients, made.earlier)
     return measures
 
 
-def _measures(weights: np.ndarray, sums: np.ndarray, compares: bool) -> Measures:
-    """(runs, layers) each, of squares of weights (layers, runs), and of sums (layers, runs, 6)."""
-    taken, apart, began, own, before, along = (sums[..., n] for n in range(SUMS))
+def measures_of(
+    changes: np.ndarray,
+    weights: np.ndarray,
+    apart: np.ndarray,
+    began: np.ndarray,
+    gradients: np.ndarray,
+    compared: tuple[np.ndarray, np.ndarray] | None,
+) -> Measures:
+    """(runs, layers) each, of squares (layers, runs).
+
+    Of what was taken, the weights before, how far they are from where they began, and these; of the
+    gradients and, where these are ``compared``, of the earlier ones, with the products of both.
+    """
     with np.errstate(all="ignore"):
-        found = {
-            "total_change": np.sqrt(apart) / np.sqrt(began),
-            "update_ratio": np.sqrt(taken) / np.sqrt(weights),
-            "consecutive_cosine": along / (np.sqrt(own) * np.sqrt(before)),
-        }
-    if not compares:
-        found["consecutive_cosine"] = np.full_like(own, np.nan)
-    return {name: torch.from_numpy(values.T) for name, values in found.items()}
+        cosine = np.full_like(gradients, np.nan)
+        if compared:
+            earlier, along = compared
+            cosine = along / (np.sqrt(gradients) * np.sqrt(earlier))
+        found = np.sqrt(apart) / np.sqrt(began), np.sqrt(changes) / np.sqrt(weights), cosine
+    return {n: torch.from_numpy(values.T) for n, values in zip(NAMES, found, strict=True)}
 
 
 def _mend(
@@ -139,34 +161,27 @@ def _mend(
             cosine[runs, layer] = take.cosine(gradients[layer][runs], earlier[layer][runs])
 
 
-def _by_torch(
-    trained: Stack | Player,
-    optimizer: Optimizer,
-    lr: Tensor,
-    step: int,
-    gradients: list[Tensor],
-    earlier: list[Tensor] | None,
-    changes: list[Tensor] | None,
-    squares: Tensor,
-    frozen: int,
-) -> Measures:
+def _by_torch(made: _Made, optimizer: Optimizer, lr: Tensor, step: int) -> Measures:
     """The same on a GPU."""
-    found = {name: values[:, frozen:] for name, values in nothing_moved(trained.parameters).items()}
-    if changes is None:
-        changes = _changes(optimizer, lr, step, trained.state[: trained.net.depth - frozen])
-    weights, starts = (of["W"][frozen:-1] for of in (trained.parameters, trained.initial))
-    for n, (weight, start) in enumerate(zip(weights, starts, strict=False)):
+    shape, changes = (len(lr), len(made.weights)), made.changes
+    found = {name: lr.new_full(shape, torch.nan, dtype=torch.float64) for name in NAMES}
+    if optimizer.moments and not changes:
+        changes = _changes(optimizer.moments, lr, step, made.states)
+    for n, (weight, start) in enumerate(zip(made.weights, made.starts, strict=True)):
         taken = changes[n].double().flatten(1).norm(dim=1)
-        found["total_change"][:, n] = statistics.relative_distance(weight.detach(), start)
-        found["update_ratio"][:, n] = taken / squares[n].sqrt()
-        if earlier is not None:
-            found["consecutive_cosine"][:, n] = statistics.cosine(gradients[n], earlier[n])
+        found["total_change"][:, n] = statistics.relative_distance(weight, start)
+        found["update_ratio"][:, n] = taken / made.squares[n].sqrt()
+        if made.earlier is not None:
+            cosine = statistics.cosine(made.gradients[n], made.earlier[n])
+            found["consecutive_cosine"][:, n] = cosine
     return found
 
 
-def _changes(optimizer: Optimizer, lr: Tensor, step: int, states: list[dict]) -> list[Tensor]:
+def _changes(
+    moments: tuple[float, float, float], lr: Tensor, step: int, states: list[dict]
+) -> list[Tensor]:
     """What was taken, by the moments that tell it."""
-    (beta_1, beta_2, epsilon), found = optimizer.moments, []
+    (beta_1, beta_2, epsilon), found = moments, []
     for state in states:
         root = (state["v"] / (1 - beta_2**step)).sqrt_().add_(epsilon)
         found.append(lr / (1 - beta_1**step) * (state["m"] / root))

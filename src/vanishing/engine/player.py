@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,7 +47,6 @@ class Player:
     state: list[dict] = field(default_factory=list)  # the optimizer's, a dict a learning tensor
     turns: int = 0  # updates made so far
     chains: dict[int, chain.Chain] = field(default_factory=dict)  # by samples of their pass
-    empty: Look | None = None  # see :meth:`_look`
     last: Turn | None = None
 
     @classmethod
@@ -103,15 +101,9 @@ class Player:
         known = self.chains.get(x.shape[1])
         if known is None:
             known = self.chains[x.shape[1]] = chain.Chain.of(self.net, x)
-        known.x, known.look = x.contiguous(), self._look(x) if looked_at else Look.of(self.net, x)
+        limits = limits_of_weights(1) if looked_at else None
+        known.x, known.look = x.contiguous(), Look.of(self.net, x, limits)
         return known
-
-    def _look(self, x: Tensor) -> Look:
-        """An empty look at a pass of ``x``; what is the same at each is worked out once."""
-        if self.empty is None:
-            self.empty = Look.of(self.net, x, limits_of_weights(1))
-        filled = ("sums", "scaled", "flat", "alive", "small")
-        return replace(self.empty, **{n: np.zeros_like(getattr(self.empty, n)) for n in filled})
 
     def makes(self, latent: Tensor, values: bool = False) -> tuple[Tensor, list[Tensor]]:
         """A generator's samples of noise, to which no gradient flows; where asked for, its h."""

@@ -208,11 +208,10 @@ def advance(
     before = copied(parameters) if wanted and "interference" in budget.blocks else None
     clipped, optimizer, moved = budget.clip.apply(gradients), budget.optimizer, None
     taken = stack.net.depth - stack.frozen if wanted and not optimizer.moments else 0
-    weights = squares_of(parameters["W"][:-1])[stack.frozen :] if wanted else None
+    squares = squares_of(parameters["W"][:-1])[stack.frozen :] if wanted else None
     changes = update(optimizer, stack.learning, clipped, stack.state, lr, step, taken)
     if wanted:
-        changes = None if optimizer.moments else changes
-        given = gradients, earlier, changes, weights, stack.frozen
+        given = gradients, earlier, changes, squares, stack.frozen
         moved = of_update(stack, optimizer, lr, step, *given)
     return Update(
         step,

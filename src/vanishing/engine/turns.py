@@ -234,7 +234,7 @@ def _update(match: Match, player: Player, made: Made, step: int, wanted: bool) -
     nonfinite = _nonfinite(match, losses, made.layers)
     clips = game.clip is not None and player is match.discriminator
     before = copied({"W": player.parameters["W"][:-1]})["W"] if wanted and clips else None
-    weights = squares_of(player.parameters["W"][:-1]) if wanted else None
+    squares = squares_of(player.parameters["W"][:-1]) if wanted else None
     player.turns += 1
     lr = match.lr * budget.schedule.factor(step, budget.steps)
     clipped = budget.clip.apply(gradients)
@@ -249,8 +249,7 @@ def _update(match: Match, player: Player, made: Made, step: int, wanted: bool) -
             changes = [old - new.detach() for old, new in pairs]
     moved = None
     if wanted:
-        earlier, changes = player.last and player.last.gradients, changes if told or clips else None
-        given = gradients, earlier, changes, weights
+        given = gradients, player.last and player.last.gradients, changes, squares
         moved = of_update(player, budget.optimizer, lr, player.turns, *given)
     player.last = Turn(losses, nonfinite, gradients, moved, made.glances)
     return player.last
