@@ -66,6 +66,12 @@ def _doubled(x):
     return 2 * x
 
 
+def own_cache(place):
+    """What a process needs to import from ``place`` and to keep there what it compiles."""
+    path = os.pathsep.join([str(place), *sys.path])
+    return {**os.environ, "NUMBA_CACHE_DIR": str(place / "kept"), "PYTHONPATH": path}
+
+
 KINDS = ("float32", "float64", "int32", "int64")
 TWICE = """
 import sys
@@ -82,8 +88,7 @@ def test_processes_that_compile_at_once_leave_a_cache_that_serves_all(tmp_path):
         "from vanishing.engine import compiled\n\n"
         "@compiled.exact\ndef doubled(x):\n    return x + x\n"
     )
-    path = os.pathsep.join([str(tmp_path), *sys.path])
-    own = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": path}
+    own = own_cache(tmp_path)
 
     def started(kind):
         words = [sys.executable, "-c", TWICE, kind]
@@ -95,6 +100,55 @@ def test_processes_that_compile_at_once_leave_a_cache_that_serves_all(tmp_path):
     assert again == [["2.0", "1"]] * len(KINDS)
     [place] = (tmp_path / "kept").iterdir()
     assert place.name == f"machine-code-{compiled.digest()}"
+
+
+FAMILY = """
+from vanishing.engine import compiled
+
+def adding(number):
+    @compiled.exact
+    def add(x):
+        compiled.by_256_bits()  # keeps it a function of its own in those that call it
+        return x + number
+    return add
+
+one, two = adding(1), adding(2)
+
+@compiled.exact
+def plus_one(x):
+    return one(x)
+
+@compiled.exact
+def plus_two(x):
+    return two(x)
+"""
+CALLED = """
+import sys, family
+for name in sys.argv[1:]:
+    function = getattr(family, name)
+    print(function(1.0), function.stats.cache_hits[function.signatures[0]])
+"""
+
+
+def test_functions_of_one_definition_that_several_processes_compiled_keep_apart(tmp_path):
+    (tmp_path / "family.py").write_text(FAMILY)
+    own = own_cache(tmp_path)
+
+    def said_by(*names):
+        words = [sys.executable, "-c", CALLED, *names]
+        return subprocess.check_output(words, env=own, text=True).split()
+
+    assert said_by("plus_one") == ["2.0", "0"]
+    assert said_by("plus_two") == ["3.0", "0"]
+    assert said_by("plus_one", "plus_two") == ["2.0", "1", "3.0", "1"]
+
+
+def test_what_a_function_closes_over_must_tell_it_apart():
+    def by(factor):
+        return compiled.exact(lambda x: factor * x)
+
+    with pytest.raises(TypeError, match="whole numbers"):
+        by(0.5)
 
 
 def test_without_a_home_nothing_fails(tmp_path, monkeypatch):

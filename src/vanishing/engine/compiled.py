@@ -93,10 +93,25 @@ def digest() -> str:
 
 
 def _compiled(function: Callable, fastmath: set[str]) -> Callable:
+    _name_for_good(function)
     made = numba.njit(cache=bool(KEPT), fastmath=fastmath, error_model="numpy")(function)
     if KEPT:
         _write_one_at_a_time(made._cache, KEPT / "lock")
     return made
+
+
+def _name_for_good(function: Callable) -> None:
+    """Have no two functions of one definition the same name, by what they close over.
+
+    numba tells them apart by a number that it counts up in each process. From the disk comes what
+    several processes compiled, and of two symbols with one name the linker takes either.
+    """
+    if not function.__closure__:
+        return
+    values = [str(cell.cell_contents) for cell in function.__closure__]
+    if not all(value.isdigit() for value in values):
+        raise TypeError(f"{function.__qualname__} closes over {values}, not whole numbers alone")
+    function.__qualname__ += "_".join(["", *values])
 
 
 def _write_one_at_a_time(cache: object, lock: Path) -> None:
