@@ -64,7 +64,7 @@ def of_errors(some: Some) -> tuple[float, float, float, float]:
     found = total_of(squares)
     finite = finite_among(some, found)
     if not SMALLEST < found < LARGEST:
-        scale = _largest(some)
+        scale = largest_in(some)
         if scale > 0:  # else all are 0, or there is a NaN, and so in the squares
             found = _squares_over(scale, some)
     return found, scale, total_of(doubled(zeros)), finite
@@ -124,7 +124,7 @@ def finite_among(some: Some, told: float) -> float:
 
 
 @exact
-def _largest(some: Some) -> float:
+def largest_in(some: Some) -> float:
     """The largest size that is a number."""
     flat, start, apart, rows, n = some
     top = read(flat, start, 0)

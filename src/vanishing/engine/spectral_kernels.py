@@ -17,7 +17,7 @@ import numpy as np
 from .compiled import exact, reordered
 from .fast_phi import ZERO
 from .lane_numbers import if_less, read, size_of, write
-from .lane_totals import largest_of
+from .lane_sums import all_of, largest_in
 from .lanes import LANE_BYTES
 from .product_kernels import panel_size, product
 
@@ -84,12 +84,8 @@ def _scale(power: Array, least: float) -> float:
     Four squarings of numbers up to 1 stay finite. Sizes below the ``least`` become 0: soon they
     would be slow, as numbers without all their digits are.
     """
-    top, count = read(power, 0, 0), len(power)
-    for i in range(0, count, LANE_BYTES // power.itemsize):
-        size = size_of(read(power, i, count - i))
-        top = if_less(top, size, size, top)
-    _, digits = math.frexp(largest_of(top))
-    factor = math.ldexp(1.0, -digits)
+    _, digits = math.frexp(largest_in(all_of(power)))
+    factor, count = math.ldexp(1.0, -digits), len(power)
     for i in range(0, count, LANE_BYTES // power.itemsize):
         value = read(power, i, count - i) * factor
         write(power, i, count - i, if_less(size_of(value), least, ZERO, value))
