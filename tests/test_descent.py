@@ -9,13 +9,14 @@ from vanishing.engine.network import Network
 from vanishing.engine.samples import samples_of
 from vanishing.engine.stack import Budget, Stack, advance
 from vanishing.engine.training import train_stack
+from vanishing.engine.update_kernels import descend_and_tell
 
 from .small import CPU, data_of, graph_of
 
 RUNS = (["he", "xavier", "he"], [0, 1, 2], [0.1, 0.3, 0.0])
 NAMES = ("total_change", "update_ratio", "consecutive_cosine")
 STEPS = 6
-# By tensors the weights before an update are told by those after, which are rounded.
+# The steps of tensors are rounded one by one.
 ROUNDED = {"update_ratio": 1e-7}
 
 
@@ -62,6 +63,24 @@ def test_it_tells_what_the_tensors_of_an_update_tell(norm, residual, looked_at, 
     assert (found[2]["total_change"][2] == 0).all()  # of a run whose rate is 0
     for name, tensors in stacks[0].parameters.items():
         assert all(map(torch.equal, tensors, stacks[1].parameters[name]))
+
+
+@pytest.mark.parametrize("size", [1e-44, 1e-36, 1e-30, 1.0, 1e30, 1e37, np.inf, np.nan])
+@pytest.mark.parametrize("count", [5, 64])
+def test_steps_are_told_as_float32_has_them(size, count):
+    """Of sizes that it holds no longer, to those that it does not hold yet."""
+    drawn = np.random.default_rng(0).standard_normal((4, count)).astype(np.float32)
+    w, g, kept, start = drawn
+    g *= np.float32(size)
+    rate, out = np.float32(0.03), np.empty(5)
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = (g * rate).astype(np.float64)
+    squares, expected = (np.float64(w) ** 2).sum(), w - g * rate
+    descend_and_tell(w, g, rate, kept, start, out)
+    np.testing.assert_allclose(out[3], (steps**2).sum(), rtol=1e-7)
+    np.testing.assert_allclose(out[2], squares, rtol=1e-12)
+    np.testing.assert_allclose(w, expected, rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(kept, g)
 
 
 def test_a_gradient_is_compared_with_none_but_that_of_the_update_before():

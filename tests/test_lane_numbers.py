@@ -6,7 +6,13 @@ import pytest
 from vanishing.engine.compiled import exact
 from vanishing.engine.fast_phi import sigmoid, tanh
 from vanishing.engine.lane_numbers import if_at_most, if_less, read, write
-from vanishing.engine.lane_totals import doubled, largest_of, total_of
+from vanishing.engine.lane_totals import (
+    doubled,
+    largest_of,
+    load_doubled,
+    read_doubled,
+    total_of,
+)
 from vanishing.engine.lanes import LANE_BYTES
 
 TWO, THREE = np.float32(2), np.float32(3)
@@ -81,3 +87,21 @@ def test_totals_are_of_all_lanes_and_in_float64_where_they_are_doubled(dtype, co
     x[0] = np.inf
     _totals(x, out)
     assert (out == np.inf).all()
+
+
+@exact
+def _doubled_three_times(x, count, out):
+    out[0] = total_of(doubled(read(x, 0, count)))
+    out[1] = total_of(read_doubled(x, 0, count))
+    if count * x.itemsize >= LANE_BYTES:
+        out[1] -= total_of(load_doubled(x, 0)) - out[0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 3, 8, 31, 40])
+def test_what_is_doubled_as_it_is_read_is_what_was_read(dtype, count):
+    x, out = (np.random.default_rng(0).standard_normal(64) * 1e30).astype(dtype), np.empty(2)
+    x[count:] = np.nan
+    _doubled_three_times(x, count, out)
+    first = x[: min(count, LANE_BYTES // x.itemsize)].astype(np.float64)
+    assert out[0] == out[1] == pytest.approx(first.sum(), rel=1e-13)

@@ -128,6 +128,19 @@ def test_the_spread_keeps_its_digits_far_from_0_and_from_the_first_number(first,
         np.testing.assert_allclose(about, ((wide - wide.mean()) ** 2).sum(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("about", [0.0, 1e3])
+def test_moments_are_those_of_all_columns_of_all_rows(about, dtype):
+    values = (about + 1e-3 * np.random.default_rng(0).standard_normal((8, 80))).astype(dtype)
+    values[::2, 5:7] = 0
+    part = values[:, 3:76].astype(np.float64)
+    total, squares, apart, zeros = lane_sums.moments((values.ravel(), 3, 80, 8, 73))
+    assert total == pytest.approx(part.sum(), rel=1e-12)
+    assert squares == pytest.approx((part**2).sum(), rel=1e-12)
+    assert apart == pytest.approx(((part - part.mean()) ** 2).sum(), rel=1e-9)
+    assert zeros == 8
+
+
 @pytest.mark.parametrize("size", [0.0, 1e-170, 1e-310, 1e160, float("nan"), float("inf")])
 def test_delta_of_any_size_has_its_logarithm(size):
     """Squares of the first run's are 0 or infinite, or all that comes of it is."""

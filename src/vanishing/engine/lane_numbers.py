@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partial
 
 from llvmlite import ir
 from numba import types
@@ -159,19 +160,36 @@ def read(typing, array, at, count):  # noqa: ARG001
         kind = context.data_model_manager[lanes].get_value_type()
         place = address_in(context, builder, signature.args[0], *arguments[:2])
         place, align = builder.bitcast(place, kind.as_pointer()), array.dtype.bitwidth // 8
-        with builder.if_else(_are_all(builder, kind, arguments[2])) as (whole, part):
-            with whole:
-                full, ends = builder.load(place, align=align), [builder.block]
-            with part:
-                mask, zeros = first_lanes(builder, kind, arguments[2]), ir.Constant(kind, None)
-                load = _masked(builder, "load", kind, [place, mask, zeros], align)
-                ends.append(builder.block)
-        made = builder.phi(kind)
-        for value, block in zip((full, load), ends, strict=True):
-            made.add_incoming(value, block)
-        return made
+        full = partial(builder.load, place, align=align)
+        return all_or_first(builder, kind, arguments[2], full, place, align)
 
     return lanes(array, types.intp, types.intp), code
+
+
+def all_or_first(
+    builder: ir.IRBuilder,
+    kind: ir.VectorType,
+    count: ir.Value,
+    full: Callable[[], ir.Value],
+    place: ir.Value,
+    align: int,
+) -> ir.Value:
+    """What ``full`` gives, where there are as many as ``kind`` has, else the first at a ``place``.
+
+    The latter are as precise as ``full`` has them, with zeros behind.
+    """
+    with builder.if_else(_are_all(builder, kind, count)) as (whole, part):
+        with whole:
+            found, ends = full(), [builder.block]
+        with part:
+            mask, zeros = first_lanes(builder, kind, count), ir.Constant(kind, None)
+            some = _masked(builder, "load", kind, [place, mask, zeros], align)
+            some = some if some.type == found.type else builder.fpext(some, found.type)
+            ends.append(builder.block)
+    made = builder.phi(found.type)
+    for value, block in zip((found, some), ends, strict=True):
+        made.add_incoming(value, block)
+    return made
 
 
 @intrinsic

@@ -11,7 +11,15 @@ import numpy as np
 from .compiled import exact
 from .fast_phi import ZERO
 from .lane_numbers import if_at_most, if_less, read, size_of
-from .lane_totals import doubled, filled, largest_of, ones_of, total_of
+from .lane_totals import (
+    doubled,
+    filled,
+    largest_of,
+    load_doubled,
+    ones_of,
+    read_doubled,
+    total_of,
+)
 from .lanes import LANE_BYTES, Lanes, load
 from .sum_kernels import APART, LARGEST, SMALLEST
 
@@ -41,9 +49,8 @@ def lanes_of(some: Some) -> tuple[int, int, Lanes, Lanes, Lanes]:
 
 
 @exact
-def _error(d: Lanes, one: Lanes, squares: Lanes, zeros: Lanes) -> tuple[Lanes, Lanes]:
-    wide = doubled(d)
-    return squares + wide * wide, zeros + if_at_most(size_of(d), ZERO, one, ZERO)
+def _error(d: Lanes, wide: Lanes, one: Lanes, squares: Lanes, zeros: Lanes) -> tuple[Lanes, Lanes]:
+    return squares + wide * wide, if_at_most(size_of(d), ZERO, zeros + one, zeros)
 
 
 @exact
@@ -58,9 +65,11 @@ def of_errors(some: Some) -> tuple[float, float, float, float]:
     for i in range(rows):
         at = start + i * apart
         for j in range(0, last, size):
-            squares, zeros = _error(load(flat, at + j, LANE_BYTES), ones, squares, zeros)
+            d, wide = load(flat, at + j, LANE_BYTES), load_doubled(flat, at + j)
+            squares, zeros = _error(d, wide, ones, squares, zeros)
         if last < n:
-            squares, zeros = _error(read(flat, at + last, n - last), rest, squares, zeros)
+            d = read(flat, at + last, n - last)
+            squares, zeros = _error(d, doubled(d), rest, squares, zeros)
     found = total_of(squares)
     finite = finite_among(some, found)
     if not SMALLEST < found < LARGEST:
@@ -68,6 +77,29 @@ def of_errors(some: Some) -> tuple[float, float, float, float]:
         if scale > 0:  # else all are 0, or there is a NaN, and so in the squares
             found = _squares_over(scale, some)
     return found, scale, total_of(doubled(zeros)), finite
+
+
+@exact
+def moments(some: Some) -> tuple[float, float, float, float]:
+    """The sum, squares, squares about the mean, and zeros."""
+    (flat, start, apart, rows, n), count = some, some[3] * some[4]
+    size, last, nothing, ones, rest = lanes_of(some)
+    total = squares = doubled(nothing)
+    zeros = nothing
+    for i in range(rows):
+        at = start + i * apart
+        for j in range(0, last, size):
+            d, wide = load(flat, at + j, LANE_BYTES), load_doubled(flat, at + j)
+            total, (squares, zeros) = total + wide, _error(d, wide, ones, squares, zeros)
+        if last < n:
+            d = read(flat, at + last, n - last)
+            wide = doubled(d)
+            total, (squares, zeros) = total + wide, _error(d, wide, rest, squares, zeros)
+    found, of_all = total_of(total), total_of(squares)
+    about = of_all - found * (found / count)
+    if not (about > APART * of_all and SMALLEST < of_all < LARGEST):  # as in .sum_kernels.scan
+        about = _sums_about(found / count, some)[1]
+    return found, of_all, about, total_of(doubled(zeros))
 
 
 @exact
@@ -85,7 +117,7 @@ def spread(some: Some) -> tuple[float, float]:
 
 @exact
 def _more(x: Lanes, near: Lanes, total: Lanes, squares: Lanes) -> tuple[Lanes, Lanes]:
-    more = doubled(x) - near
+    more = x - near
     return total + more, squares + more * more
 
 
@@ -102,9 +134,10 @@ def _sums_about(near: float, some: Some) -> tuple[float, float]:
     for i in range(rows):
         at = start + i * apart
         for j in range(0, last, size):
-            total, squares = _more(load(flat, at + j, LANE_BYTES), nears, total, squares)
+            total, squares = _more(load_doubled(flat, at + j), nears, total, squares)
         if last < n:
-            total, squares = _more(read(flat, at + last, n - last), some_nears, total, squares)
+            rest_of = read_doubled(flat, at + last, n - last)
+            total, squares = _more(rest_of, some_nears, total, squares)
     return total_of(total), total_of(squares)
 
 
@@ -119,7 +152,7 @@ def finite_among(some: Some, told: float) -> float:
         one = ones_of(n - j, nothing)
         for i in range(rows):
             value = read(flat, start + i * apart + j, n - j)
-            found = found + if_at_most(value - value, ZERO, one, ZERO)  # else a NaN
+            found = if_at_most(value - value, ZERO, found + one, found)  # else a NaN
     return total_of(doubled(found))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .lane_numbers import first_lanes
-from .lanes import Lanes, everywhere
+from .lane_numbers import all_or_first, first_lanes
+from .lanes import HALF, LANE_BYTES, Lanes, address_in, everywhere
 
 
 @intrinsic
@@ -22,6 +23,61 @@ def doubled(typing, lanes):  # noqa: ARG001
         return value if value.type == kind else builder.fpext(value, kind)
 
     return wide(lanes), code
+
+
+@intrinsic
+def load_doubled(typing, array, at):  # noqa: ARG001
+    """LANE_BYTES of a flat ``array`` from index ``at`` on, in float64.
+
+    A processor converts what it reads in less than half of what it takes to convert what it has:
+    so they are read once more even where they were read before, as they are.
+    """
+    lanes = _wide_lanes(array)
+
+    def code(context, builder, signature, arguments):
+        place = address_in(context, builder, signature.args[0], *arguments)
+        return _widened(builder, place, lanes.count)
+
+    return lanes(array, types.intp), code
+
+
+@intrinsic
+def read_doubled(typing, array, at, count):  # noqa: ARG001
+    """The same; behind the first ``count`` numbers 0."""
+    lanes = _wide_lanes(array)
+
+    def code(context, builder, signature, arguments):
+        place = address_in(context, builder, signature.args[0], *arguments[:2])
+        kind = ir.VectorType(place.type.pointee, lanes.count)
+        full = partial(_widened, builder, place, lanes.count)
+        first, align = builder.bitcast(place, kind.as_pointer()), array.dtype.bitwidth // 8
+        return all_or_first(builder, kind, arguments[2], full, first, align)
+
+    return lanes(array, types.intp, types.intp), code
+
+
+def _wide_lanes(array: types.Array) -> Lanes:
+    """Lanes in float64 of as many numbers as LANE_BYTES of an ``array`` are."""
+    return Lanes(types.float64, LANE_BYTES * 64 // array.dtype.bitwidth)
+
+
+def _widened(builder: ir.IRBuilder, place: ir.Value, count: int) -> ir.Value:
+    """So many numbers from a ``place`` on, in float64: a register at a time, then together."""
+    scalar, wide, register = place.type.pointee, ir.DoubleType(), HALF // 8
+    align, kind = (8 if scalar == wide else 4), ir.VectorType(scalar, register)
+    # Of a place that it does not know a compiler cannot say that it was read before.
+    unknown = ir.FunctionType(place.type, [place.type])
+    place, parts = builder.asm(unknown, "", "=r,0", [place], side_effect=False), []
+    for first in range(0, count, register):
+        at = builder.gep(place, [ir.IntType(64)(first)])
+        part = builder.load(builder.bitcast(at, kind.as_pointer()), align=align)
+        parts.append(part if scalar == wide else builder.fpext(part, ir.VectorType(wide, register)))
+    while len(parts) > 1:
+        places = list(range(2 * parts[0].type.count))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        parts = [builder.shuffle_vector(*pair, mask) for pair in pairs]
+    return parts[0]
 
 
 @intrinsic

@@ -12,8 +12,8 @@ import numpy as np
 from .compiled import exact
 from .fast_phi import ONE, ZERO
 from .lane_numbers import if_at_most, if_less, read, size_of, write
-from .lane_sums import all_of, of_errors
-from .lane_totals import doubled, filled, ones_of, total_of
+from .lane_sums import all_of, moments, of_errors
+from .lane_totals import doubled, filled, ones_of, read_doubled, total_of
 from .lanes import LANE_BYTES, Lanes
 from .layer_kernels import LEAKY, RELU, SIGMOID, TANH
 from .sum_kernels import count_small, finite_in, scaled, scan
@@ -61,27 +61,28 @@ def look_at_rows(
 ) -> None:
     """The same, of rows as long as ``marks``, which become 1 where some slope is not 0."""
     sums, _, flat, _, (below, steepest) = look
-    units, total, squares = len(marks), 0.0, 0.0
+    units, squares = len(marks), 0.0
     for u in range(0, units, LANE_BYTES // h.itemsize):
         left = units - u
         moves = read(marks, u, left)
         ones, none = ones_of(left, moves), filled(0.0, moves)
         lows = flats = none
-        of_h = of_squares = doubled(none)
+        of_squares = doubled(none)
         for at in range(u, len(h), units):
             x = read(h, at, left)
-            v, steepness = doubled(x), size_of(_slope(which, read(a, at, left), slope))
-            of_h, of_squares = of_h + v, of_squares + v * v
-            here = if_at_most(steepness, steepest, ones, none)
-            flats, lows = flats + here, lows + if_at_most(x, below, here, none)
+            steepness = size_of(_slope(which, read(a, at, left), slope))
+            wide = read_doubled(h, at, left)
+            of_squares = of_squares + wide * wide
+            flats = if_at_most(steepness, steepest, flats + ones, flats)
+            more = if_at_most(x, below, lows + ones, lows)
+            lows = if_at_most(steepness, steepest, more, lows)
             moves = if_at_most(steepness, ZERO, moves, ones)
         write(marks, u, left, moves)
-        total, squares = total + total_of(of_h), squares + total_of(of_squares)
+        squares += total_of(of_squares)
         flat[n, run, 0] += total_of(doubled(lows))
         flat[n, run, 1] += total_of(doubled(flats))
     found = sums[n, run]
     found[0] += len(h)
-    found[1] += total
     found[2] += squares
     found[5] += finite_in(h, squares)
 
@@ -119,7 +120,9 @@ def _join(squares: float, scale: float, of_all: Array) -> None:
 def look_at_weight(n: int, run: int, g: Array, look: BackwardLook) -> None:
     """The sums of all of a run's dL/dW, and how many are small."""
     _, _, sums, squares, small, limits = look
-    layout, here = (1, 1, len(g), 0, 0), slice(run, run + 1)
-    scan(g, layout, (True, True), sums[n, here])
-    scaled(g, sums[n, run, 2], squares[n, run])
-    count_small(g, layout, limits, sums[n, run, 4], small[n, here])
+    found, layout = sums[n, run], (1, 1, len(g), 0, 0)
+    found[0] = len(g)
+    found[1], found[2], found[3], found[4] = moments(all_of(g))
+    found[5] = finite_in(g, found[2])
+    scaled(g, found[2], squares[n, run])
+    count_small(g, layout, limits, found[4], small[n, run : run + 1])

@@ -11,7 +11,7 @@ import numpy as np
 from .compiled import exact
 from .lane_numbers import if_at_most, read, size_of, write
 from .lane_sums import Some, finite_among, of_errors, spread
-from .lane_totals import doubled, ones_of, total_of
+from .lane_totals import doubled, ones_of, read_doubled, total_of
 from .lanes import LANE_BYTES
 from .step_kernels import slope
 
@@ -105,10 +105,11 @@ def _of_phi(
         for i in range(batch):
             value = read(flat, start + i * apart + j, left)
             steepness = size_of(slope(which, read(phis, begin + i * beside + j, left)))
-            is_flat, wide = if_at_most(steepness, steep, one, nothing), doubled(value)
+            wide = read_doubled(flat, start + i * apart + j, left)
             squares = squares + wide * wide
-            both = both + is_flat
-            low = low + if_at_most(value, below, is_flat, nothing)
+            both = if_at_most(steepness, steep, both + one, both)
+            more = if_at_most(value, below, low + one, low)
+            low = if_at_most(steepness, steep, more, low)
             size = size + steepness
         write(moves, to + j, left, size)
     return total_of(squares), total_of(low), total_of(both)
@@ -123,6 +124,6 @@ def _at_most(some: Some, lower: float, upper: float) -> tuple[float, float]:
         one = ones_of(n - j, nothing)
         for i in range(batch):
             value = read(flat, start + i * apart + j, n - j)
-            few = few + if_at_most(value, lower, one, nothing)
-            many = many + if_at_most(value, upper, one, nothing)
+            few = if_at_most(value, lower, few + one, few)
+            many = if_at_most(value, upper, many + one, many)
     return total_of(few), total_of(many)

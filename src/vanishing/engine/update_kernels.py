@@ -7,11 +7,12 @@ import numpy as np
 from .compiled import exact, reordered
 from .lane_numbers import less_product, read, write
 from .lane_sums import all_of, lanes_of
-from .lane_totals import doubled, total_of
+from .lane_totals import doubled, load_doubled, read_doubled, total_of
 from .lanes import LANE_BYTES, Lanes, load, of_run, store
 
 Array = np.ndarray
-Told = tuple[Lanes, Lanes, Lanes, Lanes, Lanes]  # see descend_and_tell
+Before = tuple[Lanes, Lanes, Lanes]  # squares of g, g times what was kept, squares of W
+FEW, MANY = 1e-50, 1e50  # squares of steps whose sizes are among float32's by far
 
 
 @exact
@@ -32,20 +33,15 @@ def keep(g: Array, kept: Array) -> float:
 
 
 @exact
-def _descended(
-    w: Lanes, g: Lanes, rate: float, kept: Lanes, start: Lanes, sums: Told
-) -> tuple[Lanes, Told]:
-    """W - lr g, and the sums with what it adds to them."""
-    (squares, along, weights, changes, apart), now = sums, less_product(w, g, rate)
-    of_w, of_g, step = doubled(w), doubled(g), doubled(g * rate)
-    moved = doubled(now) - doubled(start)
-    return now, (
-        squares + of_g * of_g,
-        along + of_g * doubled(kept),
-        weights + of_w * of_w,
-        changes + step * step,
-        apart + moved * moved,
-    )
+def _add_before(w: Lanes, g: Lanes, kept: Lanes, sums: Before) -> Before:
+    squares, along, weights = sums
+    return squares + g * g, along + g * kept, weights + w * w
+
+
+@exact
+def _add_apart(w: Lanes, start: Lanes, squares: Lanes) -> Lanes:
+    moved = w - start
+    return squares + moved * moved
 
 
 @exact
@@ -59,24 +55,42 @@ def descend_and_tell(
     """
     size, last, nothing, _, _ = lanes_of(all_of(w))
     none, rest = doubled(nothing), len(w) - last
-    sums = none, none, none, none, none
+    sums, apart = (none, none, none), none
     for j in range(0, last, size):
-        slope = load(g, j, LANE_BYTES)
-        now, sums = _descended(
-            load(w, j, LANE_BYTES), slope, rate, load(kept, j, LANE_BYTES),
-            load(start, j, LANE_BYTES), sums,
-        )  # fmt: skip
-        store(w, j, now)
+        wide = load_doubled(w, j), load_doubled(g, j), load_doubled(kept, j)
+        sums, slope = _add_before(*wide, sums), load(g, j, LANE_BYTES)
+        store(w, j, less_product(load(w, j, LANE_BYTES), slope, rate))
         store(kept, j, slope)
+        apart = _add_apart(load_doubled(w, j), load_doubled(start, j), apart)
     if rest:
-        slope = read(g, last, rest)
-        now, sums = _descended(
-            read(w, last, rest), slope, rate, read(kept, last, rest), read(start, last, rest), sums
-        )
+        weight, slope, begun = read(w, last, rest), read(g, last, rest), read(start, last, rest)
+        wide = doubled(weight), doubled(slope), read_doubled(kept, last, rest)
+        sums, now = _add_before(*wide, sums), less_product(weight, slope, rate)
         write(w, last, rest, now)
         write(kept, last, rest, slope)
-    for n, told in enumerate(sums):
-        out[n] = total_of(told)
+        apart = _add_apart(doubled(now), doubled(begun), apart)
+    squares, along, weights = sums
+    out[0], out[1], out[2] = total_of(squares), total_of(along), total_of(weights)
+    out[3], out[4] = _squares_of_steps(g, rate, out[0]), total_of(apart)
+
+
+@exact
+def _squares_of_steps(g: Array, rate: float, squares: float) -> float:
+    """Those of lr g, as they are in the precision of g, whose ``squares`` are known.
+
+    They are lr^2 times these, but where the steps are near the smallest or the largest numbers.
+    """
+    of_all = np.float64(rate) * np.float64(rate) * squares
+    return of_all if FEW < of_all < MANY else _steps_squared(g, rate)
+
+
+@reordered
+def _steps_squared(g: Array, rate: float) -> float:
+    squares = 0.0
+    for j in range(len(g)):
+        step = np.float64(g[j] * rate)
+        squares += step * step
+    return squares
 
 
 @exact
