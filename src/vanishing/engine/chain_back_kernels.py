@@ -19,6 +19,7 @@ from .chain_kernels import (
 )
 from .compiled import exact
 from .fast_phi import ZERO
+from .lane_sums import all_of, moments
 from .lanes import of_run
 from .layer_kernels import PLAIN, norm_back, phi_back
 from .layer_look_kernels import BackwardLook, look_at_delta, look_at_weight
@@ -100,8 +101,6 @@ def backward(
                 g = of_run(gradients[0][n], run, size, like)
             if gradients[0][n] or told:
                 _multiply_back(below, after, fan_in, g, panel, None, (soon[0], of_moves[0]))
-            if told and len(look[0]):
-                look_at_weight(n, run, g, look)
             weight = of_run(weights[n], run, size, like)
             _learn_bias(n, run, after, extra[0, :wide], learned, gradients, rates)
             if n > lowest or (n == 0 and len(d_x)):
@@ -117,10 +116,8 @@ def backward(
                         after, 0, wide, 1, weight, 0, 1, wide, after[:0], made, 0, shape, panel,
                         None, (soon[1], of_moves[1]),
                     )  # fmt: skip
-            if told and len(moves[0]):
-                _move(n, run, weight, g, rates[run], moves)
-            elif told and len(rates):
-                descend_run(weight, g, rates[run])
+            if told:
+                _tell(n, run, weight, g, rates, look, moves)
             elif len(rates):
                 _multiply_back(
                     below, after, fan_in, weight, panel, rates[run], (soon[0], of_moves[0])
@@ -244,12 +241,25 @@ def _pass_layer_back(
 
 
 @exact
-def _move(n: int, run: int, w: Array, g: Array, rate: float, moves: Moves) -> None:
-    """W <- W - lr g of a hidden layer, with the bits of :func:`.update_kernels.descend_run`."""
-    (gradients, starts, sums), size = moves, len(g)
-    kept = of_run(gradients[n], run, size, g[0])
-    if len(starts):
-        descend_and_tell(w, g, rate, kept, of_run(starts[n], run, size, g[0]), sums[n, run])
-    else:
-        sums[n, run, 0] = keep(g, kept)
-        descend_run(w, g, rate)
+def _tell(
+    n: int, run: int, w: Array, g: Array, rates: Array, look: BackwardLook, moves: Moves
+) -> None:
+    """What is asked of a hidden layer's gradient; and W <- W - lr g where there are ``rates``.
+
+    With the bits of :func:`.update_kernels.descend_run`.
+    """
+    (gradients, starts, sums), size, known = moves, len(g), False
+    total = squares = zeros = 0.0
+    if len(gradients):
+        kept = of_run(gradients[n], run, size, g[0])
+        if len(starts):
+            start, known = of_run(starts[n], run, size, g[0]), True
+            total, zeros = descend_and_tell(w, g, rates[run], kept, start, sums[n, run])
+            squares = sums[n, run, 0]
+        else:
+            sums[n, run, 0] = keep(g, kept)
+    if len(look[0]):
+        of_g = (total, squares, zeros) if known else moments(all_of(g))
+        look_at_weight(n, run, g, of_g, look)
+    if len(rates) and not known:
+        descend_run(w, g, rates[run])

@@ -11,6 +11,7 @@ import numpy as np
 
 from .compiled import exact
 from .convolution_kernels import TAPS, Array, Layout, add_products, copy_units, pad
+from .lane_sums import all_of, moments
 from .lanes import SHORT, load, store, turn
 from .layer_kernels import LINEAR, rectify_back
 from .layer_look_kernels import BackwardLook, look_at_delta, look_at_weight
@@ -127,4 +128,5 @@ def back(
             copy_units(sums, room, units, of_b[r].ravel())
             copy_units(out, room, units, of_w[r].ravel())
         if learns and len(look[0]):
-            look_at_weight(layer, r, of_w[r].ravel(), look)
+            g = of_w[r].ravel()
+            look_at_weight(layer, r, g, moments(all_of(g)), look)

@@ -49,7 +49,8 @@ def lanes_of(some: Some) -> tuple[int, int, Lanes, Lanes, Lanes]:
 
 
 @exact
-def _error(d: Lanes, wide: Lanes, one: Lanes, squares: Lanes, zeros: Lanes) -> tuple[Lanes, Lanes]:
+def error(d: Lanes, wide: Lanes, one: Lanes, squares: Lanes, zeros: Lanes) -> tuple[Lanes, Lanes]:
+    """The squares and zeros with those of ``d``, which is ``wide`` in float64."""
     return squares + wide * wide, if_at_most(size_of(d), ZERO, zeros + one, zeros)
 
 
@@ -66,10 +67,10 @@ def of_errors(some: Some) -> tuple[float, float, float, float]:
         at = start + i * apart
         for j in range(0, last, size):
             d, wide = load(flat, at + j, LANE_BYTES), load_doubled(flat, at + j)
-            squares, zeros = _error(d, wide, ones, squares, zeros)
+            squares, zeros = error(d, wide, ones, squares, zeros)
         if last < n:
             d = read(flat, at + last, n - last)
-            squares, zeros = _error(d, doubled(d), rest, squares, zeros)
+            squares, zeros = error(d, doubled(d), rest, squares, zeros)
     found = total_of(squares)
     finite = finite_among(some, found)
     if not SMALLEST < found < LARGEST:
@@ -80,9 +81,9 @@ def of_errors(some: Some) -> tuple[float, float, float, float]:
 
 
 @exact
-def moments(some: Some) -> tuple[float, float, float, float]:
-    """The sum, squares, squares about the mean, and zeros."""
-    (flat, start, apart, rows, n), count = some, some[3] * some[4]
+def moments(some: Some) -> tuple[float, float, float]:
+    """The sum, squares, and zeros."""
+    flat, start, apart, rows, n = some
     size, last, nothing, ones, rest = lanes_of(some)
     total = squares = doubled(nothing)
     zeros = nothing
@@ -90,16 +91,22 @@ def moments(some: Some) -> tuple[float, float, float, float]:
         at = start + i * apart
         for j in range(0, last, size):
             d, wide = load(flat, at + j, LANE_BYTES), load_doubled(flat, at + j)
-            total, (squares, zeros) = total + wide, _error(d, wide, ones, squares, zeros)
+            total, (squares, zeros) = total + wide, error(d, wide, ones, squares, zeros)
         if last < n:
             d = read(flat, at + last, n - last)
             wide = doubled(d)
-            total, (squares, zeros) = total + wide, _error(d, wide, rest, squares, zeros)
-    found, of_all = total_of(total), total_of(squares)
-    about = of_all - found * (found / count)
-    if not (about > APART * of_all and SMALLEST < of_all < LARGEST):  # as in .sum_kernels.scan
-        about = _sums_about(found / count, some)[1]
-    return found, of_all, about, total_of(doubled(zeros))
+            total, (squares, zeros) = total + wide, error(d, wide, rest, squares, zeros)
+    return total_of(total), total_of(squares), total_of(doubled(zeros))
+
+
+@exact
+def about_mean(total: float, squares: float, some: Some) -> float:
+    """The squares about the mean, of a sum and of squares that are known."""
+    count = some[3] * some[4]
+    about = squares - total * (total / count)
+    if not (about > APART * squares and SMALLEST < squares < LARGEST):  # as in .sum_kernels.scan
+        about = _sums_about(total / count, some)[1]
+    return about
 
 
 @exact

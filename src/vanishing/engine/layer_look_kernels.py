@@ -12,7 +12,7 @@ import numpy as np
 from .compiled import exact
 from .fast_phi import ONE, ZERO
 from .lane_numbers import if_at_most, if_less, read, size_of, write
-from .lane_sums import all_of, moments, of_errors
+from .lane_sums import about_mean, all_of, of_errors
 from .lane_totals import doubled, filled, ones_of, read_doubled, total_of
 from .lanes import LANE_BYTES, Lanes
 from .layer_kernels import LEAKY, RELU, SIGMOID, TANH
@@ -117,12 +117,14 @@ def _join(squares: float, scale: float, of_all: Array) -> None:
 
 
 @exact
-def look_at_weight(n: int, run: int, g: Array, look: BackwardLook) -> None:
-    """The sums of all of a run's dL/dW, and how many are small."""
+def look_at_weight(
+    n: int, run: int, g: Array, of_g: tuple[float, float, float], look: BackwardLook
+) -> None:
+    """All sums of a run's dL/dW, whose :func:`.lane_sums.moments` are known, and its small ones."""
     _, _, sums, squares, small, limits = look
-    found, layout = sums[n, run], (1, 1, len(g), 0, 0)
-    found[0] = len(g)
-    found[1], found[2], found[3], found[4] = moments(all_of(g))
-    found[5] = finite_in(g, found[2])
-    scaled(g, found[2], squares[n, run])
-    count_small(g, layout, limits, found[4], small[n, run : run + 1])
+    found, (total, of_all, zeros), layout = sums[n, run], of_g, (1, 1, len(g), 0, 0)
+    found[0], found[1], found[2], found[4] = len(g), total, of_all, zeros
+    found[3] = about_mean(total, of_all, all_of(g))
+    found[5] = finite_in(g, of_all)
+    scaled(g, of_all, squares[n, run])
+    count_small(g, layout, limits, zeros, small[n, run : run + 1])

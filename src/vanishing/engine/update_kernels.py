@@ -6,12 +6,12 @@ import numpy as np
 
 from .compiled import exact, reordered
 from .lane_numbers import less_product, read, write
-from .lane_sums import all_of, lanes_of
+from .lane_sums import all_of, error, lanes_of
 from .lane_totals import doubled, load_doubled, read_doubled, total_of
 from .lanes import LANE_BYTES, Lanes, load, of_run, store
 
 Array = np.ndarray
-Before = tuple[Lanes, Lanes, Lanes]  # squares of g, g times what was kept, squares of W
+Before = tuple[Lanes, Lanes, Lanes]  # sums of g and of g times what was kept, squares of W
 FEW, MANY = 1e-50, 1e50  # squares of steps whose sizes are among float32's by far
 
 
@@ -34,8 +34,8 @@ def keep(g: Array, kept: Array) -> float:
 
 @exact
 def _add_before(w: Lanes, g: Lanes, kept: Lanes, sums: Before) -> Before:
-    squares, along, weights = sums
-    return squares + g * g, along + g * kept, weights + w * w
+    total, along, weights = sums
+    return total + g, along + g * kept, weights + w * w
 
 
 @exact
@@ -47,31 +47,34 @@ def _add_apart(w: Lanes, start: Lanes, squares: Lanes) -> Lanes:
 @exact
 def descend_and_tell(
     w: Array, g: Array, rate: float, kept: Array, start: Array, out: Array
-) -> None:
-    """As :func:`descend_run`, with its bits; g is kept.
+) -> tuple[float, float]:
+    """As :func:`descend_run`, with its bits; g is kept. Gives the sum of g, and its zeros.
 
     In ``out`` are, in float64, the squares of g, and g times what was ``kept``; the squares of W
     and of lr g; and those of W - start, of W as it becomes.
     """
-    size, last, nothing, _, _ = lanes_of(all_of(w))
-    none, rest = doubled(nothing), len(w) - last
-    sums, apart = (none, none, none), none
+    size, last, zeros, ones, some = lanes_of(all_of(w))
+    none, rest = doubled(zeros), len(w) - last
+    squares, apart, sums = none, none, (none, none, none)
     for j in range(0, last, size):
-        wide = load_doubled(w, j), load_doubled(g, j), load_doubled(kept, j)
-        sums, slope = _add_before(*wide, sums), load(g, j, LANE_BYTES)
+        slope, wide = load(g, j, LANE_BYTES), load_doubled(g, j)
+        squares, zeros = error(slope, wide, ones, squares, zeros)
+        sums = _add_before(load_doubled(w, j), wide, load_doubled(kept, j), sums)
         store(w, j, less_product(load(w, j, LANE_BYTES), slope, rate))
         store(kept, j, slope)
         apart = _add_apart(load_doubled(w, j), load_doubled(start, j), apart)
     if rest:
         weight, slope, begun = read(w, last, rest), read(g, last, rest), read(start, last, rest)
-        wide = doubled(weight), doubled(slope), read_doubled(kept, last, rest)
-        sums, now = _add_before(*wide, sums), less_product(weight, slope, rate)
+        wide, now = doubled(slope), less_product(weight, slope, rate)
+        squares, zeros = error(slope, wide, some, squares, zeros)
+        sums = _add_before(doubled(weight), wide, read_doubled(kept, last, rest), sums)
         write(w, last, rest, now)
         write(kept, last, rest, slope)
         apart = _add_apart(doubled(now), doubled(begun), apart)
-    squares, along, weights = sums
+    total, along, weights = sums
     out[0], out[1], out[2] = total_of(squares), total_of(along), total_of(weights)
     out[3], out[4] = _squares_of_steps(g, rate, out[0]), total_of(apart)
+    return total_of(total), total_of(doubled(zeros))
 
 
 @exact
