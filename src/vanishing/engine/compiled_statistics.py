@@ -107,11 +107,21 @@ def rounded_down(numbers: np.ndarray, like: Tensor) -> np.ndarray:
     return np.where(near > numbers, np.nextafter(near, dtype.type(-np.inf)), near)
 
 
+def bounds_of(numbers: tuple[float, ...], like: Tensor) -> np.ndarray:
+    """As :func:`rounded_down`, the same array for all who ask alike."""
+    return _bounds_of(numbers, like.dtype)
+
+
+@functools.lru_cache
+def _bounds_of(numbers: tuple[float, ...], dtype: torch.dtype) -> np.ndarray:
+    return rounded_down(np.array(numbers), torch.empty(0, dtype=dtype))
+
+
 def flatness(
     activation: Activation, layers: Sequence[Pieces], slope: Callable[[Tensor], Tensor]
 ) -> dict[str, Tensor]:
     """As :func:`.statistics.flatness`."""
-    bounds = rounded_down(np.array(flat_bounds(activation)), layers[0][0])
+    bounds = bounds_of(flat_bounds(activation), layers[0][0])
     runs = len(layers[0][0])
     low, both, dead = np.zeros((3, len(layers), runs))
     for n, pieces in enumerate(layers):

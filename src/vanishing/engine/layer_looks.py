@@ -19,6 +19,7 @@ from torch import Tensor
 from ..lazy import Lazy
 
 if TYPE_CHECKING:
+    from ..parts.architecture import Architecture
     from .network import Network
 
 loops = Lazy("vanishing.engine.compiled_statistics")  # numba takes a third of a second to load
@@ -44,9 +45,8 @@ class Look:
         """An empty look at a pass of ``x`` (runs, batch, inputs); without ``limits`` at nothing."""
         if limits is None:
             return nothing(x.dtype)
-        bounds = loops.rounded_down(np.array(loops.flat_bounds(net.activation)), x)
-        units = np.array([net.architecture.units(n + 1) for n in range(net.depth)])
-        return cls._empty(len(x), units, bounds, *loops.falling(limits, x))
+        bounds = loops.bounds_of(loops.flat_bounds(net.activation), x)
+        return cls._empty(len(x), _units(net.architecture), bounds, *loops.falling(limits, x))
 
     @classmethod
     def _empty(
@@ -102,6 +102,12 @@ class Look:
     def within(self) -> np.ndarray:
         """Which share of dL/dW is at most each of the limits in size, (runs, layers, limits)."""
         return (self.small[..., self.order] / self.sums[3, ..., :1]).swapaxes(0, 1)
+
+
+@functools.cache
+def _units(architecture: Architecture) -> np.ndarray:
+    """Of each layer; the same array for all who ask alike."""
+    return np.array([architecture.units(n + 1) for n in range(architecture.depth)])
 
 
 @functools.cache

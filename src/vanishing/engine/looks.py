@@ -1,11 +1,14 @@
 """What a probe reads off a recurrent net's compiled loops, in the pass itself: no value is kept.
 
 A :class:`Look` at a layer fills while :mod:`.fused_recurrent` goes forward and back; what all looks
-tell are the measures that :mod:`.probes` takes of values that were kept.
+tell are the measures that :mod:`.probes` takes of values that were kept. What steps add up to is
+summed along the last axis of contiguous memory: the order of a sum, and so its last bit, is then
+that of a run's steps alone, however many runs stand beside it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -42,11 +45,11 @@ class Look:
         """An empty one, at a pass of ``x`` (runs, batch, inputs); a gate is ``nearly`` 0 or 1."""
         (runs, batch, _), (steps, _) = x.shape, net.architecture.sequence
         numbers = kernels.OF_VALUES + cell.gates * kernels.OF_GATE
-        bounds = [*loops.flat_bounds(net.activation), nearly, np.nextafter(1 - nearly, 0)]
+        bounds = *loops.flat_bounds(net.activation), nearly, math.nextafter(1 - nearly, 0)
         return cls(
             cell,
             batch,
-            limits := loops.rounded_down(np.array(bounds), x),
+            limits := loops.bounds_of(bounds, x),
             np.empty((steps, runs, numbers)),
             np.zeros((runs, net.architecture.width), limits.dtype),
         )
@@ -70,9 +73,9 @@ class Look:
 def of_values(looks: Sequence[Look]) -> Measures:
     """As :func:`.probes.of_values`."""
     steps, each = len(looks[0].values), looks[0].each
-    values = np.stack([look.values for look in looks])  # (depth, steps, runs, ...)
-    squares, finite, _, _, low, both = np.moveaxis(values.sum(1), 2, 0)[: kernels.OF_VALUES]
-    mean, sd = _mean_and_sd(values[..., 2:4], each)
+    values = np.stack([_by_run(look.values)[:, : kernels.OF_VALUES] for look in looks])
+    squares, finite, _, _, low, both = np.moveaxis(values.sum(3), 2, 0)  # (depth, runs) each
+    mean, sd = _mean_and_sd(values[:, :, 2:4], each)
     dead = np.stack([look.dead for look in looks])
     found = {
         "h_finite": finite,
@@ -87,15 +90,14 @@ def of_values(looks: Sequence[Look]) -> Measures:
 
 def of_gates(look: Look) -> list[Measures]:
     """Of each gate mean, sd, and the shares that are finite, nearly shut, and not nearly open."""
-    steps, each, found = len(look.values), look.each, []
-    for gate in range(look.cell.gates):
-        begin = kernels.OF_VALUES + gate * kernels.OF_GATE
-        values = look.values[..., begin : begin + kernels.OF_GATE]
-        _, _, *shares = values.sum(0).T / (steps * each)
-        rows = (*_mean_and_sd(values[None, ..., :2], each)[:, 0], *shares)
-        names = ("mean", "sd", "finite", "shut", "ajar")
-        found.append({n: torch.from_numpy(row) for n, row in zip(names, rows, strict=True)})
-    return found
+    steps, runs, _ = look.values.shape
+    values = _by_run(look.values)[:, kernels.OF_VALUES :]
+    values = values.reshape(runs, look.cell.gates, kernels.OF_GATE, steps)
+    mean, sd = _mean_and_sd(values[:, :, :2], look.each)  # (runs, gates)
+    shares = values[:, :, 2:].sum(3) / (steps * look.each)
+    rows = torch.from_numpy(np.stack([mean, sd, *np.moveaxis(shares, 2, 0)]))
+    names = ("mean", "sd", "finite", "shut", "ajar")
+    return [dict(zip(names, gate, strict=True)) for gate in rows.unbind(2)]
 
 
 def of_delta(delta: Sequence[np.ndarray], each: int) -> Measures:
@@ -103,32 +105,41 @@ def of_delta(delta: Sequence[np.ndarray], each: int) -> Measures:
 
     It has so many numbers ``each`` step.
     """
-    squares, scale, zeros, finite = np.moveaxis(np.stack(delta), 3, 0)  # (depth, steps, runs) each
-    top = scale.max(1)
+    squares, scale, zeros, finite = _of_way(delta)
+    top = scale.max(2)
     with np.errstate(all="ignore"):
-        together = (squares * (scale / top[:, None]) ** 2).mean(1)
+        together = (squares * (scale / top[..., None]) ** 2).mean(2)
     found = {
         "log10_rms": loops.log10_rms(together, top, each),
-        "zero": zeros.mean(1) / each,
-        "finite": finite.mean(1) / each,
+        "zero": zeros.mean(2) / each,
+        "finite": finite.mean(2) / each,
     }
     return {name: torch.from_numpy(rows.T) for name, rows in found.items()}
 
 
 def of_steps(delta: Sequence[np.ndarray], each: int) -> Tensor:
     """log10_rms of the ``delta`` of every step, (runs, depth, steps)."""
-    squares, scale, _, _ = np.moveaxis(np.stack(delta, axis=1), 3, 0)  # (steps, depth, runs) each
-    log = loops.log10_rms(squares, scale, each)
-    return torch.from_numpy(np.ascontiguousarray(log.T))
+    squares, scale, _, _ = _of_way(delta)
+    return torch.from_numpy(loops.log10_rms(squares, scale, each).swapaxes(0, 1))
 
 
-def _mean_and_sd(values: np.ndarray, each: int) -> np.ndarray:
-    """Of all steps, of sums and squares about the mean (layers, steps, runs, 2) of each.
+def _by_run(values: np.ndarray) -> np.ndarray:
+    """Sums (steps, runs, ...) as (runs, ..., steps), contiguous."""
+    return np.ascontiguousarray(np.moveaxis(values, 0, 2))
+
+
+def _of_way(delta: Sequence[np.ndarray]) -> np.ndarray:
+    """What is seen of a way back, (depth, runs, steps) each; see :data:`.look_kernels.OF_DELTA`."""
+    return np.ascontiguousarray(np.stack([d.transpose(2, 1, 0) for d in delta], axis=1))
+
+
+def _mean_and_sd(values: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of all steps, of sums and squares about the mean (..., 2, steps) of each.
 
     Squares about several means are joined as Chan, Golub, LeVeque 1983 do it.
     """
     with np.errstate(all="ignore"):
-        means = values[..., 0] / each
-        mean = means.mean(1)
-        apart = (means - mean[:, None]) ** 2
-        return np.stack([mean, np.sqrt((values[..., 1] / each + apart).mean(1))])
+        means = values[..., 0, :] / each
+        mean = means.mean(-1)
+        apart = (means - mean[..., None]) ** 2
+        return mean, np.sqrt((values[..., 1, :] / each + apart).mean(-1))

@@ -156,10 +156,10 @@ def _probe(match: Match, probe: Probe, step: int, record: Record) -> None:
     """Everything that is measured after ``step`` steps."""
     budget = match.rules.budget
     for name, player in match.players.items():
-        layers = player.last.moved if player.last else nothing_moved(player.parameters)
-        whole = {"effective_depth": effective_depth(layers["total_change"])}
-        trace = record.players[name]
-        trace.measures[step], trace.of_network[step] = arrays(layers), arrays(whole)
+        moved = player.last.moved if player.last else nothing_moved(player.parameters)
+        layers, trace = arrays(moved), record.players[name]
+        depth = effective_depth(layers["total_change"])
+        trace.measures[step], trace.of_network[step] = layers, {"effective_depth": depth}
     if not budget.own_pass:
         record.note(step, at_probe(match, probe))
     elif step == budget.steps:

@@ -7,11 +7,13 @@ stored as missing, with the share of zeros beside it.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -227,11 +229,12 @@ def of_weights(g: list[Tensor], samples: int) -> Measures:
     return _of_weights(found, take.shares_within(weights, limits_of_weights(samples)), samples)
 
 
-def limits_of_weights(samples: int) -> list[float]:
+@functools.cache
+def limits_of_weights(samples: int) -> tuple[float, ...]:
     """Up to which size gradients underflow, or are subnormal, that are ``samples`` times larger."""
     at_most = [limit * samples for limit in UNDERFLOW.values()]
     below = [math.nextafter(limit * samples, 0) for limit in SUBNORMAL.values()]
-    return at_most + below
+    return *at_most, *below
 
 
 def _of_weights(found: Measures, within: Tensor, samples: int) -> Measures:
@@ -246,11 +249,12 @@ def _of_weights(found: Measures, within: Tensor, samples: int) -> Measures:
     }
 
 
-def effective_depth(change: Tensor) -> Tensor:
+def effective_depth(change: np.ndarray) -> np.ndarray:
     r"""How many layers take part, :math:`(\sum u)^2 / \sum u^2`, u the ``change`` (runs, depth).
 
     From 1 (one layer changes) to the depth (all alike); missing where none does. A layer that
     began at 0 has no relative change, and is left out.
     """
-    change = torch.where(change.isfinite(), change, 0.0)
-    return change.sum(1).square() / change.square().sum(1)
+    change = np.where(np.isfinite(change), change, 0.0)
+    with np.errstate(invalid="ignore"):
+        return change.sum(1) ** 2 / (change**2).sum(1)

@@ -87,13 +87,11 @@ def of_recurrences(net: Network, parameters: Parameters, seen: Pass) -> dict[str
     ``spectral_norm`` its largest singular value; a gate's mean and sd are over samples, units and
     time, as are the shares that are nearly shut or open.
     """
-    layers = range(net.depth)
-    weights = [torch.stack(recurrent_weights(net, parameters, layer)) for layer in layers]
-    of_weights = _of_weights(torch.stack(weights).detach().double())
-    gates = [seen.of_gates(layer) for layer in layers]
+    spectra = _spectra(net, parameters)
+    gates = [seen.of_gates(layer) for layer in range(net.depth)]
     found: dict[str, Measures] = defaultdict(dict)
     for n, name in enumerate(net.recurrence.columns):
-        found[name] |= {measure: values[:, n].T for measure, values in of_weights.items()}
+        found[name] |= {measure: values[:, n].T for measure, values in spectra.items()}
     for n, name in enumerate(net.recurrence.gates):
         of_layers = [_of_gate(of_layer[n]) for of_layer in gates]
         for measure in of_layers[0]:
@@ -101,11 +99,13 @@ def of_recurrences(net: Network, parameters: Parameters, seen: Pass) -> dict[str
     return dict(found)
 
 
-def _of_weights(weights: Tensor) -> Measures:
-    """Of U (..., units, units)."""
-    flat = weights.flatten(0, -3)
+def _spectra(net: Network, parameters: Parameters) -> Measures:
+    """Of U of each layer and column, (depth, columns, runs)."""
+    layers = (recurrent_weights(net, parameters, layer) for layer in range(net.depth))
+    weights = torch.stack([u for columns in layers for u in columns]).detach().double()
+    flat, shape = weights.flatten(0, 1), (net.depth, -1, weights.shape[1])
     found = {"spectral_radius": spectral_radius(flat), "spectral_norm": spectral_norm(flat)}
-    return {name: values.view(weights.shape[:-2]) for name, values in found.items()}
+    return {name: values.view(shape) for name, values in found.items()}
 
 
 def _of_gate(seen: Measures) -> Measures:

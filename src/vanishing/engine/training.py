@@ -139,11 +139,10 @@ def _probe(
     budget, samples = stack.budget, stack.samples
     layers = last.moved if last else nothing_moved(stack.parameters)
     more_of_layers, of_network = at_probe(stack, step, last)
-    of_network["effective_depth"] = effective_depth(layers["total_change"])
-    trace.measures[step], trace.of_network[step] = (
-        arrays(layers | more_of_layers),
-        arrays(of_network),
-    )
+    measures = arrays(layers | more_of_layers)
+    depth = effective_depth(measures["total_change"])
+    trace.measures[step] = measures
+    trace.of_network[step] = arrays(of_network) | {"effective_depth": depth}
     _note_pass(trace, step, _probed(stack, step))
     if budget.steps and (step in (0, budget.steps) or "accuracy" in budget.blocks):
         trace.test_accuracy[step] = accuracy(*stack.network, budget.loss, samples, "test")
