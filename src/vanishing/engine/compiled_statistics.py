@@ -82,7 +82,7 @@ def shares_within(layers: Sequence[Pieces], limits: Sequence[float]) -> Tensor:
     found = np.zeros((len(layers), len(layers[0][0]), len(limits)))
     for pieces, of_layer in zip(layers, found, strict=True):
         for values in pieces:
-            count_small(*_laid_out(values), within, 0.0, of_layer)
+            count_small(*_laid_out(values), within, of_layer)
         of_layer /= len(pieces) * pieces[0][0].numel()
     return torch.from_numpy(found[..., order].swapaxes(0, 1))
 

@@ -28,6 +28,7 @@ class Descent:
 
     gradients: list[Tensor] = field(default_factory=list)  # (runs, fan_in, units) each
     squares: np.ndarray | None = None  # of them, (layers, runs)
+    weights: np.ndarray | None = None  # likewise of the weights after it, if it was told
     began: np.ndarray | None = None  # those of the weights at step 0, once they were asked for
     step: int = 0  # of that update; 0: there was none
 
@@ -45,13 +46,16 @@ class Descent:
         self.gradients = self.gradients or [torch.zeros_like(w.detach()) for w in weights]
         sums = np.empty((len(weights), len(weights[0]), SUMS))
         moves = addresses(self.gradients), addresses(starts if wanted else ()), sums
+        follows = 0 < self.step == step - 1
+        earlier, before = (self.squares, self.weights) if follows else (None, None)
+        if wanted and before is None:
+            before = squares_of(weights).numpy()
         made.chain.descend(made.d_outputs, parameters, rates, moves=moves)
-        earlier = self.squares if 0 < self.step == step - 1 else None
-        self.squares, self.step = sums[..., 0].copy(), step
+        self.squares, self.step, self.weights = sums[..., 0].copy(), step, None
         if not wanted:
             return None
         if self.began is None:
             self.began = squares_of(starts).numpy()
-        squares, along, weights, changes, apart = np.moveaxis(sums, 2, 0)
+        squares, along, changes, self.weights, apart = np.moveaxis(sums, 2, 0)
         compared = None if earlier is None else (earlier, along)
-        return measures_of(changes, weights, apart, self.began, squares, compared)
+        return measures_of(changes, before, apart, self.began, squares, compared)

@@ -164,6 +164,30 @@ def finite_among(some: Some, told: float) -> float:
 
 
 @exact
+def within(some: Some, lower: float, upper: float) -> tuple[float, float]:
+    """How many are at most either in size."""
+    flat, start, apart, rows, n = some
+    size, last, nothing, ones, rest = lanes_of(some)
+    few = many = nothing
+    for i in range(rows):
+        at = start + i * apart
+        for j in range(0, last, size):
+            few, many = _within(load(flat, at + j, LANE_BYTES), lower, upper, ones, few, many)
+        if last < n:
+            few, many = _within(read(flat, at + last, n - last), lower, upper, rest, few, many)
+    return total_of(doubled(few)), total_of(doubled(many))
+
+
+@exact
+def _within(
+    x: Lanes, lower: float, upper: float, one: Lanes, few: Lanes, many: Lanes
+) -> tuple[Lanes, Lanes]:
+    size = size_of(x)
+    few = if_at_most(size, lower, few + one, few)
+    return few, if_at_most(size, upper, many + one, many)
+
+
+@exact
 def largest_in(some: Some) -> float:
     """The largest size that is a number."""
     flat, start, apart, rows, n = some

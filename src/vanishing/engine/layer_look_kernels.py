@@ -12,11 +12,11 @@ import numpy as np
 from .compiled import exact
 from .fast_phi import ONE, ZERO
 from .lane_numbers import if_at_most, if_less, read, size_of, write
-from .lane_sums import about_mean, all_of, of_errors
+from .lane_sums import about_mean, all_of, of_errors, within
 from .lane_totals import doubled, filled, ones_of, read_doubled, total_of
 from .lanes import LANE_BYTES, Lanes
 from .layer_kernels import LEAKY, RELU, SIGMOID, TANH
-from .sum_kernels import count_small, finite_in, scaled, scan
+from .sum_kernels import finite_in, scaled, scan
 
 Array = np.ndarray
 # Of each layer and run: the sums of h, those of what leaves the layer, flat slopes, units alive,
@@ -96,24 +96,25 @@ def look_at_output(n: int, run: int, out: Array, look: ForwardLook) -> None:
 @exact
 def look_at_delta(n: int, run: int, delta: Array, look: BackwardLook) -> None:
     """Add the sums of delta."""
-    sums, (squares, scale, zeros, finite) = look[0][n, run], of_errors(all_of(delta))
-    sums[0] += len(delta)
-    sums[4] += zeros
-    sums[5] += finite
+    sums, of_all = look[0], look[1]
+    squares, scale, zeros, finite = of_errors(all_of(delta))
+    sums[n, run, 0] += len(delta)
+    sums[n, run, 4] += zeros
+    sums[n, run, 5] += finite
     if zeros < len(delta):  # else there is no scale
-        _join(squares, scale, look[1][n, run])
+        _join(squares, scale, n, run, of_all)
 
 
 @exact
-def _join(squares: float, scale: float, of_all: Array) -> None:
+def _join(squares: float, scale: float, n: int, run: int, of_all: Array) -> None:
     """Add ``squares`` of values over a ``scale`` to those before, over the larger of both scales.
 
     Those of all stand before their scale, 0 where there are none yet.
     """
-    if scale > of_all[1]:
-        of_all[0] *= (of_all[1] / scale) ** 2
-        of_all[1] = scale
-    of_all[0] += squares * (scale / of_all[1]) ** 2
+    if scale > of_all[n, run, 1]:
+        of_all[n, run, 0] *= (of_all[n, run, 1] / scale) ** 2
+        of_all[n, run, 1] = scale
+    of_all[n, run, 0] += squares * (scale / of_all[n, run, 1]) ** 2
 
 
 @exact
@@ -122,9 +123,16 @@ def look_at_weight(
 ) -> None:
     """All sums of a run's dL/dW, whose :func:`.lane_sums.moments` are known, and its small ones."""
     _, _, sums, squares, small, limits = look
-    found, (total, of_all, zeros), layout = sums[n, run], of_g, (1, 1, len(g), 0, 0)
-    found[0], found[1], found[2], found[4] = len(g), total, of_all, zeros
-    found[3] = about_mean(total, of_all, all_of(g))
-    found[5] = finite_in(g, of_all)
+    total, of_all, zeros = of_g
+    sums[n, run, 0], sums[n, run, 1], sums[n, run, 2] = len(g), total, of_all
+    sums[n, run, 3], sums[n, run, 4] = about_mean(total, of_all, all_of(g)), zeros
+    sums[n, run, 5] = finite_in(g, of_all)
     scaled(g, of_all, squares[n, run])
-    count_small(g, layout, limits, zeros, small[n, run : run + 1])
+    found = np.float64(len(g))
+    for k in range(0, len(limits), 2):  # which fall: as soon as one holds zeros alone, all do
+        pair = min(k + 1, len(limits) - 1)
+        if found > zeros:
+            small[n, run, k], found = within(all_of(g), limits[k], limits[pair])
+            small[n, run, pair] = found
+        else:
+            small[n, run, k] = small[n, run, pair] = found

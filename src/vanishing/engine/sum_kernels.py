@@ -126,13 +126,10 @@ def scaled(values: np.ndarray, squares: float, out: np.ndarray) -> None:
 
 
 @reordered
-def count_small(
-    flat: np.ndarray, layout: Layout, limits: np.ndarray, zeros: float, out: np.ndarray
-) -> None:
+def count_small(flat: np.ndarray, layout: Layout, limits: np.ndarray, out: np.ndarray) -> None:
     """Add to ``out`` (runs, limits) how many values are at most each of ``limits`` in size.
 
-    These fall, and are of the values' own precision. So many ``zeros`` as are known to be in each
-    block of each run are not looked for again.
+    These fall, and are of the values' own precision.
     """
     runs, blocks, size, run_stride, block_stride = layout
     for r in range(runs):
@@ -141,7 +138,7 @@ def count_small(
             values = flat[start : start + size]
             found = np.int32(size)
             for n in range(len(limits)):
-                if found > zeros:  # else no smaller limit holds any but these
+                if found > 0:  # else no smaller limit holds any
                     limit, found = limits[n], np.int32(0)
                     for i in range(size):
                         found = np.int32(found + (abs(values[i]) <= limit))
@@ -213,7 +210,7 @@ def load() -> None:
     for dtype in (np.float64, np.float32):
         flat = np.zeros(1, dtype)
         scan(flat, layout, (True, True), sums)
-        count_small(flat, layout, flat, 0.0, sums)
+        count_small(flat, layout, flat, sums)
         count_flat(flat, layout, flat, layout, np.zeros(2, dtype), sums, np.ones((1, 1), np.bool_))
         products(flat[None], flat[None], sums)
         largest(flat, layout, top)

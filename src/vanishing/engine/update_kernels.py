@@ -11,7 +11,6 @@ from .lane_totals import doubled, load_doubled, read_doubled, total_of
 from .lanes import LANE_BYTES, Lanes, load, of_run, store
 
 Array = np.ndarray
-Before = tuple[Lanes, Lanes, Lanes]  # sums of g and of g times what was kept, squares of W
 FEW, MANY = 1e-50, 1e50  # squares of steps whose sizes are among float32's by far
 
 
@@ -33,15 +32,9 @@ def keep(g: Array, kept: Array) -> float:
 
 
 @exact
-def _add_before(w: Lanes, g: Lanes, kept: Lanes, sums: Before) -> Before:
-    total, along, weights = sums
-    return total + g, along + g * kept, weights + w * w
-
-
-@exact
-def _add_apart(w: Lanes, start: Lanes, squares: Lanes) -> Lanes:
+def _add_now(w: Lanes, start: Lanes, weights: Lanes, apart: Lanes) -> tuple[Lanes, Lanes]:
     moved = w - start
-    return squares + moved * moved
+    return weights + w * w, apart + moved * moved
 
 
 @exact
@@ -50,30 +43,30 @@ def descend_and_tell(
 ) -> tuple[float, float]:
     """As :func:`descend_run`, with its bits; g is kept. Gives the sum of g, and its zeros.
 
-    In ``out`` are, in float64, the squares of g, and g times what was ``kept``; the squares of W
-    and of lr g; and those of W - start, of W as it becomes.
+    In ``out`` are, in float64, the squares of g, and g times what was ``kept``; the squares of
+    lr g; and those of W and of W - start, of W as it becomes.
     """
     size, last, zeros, ones, some = lanes_of(all_of(w))
     none, rest = doubled(zeros), len(w) - last
-    squares, apart, sums = none, none, (none, none, none)
+    total = squares = along = weights = apart = none
     for j in range(0, last, size):
         slope, wide = load(g, j, LANE_BYTES), load_doubled(g, j)
         squares, zeros = error(slope, wide, ones, squares, zeros)
-        sums = _add_before(load_doubled(w, j), wide, load_doubled(kept, j), sums)
+        total, along = total + wide, along + wide * load_doubled(kept, j)
         store(w, j, less_product(load(w, j, LANE_BYTES), slope, rate))
         store(kept, j, slope)
-        apart = _add_apart(load_doubled(w, j), load_doubled(start, j), apart)
+        weights, apart = _add_now(load_doubled(w, j), load_doubled(start, j), weights, apart)
     if rest:
-        weight, slope, begun = read(w, last, rest), read(g, last, rest), read(start, last, rest)
-        wide, now = doubled(slope), less_product(weight, slope, rate)
+        slope, begun = read(g, last, rest), read_doubled(start, last, rest)
+        wide, now = doubled(slope), less_product(read(w, last, rest), slope, rate)
         squares, zeros = error(slope, wide, some, squares, zeros)
-        sums = _add_before(doubled(weight), wide, read_doubled(kept, last, rest), sums)
+        total, along = total + wide, along + wide * read_doubled(kept, last, rest)
         write(w, last, rest, now)
         write(kept, last, rest, slope)
-        apart = _add_apart(doubled(now), doubled(begun), apart)
-    total, along, weights = sums
-    out[0], out[1], out[2] = total_of(squares), total_of(along), total_of(weights)
-    out[3], out[4] = _squares_of_steps(g, rate, out[0]), total_of(apart)
+        weights, apart = _add_now(doubled(now), begun, weights, apart)
+    out[0], out[1] = total_of(squares), total_of(along)
+    out[2], out[3] = _squares_of_steps(g, rate, out[0]), total_of(weights)
+    out[4] = total_of(apart)
     return total_of(total), total_of(doubled(zeros))
 
 
