@@ -66,18 +66,18 @@ def test_it_tells_what_the_tensors_of_an_update_tell(norm, residual, looked_at, 
 
 
 @pytest.mark.parametrize("size", [1e-44, 1e-36, 1e-30, 1.0, 1e30, 1e37, np.inf, np.nan])
-@pytest.mark.parametrize("count", [5, 64])
-def test_steps_are_told_as_float32_has_them(size, count):
+@pytest.mark.parametrize("count", [5, 64, 69])
+@pytest.mark.parametrize("rate", [0.03, 0.0, np.inf])
+def test_steps_are_told_as_float32_has_them(rate, count, size):
     """Of sizes that it holds no longer, to those that it does not hold yet."""
     drawn = np.random.default_rng(0).standard_normal((4, count)).astype(np.float32)
     w, g, kept, start = drawn
     g *= np.float32(size)
-    rate, out = np.float32(0.03), np.empty(5)
+    g[2] = 0
+    rate, out = np.float32(rate), np.empty(5)
     with np.errstate(over="ignore", invalid="ignore"):
         steps = (g * rate).astype(np.float64)
-    expected = w - g * rate
-    g[2] = 0
-    steps[2], expected[2] = 0, w[2]
+        expected = w - g * rate
     total, zeros = descend_and_tell(w, g, rate, kept, start, out)
     with np.errstate(invalid="ignore"):
         np.testing.assert_allclose(total, g.sum(dtype=np.float64), rtol=1e-9)
@@ -91,11 +91,15 @@ def test_steps_are_told_as_float32_has_them(size, count):
     np.testing.assert_array_equal(kept, g)
 
 
-def test_a_gradient_is_compared_with_none_but_that_of_the_update_before():
-    stack = stack_of(tells=True)
-    told(stack, (1, 2))
-    advance(stack, 3)  # nobody asks
-    [after_a_gap] = told(stack, (4,))
+def test_an_update_is_compared_with_none_but_the_update_before():
+    stacks = [stack_of(tells) for tells in (True, False)]
+    for stack in stacks:
+        told(stack, (1, 2))
+        advance(stack, 3)  # nobody asks
+    stack, other = stacks
+    [after_a_gap], [expected] = told(stack, (4,)), told(other, (4,))
+    ratios = (of["update_ratio"] for of in (after_a_gap, expected))
+    torch.testing.assert_close(*ratios, rtol=ROUNDED["update_ratio"], atol=0)
     [next_to_it] = told(stack, (5,))
     assert after_a_gap["consecutive_cosine"].isnan().all()
     assert next_to_it["consecutive_cosine"].isfinite().all()

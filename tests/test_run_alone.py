@@ -38,7 +38,7 @@ def long(data):
 def trained(case, own_pass, runs):
     """The trace of the training of some runs, every update of which is looked at."""
     settings = CASES[case] | {"steps": STEPS}
-    probes = {"steps": list(range(STEPS + 1)), "batch": 16, "blocks": [], "own_pass": own_pass}
+    probes = {"steps": list(range(STEPS + 1)), "blocks": [], "own_pass": own_pass}
     if answer := settings.pop("answer", None):
         graph, data = recurrent.graph_of(answer, **settings), long(recurrent.data_of(answer))
     else:

@@ -100,12 +100,15 @@ def moments(some: Some) -> tuple[float, float, float]:
 
 
 @exact
-def about_mean(total: float, squares: float, some: Some) -> float:
-    """The squares about the mean, of a sum and of squares that are known."""
-    count = some[3] * some[4]
-    about = squares - total * (total / count)
+def about_mean(total: float, squares: float, some: Some, near: float) -> float:
+    """The squares about the mean, where the sum and the squares of what is more than ``near`` are.
+
+    Where they would lose digits, they are taken again, of what is more than the mean.
+    """
+    apart = total / (some[3] * some[4])
+    about = squares - total * apart
     if not (about > APART * squares and SMALLEST < squares < LARGEST):  # as in .sum_kernels.scan
-        about = _sums_about(total / count, some)[1]
+        about = _sums_about(near + apart, some)[1]
     return about
 
 
@@ -116,10 +119,7 @@ def spread(some: Some) -> tuple[float, float]:
     near = np.float64(flat[start])
     near = near if np.isfinite(near) else 0.0
     total, squares = _sums_about(near, some)
-    about = squares - total * (total / (rows * n))
-    if not (about > APART * squares and SMALLEST < squares < LARGEST):  # as in .sum_kernels.scan
-        about = _sums_about(near + total / (rows * n), some)[1]
-    return rows * n * near + total, about
+    return rows * n * near + total, about_mean(total, squares, some, near)
 
 
 @exact

@@ -19,9 +19,9 @@ from .layer_kernels import LEAKY, RELU, SIGMOID, TANH
 from .sum_kernels import finite_in, scaled, scan
 
 Array = np.ndarray
-# Of each layer and run: the sums of h, those of what leaves the layer, flat slopes, units alive,
-# and the bounds of the flat; then the sums of delta, its squares scaled, the same of dL/dW, how
-# many are small, and the limits of that.
+# Of each layer and run: count, squares and finite ones of h, the sums of what leaves the layer,
+# flat slopes, units alive, and the bounds of the flat; then the sums of delta, its squares scaled,
+# the same of dL/dW, how many are small, and the limits of that.
 ForwardLook = tuple[Array, Array, Array, Array, Array]
 BackwardLook = tuple[Array, Array, Array, Array, Array, Array]
 
@@ -51,7 +51,7 @@ def look_at_phi(
     units: int,
     look: ForwardLook,
 ) -> None:
-    """Add the sums of h, and how flat phi is there: of some units of all samples at a time."""
+    """Add the squares of h, and how flat phi is there: of some units of all samples at a time."""
     look_at_rows(n, run, h, a, which, slope, look[3][n, run][:units], look)
 
 
@@ -125,11 +125,17 @@ def look_at_weight(
     _, _, sums, squares, small, limits = look
     total, of_all, zeros = of_g
     sums[n, run, 0], sums[n, run, 1], sums[n, run, 2] = len(g), total, of_all
-    sums[n, run, 3], sums[n, run, 4] = about_mean(total, of_all, all_of(g)), zeros
+    sums[n, run, 3], sums[n, run, 4] = about_mean(total, of_all, all_of(g), 0.0), zeros
     sums[n, run, 5] = finite_in(g, of_all)
     scaled(g, of_all, squares[n, run])
+    _count_small(n, run, g, zeros, limits, small)
+
+
+@exact
+def _count_small(n: int, run: int, g: Array, zeros: float, limits: Array, small: Array) -> None:
+    """How many are at most each of ``limits``, which fall: below one that holds zeros, all do."""
     found = np.float64(len(g))
-    for k in range(0, len(limits), 2):  # which fall: as soon as one holds zeros alone, all do
+    for k in range(0, len(limits), 2):
         pair = min(k + 1, len(limits) - 1)
         if found > zeros:
             small[n, run, k], found = within(all_of(g), limits[k], limits[pair])

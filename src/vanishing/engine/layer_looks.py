@@ -30,7 +30,9 @@ SUMS = 6  # see .sum_kernels.scan
 class Look:
     """Sums over a layer's values, (layers, runs, ...) each; no layers where nothing is asked."""
 
-    sums: np.ndarray  # four times: of h, of what leaves the layer, of delta and of dL/dW
+    # Four times: of h (count, squares, finite ones), of what leaves the layer (all but zeros), of
+    # delta (count, zeros, finite ones), and of dL/dW.
+    sums: np.ndarray
     scaled: np.ndarray  # of the last two: squares, and what was divided by first
     flat: np.ndarray  # how many slopes are flat: below the peak, and in all
     alive: np.ndarray  # (layers, runs, most units): 1 where some slope is not 0, else 0
@@ -84,7 +86,10 @@ class Look:
         loops.scan(values, (len(a), 1, size, size, 0), (True, False), self.sums[1][layer])
 
     def moments(self) -> dict[str, np.ndarray]:
-        """Of all :attr:`sums` those of :func:`.compiled_statistics.of_sums`, (4, runs, layers)."""
+        """Of all :attr:`sums` those of :func:`.compiled_statistics.of_sums`, (4, runs, layers).
+
+        A moment of what was not added up says nothing.
+        """
         return {name: rows.mT for name, rows in loops.of_sums(self.sums).items()}
 
     def log10_rms(self) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .compiled import exact
 from .lane_numbers import if_at_most, read, size_of, write
-from .lane_sums import Some, finite_among, of_errors, spread
+from .lane_sums import Some, finite_among, of_errors, spread, within
 from .lane_totals import doubled, ones_of, read_doubled, total_of
 from .lanes import LANE_BYTES
 from .step_kernels import slope
@@ -58,7 +58,7 @@ def forward(
         total, about = spread(gate)
         found[at], found[at + 1] = total, about
         found[at + 2] = finite_among(gate, total)
-        found[at + 3], found[at + 4] = _at_most(gate, limits[2], limits[3])
+        found[at + 3], found[at + 4] = within(gate, limits[2], limits[3])  # it is never below 0
         at += OF_GATE
 
 
@@ -113,17 +113,3 @@ def _of_phi(
             size = size + steepness
         write(moves, to + j, left, size)
     return total_of(squares), total_of(low), total_of(both)
-
-
-@exact
-def _at_most(some: Some, lower: float, upper: float) -> tuple[float, float]:
-    """How many are at most either."""
-    flat, start, apart, batch, n = some
-    few = many = nothing = read(flat, start, 0)
-    for j in range(0, n, LANE_BYTES // flat.itemsize):
-        one = ones_of(n - j, nothing)
-        for i in range(batch):
-            value = read(flat, start + i * apart + j, n - j)
-            few = if_at_most(value, lower, few + one, few)
-            many = if_at_most(value, upper, many + one, many)
-    return total_of(few), total_of(many)

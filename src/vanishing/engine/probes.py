@@ -256,5 +256,5 @@ def effective_depth(change: np.ndarray) -> np.ndarray:
     began at 0 has no relative change, and is left out.
     """
     change = np.where(np.isfinite(change), change, 0.0)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         return change.sum(1) ** 2 / (change**2).sum(1)

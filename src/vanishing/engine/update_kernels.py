@@ -11,7 +11,7 @@ from .lane_totals import doubled, load_doubled, read_doubled, total_of
 from .lanes import LANE_BYTES, Lanes, load, of_run, store
 
 Array = np.ndarray
-FEW, MANY = 1e-50, 1e50  # squares of steps whose sizes are among float32's by far
+SMALL, LARGE = 1e-50, 1e50  # squares of steps whose sizes are among float32's by far
 
 
 @exact
@@ -32,9 +32,14 @@ def keep(g: Array, kept: Array) -> float:
 
 
 @exact
-def _add_now(w: Lanes, start: Lanes, weights: Lanes, apart: Lanes) -> tuple[Lanes, Lanes]:
+def _add_gradient(g: Lanes, kept: Lanes, total: Lanes, along: Lanes) -> tuple[Lanes, Lanes]:
+    return total + g, along + g * kept
+
+
+@exact
+def _add_weights(w: Lanes, start: Lanes, squares: Lanes, apart: Lanes) -> tuple[Lanes, Lanes]:
     moved = w - start
-    return weights + w * w, apart + moved * moved
+    return squares + w * w, apart + moved * moved
 
 
 @exact
@@ -52,18 +57,19 @@ def descend_and_tell(
     for j in range(0, last, size):
         slope, wide = load(g, j, LANE_BYTES), load_doubled(g, j)
         squares, zeros = error(slope, wide, ones, squares, zeros)
-        total, along = total + wide, along + wide * load_doubled(kept, j)
+        total, along = _add_gradient(wide, load_doubled(kept, j), total, along)
         store(w, j, less_product(load(w, j, LANE_BYTES), slope, rate))
         store(kept, j, slope)
-        weights, apart = _add_now(load_doubled(w, j), load_doubled(start, j), weights, apart)
+        weights, apart = _add_weights(load_doubled(w, j), load_doubled(start, j), weights, apart)
     if rest:
         slope, begun = read(g, last, rest), read_doubled(start, last, rest)
-        wide, now = doubled(slope), less_product(read(w, last, rest), slope, rate)
+        wide = doubled(slope)
         squares, zeros = error(slope, wide, some, squares, zeros)
-        total, along = total + wide, along + wide * read_doubled(kept, last, rest)
-        write(w, last, rest, now)
+        total, along = _add_gradient(wide, read_doubled(kept, last, rest), total, along)
+        write(w, last, rest, less_product(read(w, last, rest), slope, rate))
         write(kept, last, rest, slope)
-        weights, apart = _add_now(doubled(now), begun, weights, apart)
+        now = read_doubled(w, last, rest)  # zeros behind it, whatever the rate
+        weights, apart = _add_weights(now, begun, weights, apart)
     out[0], out[1] = total_of(squares), total_of(along)
     out[2], out[3] = _squares_of_steps(g, rate, out[0]), total_of(weights)
     out[4] = total_of(apart)
@@ -72,12 +78,13 @@ def descend_and_tell(
 
 @exact
 def _squares_of_steps(g: Array, rate: float, squares: float) -> float:
-    """Those of lr g, as they are in the precision of g, whose ``squares`` are known.
+    """Those of lr g, where the ``squares`` of g are known: lr^2 times these.
 
-    They are lr^2 times these, but where the steps are near the smallest or the largest numbers.
+    Each step is not rounded then, to some billionths of them all; but where steps are near the
+    smallest or the largest numbers, they are taken as the precision of g has them.
     """
     of_all = np.float64(rate) * np.float64(rate) * squares
-    return of_all if FEW < of_all < MANY else _steps_squared(g, rate)
+    return of_all if SMALL < of_all < LARGE else _steps_squared(g, rate)
 
 
 @reordered
