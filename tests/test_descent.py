@@ -78,7 +78,8 @@ def test_steps_are_told_as_float32_has_them(rate, count, size):
     with np.errstate(over="ignore", invalid="ignore"):
         steps = (g * rate).astype(np.float64)
         expected = w - g * rate
-    total, zeros = descend_and_tell(w, g, rate, kept, start, out)
+    total, of_g, zeros = descend_and_tell(w, g, rate, kept, start, out)
+    assert of_g == out[0] or np.isnan(of_g)
     with np.errstate(invalid="ignore"):
         np.testing.assert_allclose(total, g.sum(dtype=np.float64), rtol=1e-9)
     assert zeros == (g == 0).sum() > 0

@@ -248,18 +248,16 @@ def _tell(
 
     With the bits of :func:`.update_kernels.descend_run`.
     """
-    (gradients, starts, sums), size, known = moves, len(g), False
-    total = squares = zeros = 0.0
+    (gradients, starts, sums), size = moves, len(g)
+    known, of_g = len(starts) > 0, (0.0, 0.0, 0.0)
     if len(gradients):
         kept = of_run(gradients[n], run, size, g[0])
-        if len(starts):
-            start, known = of_run(starts[n], run, size, g[0]), True
-            total, zeros = descend_and_tell(w, g, rates[run], kept, start, sums[n, run])
-            squares = sums[n, run, 0]
+        if known:
+            start = of_run(starts[n], run, size, g[0])
+            of_g = descend_and_tell(w, g, rates[run], kept, start, sums[n, run])
         else:
             sums[n, run, 0] = keep(g, kept)
     if len(look[0]):
-        of_g = (total, squares, zeros) if known else moments(all_of(g))
-        look_at_weight(n, run, g, of_g, look)
+        look_at_weight(n, run, g, of_g if known else moments(all_of(g)), look)
     if len(rates) and not known:
         descend_run(w, g, rates[run])

@@ -29,8 +29,8 @@ def doubled(typing, lanes):  # noqa: ARG001
 def load_doubled(typing, array, at):  # noqa: ARG001
     """LANE_BYTES of a flat ``array`` from index ``at`` on, in float64.
 
-    A processor converts what it reads in less than half of what it takes to convert what it has:
-    so they are read once more even where they were read before, as they are.
+    They are read once more even where they were read before, as they are: a register of them would
+    have to be taken apart first.
     """
     lanes = _wide_lanes(array)
 

@@ -99,10 +99,11 @@ def of_recurrences(net: Network, parameters: Parameters, seen: Pass) -> dict[str
     return dict(found)
 
 
+@torch.no_grad()
 def _spectra(net: Network, parameters: Parameters) -> Measures:
     """Of U of each layer and column, (depth, columns, runs)."""
     layers = (recurrent_weights(net, parameters, layer) for layer in range(net.depth))
-    weights = torch.stack([u for columns in layers for u in columns]).detach().double()
+    weights = torch.stack([u for columns in layers for u in columns]).double()
     flat, shape = weights.flatten(0, 1), (net.depth, -1, weights.shape[1])
     found = {"spectral_radius": spectral_radius(flat), "spectral_norm": spectral_norm(flat)}
     return {name: values.view(shape) for name, values in found.items()}

@@ -45,8 +45,8 @@ def _add_weights(w: Lanes, start: Lanes, squares: Lanes, apart: Lanes) -> tuple[
 @exact
 def descend_and_tell(
     w: Array, g: Array, rate: float, kept: Array, start: Array, out: Array
-) -> tuple[float, float]:
-    """As :func:`descend_run`, with its bits; g is kept. Gives the sum of g, and its zeros.
+) -> tuple[float, float, float]:
+    """As :func:`descend_run`, with its bits; g is kept. Gives its :func:`.lane_sums.moments`.
 
     In ``out`` are, in float64, the squares of g, and g times what was ``kept``; the squares of
     lr g; and those of W and of W - start, of W as it becomes.
@@ -73,7 +73,7 @@ def descend_and_tell(
     out[0], out[1] = total_of(squares), total_of(along)
     out[2], out[3] = _squares_of_steps(g, rate, out[0]), total_of(weights)
     out[4] = total_of(apart)
-    return total_of(total), total_of(doubled(zeros))
+    return total_of(total), out[0], total_of(doubled(zeros))
 
 
 @exact
